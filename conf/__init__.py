@@ -1,0 +1,1 @@
+"""YAML presets, installed as the package hybridopt.conf."""

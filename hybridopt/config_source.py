@@ -1,0 +1,109 @@
+"""Hydra meets the plugins: the config source ``entrypoints://``.
+
+It lists names from package metadata and derives a typed config from the signature of the one plugin that is asked for.
+Groups are the kinds (``strategy``), and below them the settings of a plugin that are plugins again
+(``strategy/search``): they offer the kind that the group is named after (``strategy/encoding``), else the kind of the
+group they are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field, make_dataclass
+from typing import Any
+
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import MISSING, OmegaConf
+
+from hybridopt import registry
+from hybridopt.describe import REQUIRED, Parameter
+from hybridopt.errors import HybridoptError
+
+CONFIGURED = ("model", "dataset", "objective", "encoding", "strategy")
+
+
+def kind_of(group: str) -> str | None:
+    """The kind of plugin that a config group offers, or None."""
+    parts = group.strip("/").split("/")
+    if parts[0] not in CONFIGURED:
+        return None
+    return parts[-1] if parts[-1] in CONFIGURED else parts[0]
+
+
+def config_of(plugin: registry.Plugin) -> Any:
+    """A structured config from a plugin's signature: ``name`` first, then its settings with types and defaults.
+
+    Nested plugins come in by a defaults list, as Hydra users know it: ``strategy/search=openai_es``.
+    """
+    parameters = plugin.describe().parameters
+    defaults = [entry for parameter in parameters for entry in _nested_defaults(parameter)]
+    fields = [("defaults", list[Any], field(default_factory=lambda: [*defaults, "_self_"]))] if defaults else []
+    fields += [("name", str, field(default=plugin.name))]
+    fields += [_field(parameter) for parameter in parameters]
+    return make_dataclass(f"{plugin.name}_{plugin.kind}", fields)
+
+
+def _nested_defaults(parameter: Parameter) -> Iterator[Any]:
+    if parameter.nested is None or parameter.many:
+        return
+    if parameter.preset is None and parameter.default is not REQUIRED:
+        yield {f"optional {parameter.name}": None}
+    else:
+        yield {parameter.name: parameter.preset or MISSING}
+
+
+def _field(parameter: Parameter) -> tuple[str, Any, Any]:
+    default = parameter.default
+    if parameter.nested is not None:
+        default = {} if parameter.many else MISSING if default is REQUIRED else default
+        kind = dict[str, Any] if parameter.many else Any
+        return parameter.name, kind, field(default_factory=dict) if parameter.many else field(default=default)
+    if default is REQUIRED:
+        return parameter.name, parameter.type, field(default=MISSING)
+    if isinstance(default, list | dict | tuple):
+        plain = list(default) if isinstance(default, tuple) else default
+        return parameter.name, parameter.type, field(default_factory=lambda: plain)
+    return parameter.name, parameter.type, field(default=default)
+
+
+class EntryPointConfigSource(ConfigSource):
+    """Plugins as config groups; see the module's first lines."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "entrypoints"
+
+    def available(self) -> bool:
+        return True
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        group, _, name = config_path.removesuffix(".yaml").rpartition("/")
+        try:
+            plugin = registry.find(kind_of(group) or group, name)
+            config = OmegaConf.structured(config_of(plugin))
+        except HybridoptError as error:
+            raise ConfigCompositionException(str(error)) from error
+        header = {"package": None}
+        return ConfigResult(provider=plugin.distribution, path="entrypoints://", config=config, header=header)
+
+    def is_group(self, config_path: str) -> bool:
+        return kind_of(config_path) is not None
+
+    def is_config(self, config_path: str) -> bool:
+        group, _, name = config_path.removesuffix(".yaml").rpartition("/")
+        kind = kind_of(group) if group else None
+        return kind is not None and name.rpartition(":")[2] in registry.plugins(kind)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        if not config_path.strip("/"):
+            return [] if results_filter == ObjectType.CONFIG else sorted(CONFIGURED)
+        kind = kind_of(config_path)
+        return [] if kind is None or results_filter == ObjectType.GROUP else registry.names(kind)
+
+
+def register() -> None:
+    """Make ``entrypoints://`` known to Hydra; call it before composing."""
+    Plugins.instance().register(EntryPointConfigSource)

@@ -1,0 +1,192 @@
+"""Data as strategies meet it: an endless, replayable stream of batches, and two held-out sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from hybridopt.errors import ConfigError, DataError
+from hybridopt.objective import Batch
+from hybridopt.spec import DataSpec
+
+ENDLESS = 10**9  # Lightning prefetches (and a checkpoint then skips) a batch when a loader has no length
+EVALUATION_BATCH = 4096
+
+
+class DataModule(LightningDataModule):
+    """A LightningDataModule that says what its data looks like.
+
+    Attributes:
+        spec: known after ``setup()`` at the latest.
+        batch_seed: the seed of the order of the training batches; the data splits have their own.
+    """
+
+    spec: DataSpec
+    batch_seed: int = 0
+
+
+class TensorDataModule(DataModule):
+    """Data in memory, moved to the device once; batches are cut there.
+
+    Args:
+        train: (inputs, targets), tensors with equal first dimension.
+        val: the same, for model selection.
+        test: the same, used once at the end.
+        spec: the shape of the problem.
+        batch_size: samples in a training batch; None (or more than there are) takes the full set every time.
+            A remainder that does not fill a batch is left for a later epoch, since every epoch is shuffled anew.
+
+    Raises:
+        DataError: a set is empty, or its inputs and targets differ in length.
+        ConfigError: the batch size is not positive.
+    """
+
+    def __init__(self, train: Batch, val: Batch, test: Batch, spec: DataSpec, batch_size: int | None = 256):
+        super().__init__()
+        self.sets = {"train": train, "val": val, "test": test}
+        for name, (inputs, targets) in self.sets.items():
+            if len(inputs) != len(targets) or len(inputs) == 0:
+                raise DataError(
+                    f"The {name} set must have as many inputs as targets, and at least one, "
+                    f"but has {len(inputs)} and {len(targets)}."
+                )
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"dataset.batch_size must be at least 1, or null for the full set, but is {batch_size}.")
+        self.spec = spec
+        self.batch_size = batch_size
+
+    def train_dataloader(self) -> BatchStream:
+        inputs, targets = self._on_device("train")
+        return TensorStream(inputs, targets, self.batch_size, self.batch_seed)
+
+    def val_dataloader(self) -> list[Batch]:
+        return self._in_order("val")
+
+    def test_dataloader(self) -> list[Batch]:
+        return self._in_order("test")
+
+    def _on_device(self, name: str) -> Batch:
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        inputs, targets = self.sets[name]
+        return inputs.to(device), targets.to(device)
+
+    def _in_order(self, name: str) -> list[Batch]:
+        inputs, targets = self._on_device(name)
+        return list(zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True))
+
+
+class BatchStream:
+    """Endless batches whose place is (epoch, position), so that a resumed run reads on where it stopped.
+
+    Args:
+        seed: fixes the order of all epochs.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.epoch = 0
+        self.position = 0  # batches of this epoch that were handed out
+
+    def batches(self, epoch: int) -> Iterable[Any]:
+        """The batches of one epoch; the same epoch gives the same batches."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            skip = self.position
+            empty = True
+            for index, batch in enumerate(self.batches(self.epoch)):
+                empty = False
+                if index >= skip:
+                    self.position = index + 1
+                    yield batch
+            if empty:
+                raise DataError("The training data yields no batch: check the size of the data set and of its batches.")
+            self.epoch, self.position = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class TensorStream(BatchStream):
+    """Batches of two tensors, shuffled anew each epoch.
+
+    Args:
+        inputs: (N, ...).
+        targets: (N, ...).
+        batch_size: samples a batch; None for all of them, unshuffled.
+        seed: fixes the order of all epochs.
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int | None, seed: int):
+        super().__init__(seed)
+        self.inputs, self.targets = inputs, targets
+        self.batch_size = None if batch_size is None or batch_size >= len(inputs) else batch_size
+
+    def batches(self, epoch: int) -> Iterable[Batch]:
+        if self.batch_size is None:
+            return [(self.inputs, self.targets)]
+        generator = torch.Generator().manual_seed((self.seed << 32) + epoch & 0x7FFF_FFFF_FFFF_FFFF)
+        order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
+        count = len(order) // self.batch_size
+        order = order[: count * self.batch_size]
+        pairs = zip(self.inputs[order].chunk(count), self.targets[order].chunk(count), strict=True)
+        return pairs
+
+
+class LoaderStream(BatchStream):
+    """An ordinary (finite) loader as an endless, replayable stream.
+
+    Whatever the loader draws from torch's global generator, it draws here from a stream of its own that is fixed by
+    the seed and the epoch; the place in an epoch is found again by reading up to it.
+
+    Args:
+        loader: any iterable of batches, such as a ``torch.utils.data.DataLoader``.
+        seed: fixes the order of all epochs.
+    """
+
+    def __init__(self, loader: Iterable[Any], seed: int):
+        super().__init__(seed)
+        self.loader = loader
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        private = torch.Generator().manual_seed((self.seed << 32) + epoch & 0x7FFF_FFFF_FFFF_FFFF).get_state()
+        iterator = None
+        while True:
+            with torch.random.fork_rng(devices=[]):
+                torch.set_rng_state(private)
+                iterator = iter(self.loader) if iterator is None else iterator
+                try:
+                    batch = next(iterator)
+                except StopIteration:
+                    return
+                private = torch.get_rng_state()
+            yield batch
+
+
+def replayable(datamodule: LightningDataModule, seed: int) -> LightningDataModule:
+    """Give any datamodule a training stream that a resumed run continues exactly.
+
+    Args:
+        datamodule: changed in place: its ``train_dataloader`` returns a :class:`BatchStream`.
+        seed: fixes the order of the batches.
+    """
+    datamodule.batch_seed = seed
+    original = datamodule.train_dataloader
+
+    def train_dataloader() -> BatchStream:
+        loader = original()
+        return loader if isinstance(loader, BatchStream) else LoaderStream(loader, seed)
+
+    datamodule.train_dataloader = train_dataloader
+    return datamodule

@@ -1,0 +1,45 @@
+"""How a search vector (genotype) becomes parameters (phenotype)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.parameters import ParameterLayout
+
+
+class Encoding(nn.Module, ABC):
+    """A map from a vector z (d,) to named parameters.
+
+    What it keeps of the parameters it was attached to must be in buffers, so that checkpoints hold it.
+    """
+
+    @abstractmethod
+    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        """Meet the model.
+
+        Args:
+            parameters: the parameters of the model as they are now; copy what must not change with them.
+            generator: the source of any randomness, on the device of the parameters.
+
+        Returns:
+            The start vector z0 (d,).
+        """
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        """Vectors (population, d) -> name -> (population, \\*shape)."""
+
+
+class Direct(Encoding):
+    """The parameters themselves, one after the other."""
+
+    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        self.layout = ParameterLayout.of(parameters)
+        return self.layout.flatten(parameters)
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        return self.layout.unflatten(z)

@@ -1,0 +1,48 @@
+"""The exceptions of hybridopt. Each message is one sentence: what is wrong, what was found, what to type instead."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HybridoptError(Exception):
+    """A mistake that the user can mend; shown without a traceback (``HYDRA_FULL_ERROR=1`` brings it back)."""
+
+
+class ConfigError(HybridoptError):
+    """A setting, or a combination of settings, that cannot work."""
+
+
+class PluginError(HybridoptError):
+    """A plugin that is not there, is claimed twice, or failed to import."""
+
+
+class DataError(HybridoptError):
+    """Data that cannot be read or cannot be learned from."""
+
+
+class TrackingError(HybridoptError):
+    """A tracking store that cannot be reached or written."""
+
+
+class ResumeError(HybridoptError):
+    """A run that cannot be continued."""
+
+
+class Interrupted(HybridoptError):
+    """The run was stopped by a signal after its state was saved.
+
+    Args:
+        signal_number: the POSIX number of the signal; the process exits with 128 + this number.
+    """
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+def options(names: Iterable[str], asked: str | None = None) -> str:
+    """The names there are, the most similar one first as a suggestion, as the end of a sentence."""
+    known = sorted(names)
+    close = get_close_matches(asked or "", known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{hint} Choose from: {', '.join(known) or '(nothing is installed)'}."

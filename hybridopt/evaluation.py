@@ -1,0 +1,133 @@
+"""Running many networks of one architecture: vectorised, or one by one where that cannot be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+log = logging.getLogger(__name__)
+
+MEMORY = 256 * 2**20  # bytes of activations and parameters that a chunk may take: about what caches and small GPUs bear
+
+
+class PopulationForward:
+    """Evaluates one module under many sets of parameters, without touching the module.
+
+    Args:
+        module: the network. Buffers stay as they are.
+        mode: "vmap", "loop", or "auto": vmap where a trial of two members agrees with the loop, else the loop.
+    """
+
+    def __init__(self, module: nn.Module, mode: str = "auto"):
+        self.module = module
+        self.mode = mode
+        self._chosen: dict[bool, str] = {}
+
+    def __call__(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
+        """Outputs of every member.
+
+        Args:
+            parameters: name -> (n, \\*shape).
+            inputs: (B, ...) if shared, else (n, B, ...).
+            shared: whether all members see the same inputs.
+
+        Returns:
+            (n, B, ...).
+        """
+        if self.mode == "auto" and shared not in self._chosen:
+            self._chosen[shared] = self._choose(parameters, inputs, shared)
+        mode = self._chosen.get(shared, self.mode)
+        return self._vmap(parameters, inputs, shared) if mode == "vmap" else self._loop(parameters, inputs, shared)
+
+    def _single(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        return functional_call(self.module, dict(parameters), (inputs,))
+
+    def _vmap(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
+        in_dims = (0, None if shared else 0)
+        return torch.vmap(self._single, in_dims=in_dims, randomness="different")(dict(parameters), inputs)
+
+    def _loop(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
+        count = len(next(iter(parameters.values())))
+        buffers = dict(self.module.named_buffers())
+        members = []
+        for i in range(count):
+            member = {name: value[i] for name, value in parameters.items()}
+            member |= {name: buffer.clone() for name, buffer in buffers.items()}  # what it writes is thrown away
+            members.append(self._single(member, inputs if shared else inputs[i]))
+        return torch.stack(members)
+
+    def _choose(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> str:
+        few = {name: value[:2] for name, value in parameters.items()}
+        inputs = inputs if shared else inputs[:2]
+        with isolated_rng():
+            reference = self._loop(few, inputs, shared)
+        try:
+            with isolated_rng():
+                vectorised = self._vmap(few, inputs, shared)
+        except Exception as error:  # whatever vmap cannot do, it says in its own many ways
+            log.info("%s cannot be vectorised (%s): members run one by one.", type(self.module).__name__, brief(error))
+            return "loop"
+        if torch.allclose(vectorised, reference, rtol=1e-3, atol=1e-4, equal_nan=True):
+            return "vmap"
+        log.info("%s gives other outputs under vmap: members run one by one.", type(self.module).__name__)
+        return "loop"
+
+
+def brief(error: Exception) -> str:
+    """The first line of an error."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def isolated_rng() -> Iterator[None]:
+    """Leave torch's global generator as it was."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, every submodule's own mode again afterwards; no graph is built."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def chunk_size(module: nn.Module, parameters: int, inputs: Tensor) -> int:
+    """How many members fit into :data:`MEMORY`, by the activations of one pass.
+
+    Args:
+        module: the network, run once on ``inputs``.
+        parameters: the number of values in one member.
+        inputs: (B, ...).
+    """
+    sizes: list[int] = []
+
+    def record(part: nn.Module, args: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() * output.element_size())
+
+    hooks = [part.register_forward_hook(record) for part in module.modules() if not list(part.children())]
+    try:
+        with evaluating(module), isolated_rng():
+            buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+            functional_call(module, buffers, (inputs,))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(1, MEMORY // max(1, sum(sizes) + 4 * parameters))
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on any device."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

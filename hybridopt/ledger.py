@@ -1,0 +1,154 @@
+"""What has been spent, and what may be: one account for every strategy.
+
+The unit is the *forward*: one forward pass of the whole network on one sample.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hybridopt.errors import ConfigError
+
+FORWARD = 1  # one sample through the network
+GRADIENT = 3  # forward and backward: the backward pass costs two forwards
+JVP = 2  # forward-mode: value and tangent travel together
+
+
+def jacobian_cost(outputs: int) -> int:
+    """Forwards per sample of a Jacobian with ``outputs`` rows: one forward and a backward for each row."""
+    return 1 + 2 * outputs
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of a run; the first one reached ends it.
+
+    Args:
+        forwards: forward passes of the whole network on one sample.
+        seconds: training time, without validation and test.
+        evaluations: losses asked for.
+        marks: at how many equidistant points of the budget the run is validated and checkpointed.
+
+    Raises:
+        ConfigError: a limit is not positive, or there is none.
+    """
+
+    forwards: float | None = None
+    seconds: float | None = None
+    evaluations: float | None = None
+    marks: int = 50
+
+    def __post_init__(self) -> None:
+        if not self.limits():
+            raise ConfigError("The budget has no limit: set budget.forwards, budget.seconds or budget.evaluations.")
+        for name, limit in self.limits().items():
+            if not (limit > 0 and math.isfinite(limit)):
+                raise ConfigError(f"budget.{name} must be a positive number, but is {limit:g}.")
+        if self.marks < 1:
+            raise ConfigError(f"budget.marks must be at least 1, but is {self.marks}.")
+
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by name."""
+        named = {"forwards": self.forwards, "seconds": self.seconds, "evaluations": self.evaluations}
+        return {name: limit for name, limit in named.items() if limit is not None}
+
+
+class Ledger:
+    """Counts forwards, evaluations and seconds against a budget; phases keep sub-accounts.
+
+    Every charge to a phase is a charge to its parent, so that the total is true whatever a hybrid does inside.
+
+    Args:
+        budget: the limits.
+        parent: the account that this one is a part of.
+    """
+
+    def __init__(self, budget: Budget, parent: Ledger | None = None):
+        self.budget = budget
+        self.parent = parent
+        self.forwards = 0
+        self.evaluations = 0
+        self.seconds = 0.0
+        self.phases: dict[str, Ledger] = {}
+        self.active: str | None = None  # the phase that time is booked on
+
+    def charge(self, forwards: int, evaluations: int = 0) -> None:
+        """Book ``forwards`` network passes and ``evaluations`` losses."""
+        self.forwards += forwards
+        self.evaluations += evaluations
+        if self.parent is not None:
+            self.parent.charge(forwards, evaluations)
+
+    def spend_time(self, seconds: float) -> None:
+        """Book training time on this account and on the phase that is active."""
+        self.seconds += seconds
+        if self.active is not None:
+            self.phases[self.active].spend_time(seconds)
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is spent: 0 at the start, at least 1 when a limit is reached."""
+        return max(getattr(self, name) / limit for name, limit in self.budget.limits().items())
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a limit is reached, here or further up."""
+        return self.progress >= 1 or (self.parent is not None and self.parent.exhausted)
+
+    @property
+    def remaining(self) -> int | None:
+        """Forwards left, or None where forwards are not limited."""
+        if self.budget.forwards is None:
+            return None
+        return max(0, math.ceil(self.budget.forwards - self.forwards))
+
+    @property
+    def marks_passed(self) -> int:
+        """How many of the budget's marks have been reached."""
+        return min(self.budget.marks, math.floor(self.progress * self.budget.marks * (1 + 1e-12)))
+
+    @property
+    def current(self) -> Ledger:
+        """The account of the innermost phase that is active."""
+        return self if self.active is None else self.phases[self.active].current
+
+    @property
+    def path(self) -> str:
+        """The active phases, outermost first, joined by '/'; empty where there is none."""
+        if self.active is None:
+            return ""
+        below = self.phases[self.active].path
+        return f"{self.active}/{below}" if below else self.active
+
+    def phase(self, name: str, until: float) -> Ledger:
+        """Make ``name`` the active phase: it may spend until the share ``until`` of this budget is gone.
+
+        A phase that exists already (after a resume) is returned as it is.
+        """
+        if name not in self.phases:
+            left = {key: max(until * limit - getattr(self, key), 1e-9) for key, limit in self.budget.limits().items()}
+            self.phases[name] = Ledger(Budget(**left, marks=self.budget.marks), parent=self)
+        self.active = name
+        return self.phases[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values, phases included."""
+        return {
+            "budget": asdict(self.budget),
+            "forwards": self.forwards,
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "active": self.active,
+            "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave; phases that exist keep their identity."""
+        self.forwards, self.evaluations = state["forwards"], state["evaluations"]
+        self.seconds, self.active = state["seconds"], state["active"]
+        for name, phase_state in state["phases"].items():
+            phase = self.phases.setdefault(name, Ledger(Budget(**phase_state["budget"]), parent=self))
+            phase.budget = Budget(**phase_state["budget"])
+            phase.load_state_dict(phase_state)

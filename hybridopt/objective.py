@@ -1,0 +1,63 @@
+"""What is minimised, and what is reported."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.spec import DataSpec
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+Batch = tuple[Tensor, Tensor]
+Forward = Callable[[Tensor], Tensor]
+
+
+class Objective(nn.Module, ABC):
+    """A loss (always minimised), its metrics, and whether it has a gradient.
+
+    Class attributes:
+        differentiable: whether ``loss`` has a gradient that is of use. Checked against the strategy before a run.
+        tasks: the values of ``DataSpec.task`` that the objective is made for; None where it does not care.
+    """
+
+    differentiable: ClassVar[bool]
+    tasks: ClassVar[frozenset[str] | None] = None
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss over the batch.
+
+        Args:
+            outputs: (B, output_size).
+            targets: (B,) classes or (B, output_size) values.
+
+        Returns:
+            A scalar, lower is better.
+        """
+
+    @abstractmethod
+    def metrics(self, spec: DataSpec) -> MetricCollection:
+        """Fresh torchmetrics under their names in snake case; they take (outputs, targets)."""
+
+    def losses(self, forward: Forward, batch: Batch) -> Tensor:
+        """The loss of each member of a population.
+
+        Override it where a loss is more than one pass over a batch: rollouts, solvers.
+
+        Args:
+            forward: maps inputs (B, ...), the same for all, or (population, B, ...), each its own, to outputs
+                (population, B, output_size). Every call is charged.
+            batch: inputs and targets.
+
+        Returns:
+            (population,), lower is better.
+        """
+        inputs, targets = batch
+        outputs = forward(inputs)
+        return torch.vmap(self.loss, in_dims=(0, None))(outputs, targets)

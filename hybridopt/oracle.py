@@ -1,0 +1,322 @@
+"""The only door through which a strategy reaches model and data. It meters every call."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, jvp, vmap
+
+from hybridopt.encoding import Direct, Encoding
+from hybridopt.errors import ConfigError
+from hybridopt.evaluation import PopulationForward, chunk_size, evaluating, out_of_memory
+from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
+from hybridopt.objective import Batch, Objective
+from hybridopt.population import Population, materialize
+
+log = logging.getLogger(__name__)
+
+Mask = Mapping[str, Tensor]
+
+
+def plain_update(optimizer: torch.optim.Optimizer) -> None:
+    """One step of an optimiser outside of any Trainer."""
+    optimizer.step()
+
+
+class Oracle:
+    """What a strategy may ask of a model and its data.
+
+    Args:
+        model: the network; its parameters are the point that first-order calls speak of.
+        objective: what is minimised.
+        ledger: charged for every call.
+        generator: the only source of randomness, on the model's device.
+        encoding: how search vectors become parameters; the parameters themselves if None.
+        mode: how a population is run: "auto", "vmap" or "loop".
+        chunk: how many members are run at a time: "auto" or a number.
+        backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
+        update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        ledger: Ledger,
+        generator: torch.Generator,
+        *,
+        encoding: Encoding | None = None,
+        mode: str = "auto",
+        chunk: str | int = "auto",
+        backward: Callable[[Tensor], Any] = Tensor.backward,
+        update: Callable[[torch.optim.Optimizer], Any] = plain_update,
+    ):
+        if mode not in ("auto", "vmap", "loop"):
+            raise ConfigError(f"oracle.mode must be auto, vmap or loop, but is {mode!r}.")
+        if chunk != "auto" and not (isinstance(chunk, int) and chunk > 0):
+            raise ConfigError(f"oracle.chunk must be auto or a positive whole number, but is {chunk!r}.")
+        self.model = model
+        self.objective = objective
+        self.ledger = ledger
+        self.generator = generator
+        self.mask: Mask | None = None
+        self._population_forward = PopulationForward(model, mode)
+        self._chunk = chunk
+        self._chunks: dict[tuple[int, ...], int] = {}
+        self._backward = backward
+        self._update = update
+        self._attach(encoding or Direct())
+
+    def _attach(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.start = encoding.attach(self.parameters(), self.generator)
+
+    # -- views: the same door, spoken to in another way ---------------------------------------------------------------
+
+    def encoded(self, encoding: Encoding) -> Oracle:
+        """The same door, spoken to in another encoding; the same ledger."""
+        view = copy.copy(self)
+        view._attach(encoding)
+        return view
+
+    def masked(self, mask: Mask) -> Oracle:
+        """The same door, behind which masked parameters are zero and stay zero.
+
+        Args:
+            mask: name -> boolean (\\*shape), False where a parameter is to be zero; unnamed parameters are free.
+        """
+        view = copy.copy(self)
+        view.mask = {name: value.to(self.device) for name, value in mask.items()}
+        view.apply_mask()
+        view._attach(self.encoding)
+        return view
+
+    def phase(self, name: str, until: float) -> Oracle:
+        """The same door with an account of its own, that lasts until the share ``until`` of this budget is spent."""
+        view = copy.copy(self)
+        view.ledger = self.ledger.phase(name, until)
+        return view
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    @property
+    def dimension(self) -> int:
+        """The length d of a search vector."""
+        return len(self.start)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def remaining(self) -> int | None:
+        """Forwards left, or None where they are not limited."""
+        return self.ledger.remaining
+
+    @property
+    def progress(self) -> float:
+        """The share of this account's budget that is spent, from 0 to 1."""
+        return min(1.0, self.ledger.progress)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether this account's budget is spent."""
+        return self.ledger.exhausted
+
+    def horizon(self, batch: Batch) -> int:
+        """How many losses on batches of this size the whole of this account's budget buys."""
+        limits = self.ledger.budget.limits()
+        counts = [limits["forwards"] / len(batch[0])] if "forwards" in limits else []
+        counts += [limits["evaluations"]] if "evaluations" in limits else []
+        return max(1, int(min(counts, default=10_000)))
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The model's trainable parameters by name: the tensors themselves, not copies."""
+        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+
+    # -- zeroth order -------------------------------------------------------------------------------------------------
+
+    def losses(self, population: Population, batch: Batch) -> Tensor:
+        """The loss of each member on the batch; every member sees the same batch. Costs n·B forwards.
+
+        Args:
+            population: (n, d) or a :class:`LowRankPopulation`, in this oracle's encoding.
+            batch: inputs (B, ...) and targets (B, ...), on the device.
+
+        Returns:
+            (n,) float32; what is not finite comes back as +inf.
+        """
+        self.ledger.charge(0, len(population))
+        losses = self._in_chunks(population, batch, lambda forward: self.objective.losses(forward, batch))
+        return torch.where(torch.isfinite(losses), losses, torch.inf).float()
+
+    def outputs(self, population: Population, batch: Batch) -> Tensor:
+        """The outputs of each member: (n, B, output_size). Costs n·B forwards."""
+        return self._in_chunks(population, batch, lambda forward: forward(batch[0]))
+
+    def assign(self, z: Tensor) -> None:
+        """Make the model's parameters decode(z), z being (d,)."""
+        own = self.parameters()
+        with torch.no_grad():
+            for name, value in self._decode(z[None]).items():
+                own[name].copy_(value[0])
+
+    def _decode(self, z: Tensor) -> dict[str, Tensor]:
+        return self._masked(self.encoding.decode(z))
+
+    def _in_chunks(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
+        self._refuse_if_beyond_budget(len(population), batch)
+        with evaluating(self.model):
+            size = self._chunk_size(batch[0])
+            parts, first = [], 0
+            while first < len(population):
+                try:
+                    parts.append(self._one_chunk(population[first : first + size], batch, ask))
+                except Exception as error:
+                    if size == 1 or not out_of_memory(error):
+                        raise
+                    size = self._halve_chunk(size, batch[0])
+                    continue
+                first += size
+            return torch.cat(parts)
+
+    def _one_chunk(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
+        parameters = self._decode(materialize(population))
+        charged = 0
+
+        def forward(inputs: Tensor) -> Tensor:
+            nonlocal charged
+            shared = inputs.ndim <= batch[0].ndim
+            outputs = self._population_forward(parameters, inputs, shared)
+            charged += FORWARD * len(population) * inputs.shape[0 if shared else 1]
+            return outputs
+
+        answer = ask(forward)
+        self.ledger.charge(charged)  # after the work: a chunk that ran out of memory is charged once, when it is done
+        return answer
+
+    def _chunk_size(self, inputs: Tensor) -> int:
+        if self._chunk != "auto":
+            return self._chunk
+        shape = tuple(inputs.shape)
+        if shape not in self._chunks:
+            self._chunks[shape] = chunk_size(self.model, sum(p.numel() for p in self.model.parameters()), inputs)
+        return self._chunks[shape]
+
+    def _halve_chunk(self, size: int, inputs: Tensor) -> int:
+        self._chunks[tuple(inputs.shape)] = size = size // 2
+        log.warning("Memory ran out: the population is run in chunks of %d from here on.", size)
+        return size
+
+    def _refuse_if_beyond_budget(self, members: int, batch: Batch) -> None:
+        ledger = self.ledger
+        while ledger.parent is not None:
+            ledger = ledger.parent
+        limit, cost = ledger.budget.forwards, members * len(batch[0])
+        if limit is not None and cost > limit:
+            raise ConfigError(
+                f"One generation of {members} members on a batch of {len(batch[0])} costs {cost} forwards, more than "
+                f"the whole budget of {limit:.0f}: lower strategy.popsize or dataset.batch_size, or raise "
+                "budget.forwards."
+            )
+
+    # -- first order --------------------------------------------------------------------------------------------------
+
+    def gradient(self, batch: Batch) -> Tensor:
+        """The loss at the model's parameters, in training mode; fills ``.grad``. Costs 3·B forwards.
+
+        Returns:
+            The loss, a detached scalar.
+        """
+        self._require_gradient()
+        inputs, targets = batch
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        loss = self.objective.loss(self.model(inputs), targets)
+        self._backward(loss)
+        self.ledger.charge(GRADIENT * len(inputs), 1)
+        if self.mask is not None:
+            self._mask_each(lambda parameter: parameter.grad)
+        return loss.detach()
+
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        """One step of an optimiser with the gradients in ``.grad``; masked parameters stay exactly zero."""
+        self._update(optimizer)
+        self.apply_mask()
+
+    def jvp(self, tangents: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Directional derivatives of the loss at the model's parameters, by forward mode. Costs 2·B·k forwards.
+
+        Args:
+            tangents: (k, d), directions in parameter space (the direct encoding).
+            batch: inputs and targets.
+
+        Returns:
+            The loss (scalar), and the derivatives (k,).
+        """
+        self._require_gradient()
+        direct, names = self._direct()
+
+        def derivative(tangent: Tensor) -> tuple[Tensor, Tensor]:
+            directions = {name: value[0] for name, value in direct.decode(tangent[None]).items()}
+            return jvp(lambda p: self._loss_at(p, batch), (names,), (self._masked(directions),))
+
+        with evaluating(self.model):
+            pairs = [derivative(tangent) for tangent in tangents]
+        self.ledger.charge(JVP * len(batch[0]) * len(tangents), len(tangents))
+        return pairs[0][0], torch.stack([slope for _, slope in pairs])
+
+    def jacobian(self, batch: Batch) -> Tensor:
+        """The derivative of each output at the model's parameters. Costs B·(1 + 2C) forwards.
+
+        Returns:
+            (B, C, d), d in the order of the direct encoding.
+        """
+        _, names = self._direct()
+
+        def output(parameters: dict[str, Tensor], sample: Tensor) -> Tensor:
+            return functional_call(self.model, parameters, (sample[None],))[0]
+
+        with evaluating(self.model):
+            rows = vmap(jacrev(output), in_dims=(None, 0))(names, batch[0])
+        rows = self._masked(rows)
+        jacobian = torch.cat([row.flatten(2) for row in rows.values()], dim=2)
+        self.ledger.charge(len(batch[0]) * jacobian_cost(jacobian.shape[1]))
+        return jacobian
+
+    def _direct(self) -> tuple[Direct, dict[str, Tensor]]:
+        direct, parameters = Direct(), {name: value.detach() for name, value in self.parameters().items()}
+        direct.attach(parameters, self.generator)
+        return direct, parameters
+
+    def _loss_at(self, parameters: dict[str, Tensor], batch: Batch) -> Tensor:
+        return self.objective.loss(functional_call(self.model, parameters, (batch[0],)), batch[1])
+
+    def _require_gradient(self) -> None:
+        if not self.objective.differentiable:
+            raise ConfigError(f"{type(self.objective).__name__} has no gradient.")
+
+    # -- masks --------------------------------------------------------------------------------------------------------
+
+    def apply_mask(self) -> None:
+        """Set the model's masked parameters to exactly zero."""
+        if self.mask is not None:
+            self._mask_each(lambda parameter: parameter)
+
+    def _mask_each(self, tensor_of: Callable[[Tensor], Tensor | None]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.parameters().items():
+                tensor = tensor_of(parameter)
+                if tensor is not None and name in self.mask:
+                    tensor.masked_fill_(~self.mask[name], 0.0)
+
+    def _masked(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.mask is None:
+            return values
+        return {name: value * self.mask[name] if name in self.mask else value for name, value in values.items()}

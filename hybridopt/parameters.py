@@ -1,0 +1,38 @@
+"""Parameters as one vector, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class ParameterLayout:
+    """Where each named parameter lies in a flat vector.
+
+    Args:
+        shapes: the shape of each parameter, in the vector's order.
+    """
+
+    def __init__(self, shapes: Mapping[str, torch.Size]):
+        self.shapes = dict(shapes)
+        self.sizes = [shape.numel() for shape in self.shapes.values()]
+        self.dimension = sum(self.sizes)
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Tensor]) -> ParameterLayout:
+        """The layout of these parameters, in their order."""
+        return cls({name: value.shape for name, value in parameters.items()})
+
+    def flatten(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Name -> (\\*shape), concatenated to a new vector (d,)."""
+        return torch.cat([parameters[name].detach().reshape(-1) for name in self.shapes])
+
+    def unflatten(self, vectors: Tensor) -> dict[str, Tensor]:
+        """Vectors (n, d) -> name -> (n, \\*shape); views, nothing is copied."""
+        pieces = vectors.split(self.sizes, dim=1)
+        return {
+            name: piece.reshape(-1, *shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }

@@ -1,0 +1,160 @@
+"""Plugins by name: entry points are listed from metadata, and loaded one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from hybridopt.describe import Description, describe
+from hybridopt.errors import ConfigError, HybridoptError, PluginError, options
+
+GROUPS = {
+    "model": "hybridopt.models",
+    "dataset": "hybridopt.datasets",
+    "objective": "hybridopt.objectives",
+    "encoding": "hybridopt.encodings",
+    "strategy": "hybridopt.strategies",
+    "callback": "hybridopt.callbacks",
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An entry point and where it comes from.
+
+    Args:
+        kind: a key of :data:`GROUPS`.
+        name: the name that users type.
+        entry_point: imports nothing until it is loaded.
+    """
+
+    kind: str
+    name: str
+    entry_point: EntryPoint
+
+    @property
+    def distribution(self) -> str:
+        """The package that brings it."""
+        return self.entry_point.dist.name if self.entry_point.dist else "unknown"
+
+    @property
+    def version(self) -> str:
+        """The version of that package."""
+        return self.entry_point.dist.version if self.entry_point.dist else "unknown"
+
+    @property
+    def provenance(self) -> str:
+        """``distribution==version module:object``, as runs are tagged with it."""
+        return f"{self.distribution}=={self.version} {self.entry_point.value}"
+
+    def load(self) -> Any:
+        """Import it.
+
+        Raises:
+            PluginError: the import failed, for whatever reason.
+        """
+        try:
+            return self.entry_point.load()
+        except Exception as error:
+            raise PluginError(
+                f"The {self.kind} plugin {self.name!r} of the package {self.distribution!r} failed to import "
+                f"({type(error).__name__}: {error}): reinstall or repair that package, or choose another {self.kind}."
+            ) from error
+
+    def describe(self) -> Description:
+        """Its parameters and summary, read from its source where that tells, imported where it does not."""
+        return describe(self.entry_point.module, self.entry_point.attr, self.load)
+
+
+@cache
+def plugins(kind: str) -> Mapping[str, tuple[Plugin, ...]]:
+    """All plugins of a kind by name, more than one where packages claim the same name; nothing is imported."""
+    found: dict[str, dict[tuple[str, str], Plugin]] = {}
+    for entry_point in entry_points(group=GROUPS[kind]):
+        plugin = Plugin(kind, entry_point.name, entry_point)
+        found.setdefault(plugin.name, {})[plugin.distribution, entry_point.value] = plugin
+    return {name: tuple(found[name].values()) for name in sorted(found)}
+
+
+def names(kind: str) -> list[str]:
+    """The names of a kind, sorted."""
+    return list(plugins(kind))
+
+
+def find(kind: str, name: str) -> Plugin:
+    """The plugin of this name, or of ``package:name``.
+
+    Raises:
+        PluginError: there is none, or several packages claim the name.
+    """
+    package, _, bare = name.rpartition(":")
+    claims = plugins(kind).get(bare, ())
+    if package:
+        claims = tuple(plugin for plugin in claims if plugin.distribution == package)
+    if not claims:
+        raise PluginError(f"There is no {kind} called {name!r}.{options(names(kind), bare)}")
+    if len(claims) > 1:
+        packages = " and ".join(repr(plugin.distribution) for plugin in claims)
+        raise PluginError(
+            f"The {kind} {bare!r} is claimed by {packages}: choose one as package:name, "
+            f"for example {claims[0].distribution}:{bare}."
+        )
+    return claims[0]
+
+
+def build(kind: str, config: Mapping[str, Any], **supplied: Any) -> Any:
+    """Build a plugin from its config.
+
+    Args:
+        kind: a key of :data:`GROUPS`.
+        config: plain values; ``name`` is the plugin, the rest are its arguments; nested plugins are nested configs.
+        supplied: what the framework hands over (``spec``, …); only what the plugin's signature names is passed.
+
+    Raises:
+        PluginError: the plugin cannot be found or imported.
+        ConfigError: it refuses its arguments.
+    """
+    plugin = find(kind, config["name"])
+    description = plugin.describe()
+    arguments = {key: value for key, value in config.items() if key != "name"}
+    for parameter in description.parameters:
+        if parameter.name in arguments:
+            arguments[parameter.name] = _value(plugin, parameter, arguments[parameter.name], supplied)
+    arguments |= {key: value for key, value in supplied.items() if key in description.names}
+    factory = plugin.load()
+    try:
+        return factory(**arguments)
+    except HybridoptError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{kind}={plugin.name} cannot be built from its settings: {error}") from error
+
+
+def _value(plugin: Plugin, parameter: Any, value: Any, supplied: Mapping[str, Any]) -> Any:
+    if parameter.choices and value not in parameter.choices:
+        raise ConfigError(
+            f"{plugin.kind}.{parameter.name} must be one of {', '.join(map(str, parameter.choices))}, but is {value!r}."
+        )
+    if parameter.nested is None or value is None:
+        return value
+    if parameter.many:
+        return {key: build(parameter.nested, item, **supplied) for key, item in value.items()}
+    return build(parameter.nested, value, **supplied)
+
+
+def provenances(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
+    """Where a plugin and all that are nested in it come from: dotted path -> provenance."""
+    plugin = find(kind, config["name"])
+    found = {kind: plugin.provenance}
+    for parameter in plugin.describe().parameters:
+        value = config.get(parameter.name)
+        if parameter.nested is None or value is None:
+            continue
+        for key, item in value.items() if parameter.many else [("", value)]:
+            path = ".".join(filter(None, (kind, parameter.name, key)))
+            nested = provenances(parameter.nested, item)
+            found |= {path + inner.removeprefix(parameter.nested): where for inner, where in nested.items()}
+    return found
