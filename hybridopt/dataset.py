@@ -63,20 +63,35 @@ class TensorDataModule(DataModule):
         inputs, targets = self._on_device("train")
         return TensorStream(inputs, targets, self.batch_size, self.batch_seed)
 
-    def val_dataloader(self) -> list[Batch]:
-        return self._in_order("val")
+    def val_dataloader(self) -> InOrder:
+        return InOrder(*self._on_device("val"))
 
-    def test_dataloader(self) -> list[Batch]:
-        return self._in_order("test")
+    def test_dataloader(self) -> InOrder:
+        return InOrder(*self._on_device("test"))
 
     def _on_device(self, name: str) -> Batch:
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         inputs, targets = self.sets[name]
         return inputs.to(device), targets.to(device)
 
-    def _in_order(self, name: str) -> list[Batch]:
-        inputs, targets = self._on_device(name)
-        return list(zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True))
+
+class InOrder:
+    """A held-out set in large batches, in its own order (a plain list would be many loaders to Lightning).
+
+    Args:
+        inputs: (N, ...).
+        targets: (N, ...).
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor):
+        pairs = zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True)
+        self._batches = list(pairs)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._batches)
 
 
 class BatchStream:

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hybridopt.parameters import ParameterLayout
+from hybridopt.state import LateBuffers
 
 
-class Encoding(nn.Module, ABC):
+class Encoding(LateBuffers, ABC):
     """A map from a vector z (d,) to named parameters.
 
     What it keeps of the parameters it was attached to must be in buffers, so that checkpoints hold it.

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
 from hybridopt.population import Population
+from hybridopt.state import LateBuffers
 
 Record = Mapping[str, float | Tensor]
 
 
-class Strategy(nn.Module, ABC):
+class Strategy(LateBuffers, ABC):
     """What trains a network: a search, a gradient method, or a hybrid of strategies.
 
     All state that must survive a checkpoint is in buffers, in the optimisers of :meth:`optimizers`, or in
@@ -60,16 +61,6 @@ class Strategy(nn.Module, ABC):
     def facts(self) -> Mapping[str, str]:
         """What is worth a tag on the run and shows only at run time, such as a concrete algorithm that was chosen."""
         return {}
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Take buffers as the checkpoint has them, whatever their shape and whether or not they exist by now."""
-        for key, value in state_dict.items():
-            name = key.removeprefix(prefix)
-            if key.startswith(prefix) and "." not in name and isinstance(value, Tensor):
-                if name not in self._parameters and name != "_extra_state":
-                    device = self._buffers[name].device if self._buffers.get(name) is not None else value.device
-                    self.register_buffer(name, value.clone().to(device))
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class Search(Strategy):

@@ -1,0 +1,35 @@
+"""Wine recognition (Aeberhard & Forina 1991, UCI, https://doi.org/10.24432/C5PC7J), as scikit-learn ships it."""
+
+from sklearn.datasets import load_wine
+
+from hybridopt.dataset import TensorDataModule
+from hybridopt.splits import split_arrays
+
+
+def wine(
+    batch_size: int | None = 256, val_fraction: float = 0.2, test_fraction: float = 0.2, split_seed: int = 0
+) -> TensorDataModule:
+    """Wines from three growers by chemical analysis: 178 samples, 13 features, 3 classes.
+
+    Args:
+        batch_size: samples in a training batch; None for all of them.
+        val_fraction: the share of all samples for validation.
+        test_fraction: the share of all samples for the test.
+        split_seed: fixes which sample goes where.
+
+    Returns:
+        Inputs (13,), standardised; 3 classes.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+    inputs, targets = load_wine(return_X_y=True)
+    return split_arrays(
+        inputs,
+        targets,
+        "classification",
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+        batch_size=batch_size,
+    )

@@ -1,0 +1,46 @@
+"""Random subspaces (Li, Farkhoor, Liu & Yosinski 2018), https://arxiv.org/abs/1804.08838."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from hybridopt.encoding import Encoding
+from hybridopt.errors import ConfigError
+from hybridopt.parameters import ParameterLayout
+
+
+class Subspace(Encoding):
+    """The start plus a random projection of a short vector: theta0 + z P.
+
+    P is Gaussian with variance 1/k, so that a step of scale s in z is a step of scale s in each parameter, and a
+    search's ``sigma`` means the same as without the encoding. P takes k·d floats of memory.
+
+    Args:
+        dimension: the length k of the search vector.
+
+    Raises:
+        ConfigError: k is not positive, or larger than the number of parameters.
+    """
+
+    def __init__(self, dimension: int = 100):
+        super().__init__()
+        if dimension < 1:
+            raise ConfigError(f"encoding.dimension must be at least 1, but is {dimension}.")
+        self.dimension = dimension
+
+    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        self.layout = ParameterLayout.of(parameters)
+        origin = self.layout.flatten(parameters)
+        k, d = self.dimension, len(origin)
+        if k > d:
+            raise ConfigError(f"encoding.dimension is {k}, but the model has only {d} parameters: choose less.")
+        projection = torch.randn(k, d, generator=generator, device=origin.device) / k**0.5
+        self.register_buffer("origin", origin)
+        self.register_buffer("projection", projection)
+        return torch.zeros(k, device=origin.device)
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        return self.layout.unflatten(self.origin + z @ self.projection)

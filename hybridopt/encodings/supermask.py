@@ -1,0 +1,63 @@
+"""Supermasks over frozen weights.
+
+Zhou, Lan, Liu & Yosinski 2019, https://arxiv.org/abs/1905.01067, showed that untrained networks contain masks of high
+accuracy; the selection of the top scores per layer is that of edge-popup (Ramanujan et al. 2020,
+https://arxiv.org/abs/1911.13299). Here a search sets the scores, without a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from hybridopt.encoding import Encoding
+from hybridopt.errors import ConfigError
+from hybridopt.parameters import ParameterLayout
+
+
+class Supermask(Encoding):
+    """Scores whose largest, in each weight, keep their frozen value; the rest of the weight is zero.
+
+    Weights are the parameters with two or more dimensions; the others (biases, norms) stay as they are. The scores
+    start at the weights' magnitudes in units of each weight's root mean square, times ``scale``.
+
+    Args:
+        sparsity: the share of each weight that is masked.
+        scale: the size of the start scores; a search's ``sigma`` is relative to it.
+
+    Raises:
+        ConfigError: the sparsity is not in [0, 1), or the model has no weight to mask.
+    """
+
+    def __init__(self, sparsity: float = 0.5, scale: float = 0.1):
+        super().__init__()
+        if not 0 <= sparsity < 1:
+            raise ConfigError(f"encoding.sparsity must lie in [0, 1), but is {sparsity:g}.")
+        self.sparsity, self.scale = sparsity, scale
+
+    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        weights = {name: value for name, value in parameters.items() if value.ndim >= 2}
+        if not weights:
+            raise ConfigError("encoding=supermask needs weights of two or more dimensions, but the model has none.")
+        self.layout = ParameterLayout.of(weights)
+        self.register_buffer("weights", self.layout.flatten(weights))
+        scores = {name: value.detach().abs() for name, value in weights.items()}
+        return self.scale * self.layout.flatten(
+            {name: value / value.square().mean().sqrt().clamp_min(1e-12) for name, value in scores.items()}
+        )
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        pieces = zip(z.split(self.layout.sizes, dim=1), self.weights.split(self.layout.sizes), strict=True)
+        flat = torch.cat([weight * self._top(scores) for scores, weight in pieces], dim=1)
+        return self.layout.unflatten(flat)
+
+    def _top(self, scores: Tensor) -> Tensor:
+        """(n, size) -> (n, size), 1 where a score is among the largest of its row, exactly as many in each row."""
+        size = scores.shape[1]
+        keep = size - round(self.sparsity * size)
+        if keep == size:
+            return torch.ones_like(scores)
+        best = scores.topk(max(1, keep), dim=1, sorted=False).indices
+        return torch.zeros_like(scores).scatter_(1, best, 1.0)

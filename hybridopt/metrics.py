@@ -1,0 +1,23 @@
+"""What is reported of a classifier, whatever it was trained on."""
+
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from hybridopt.spec import DataSpec
+
+
+def classification_metrics(spec: DataSpec) -> MetricCollection:
+    """The share of samples that are right, and F1 as the mean over classes.
+
+    Args:
+        spec: of a classification problem; ``output_size`` is the number of classes.
+
+    Returns:
+        ``accuracy`` and ``f1``; they take scores (B, output_size) and classes (B,).
+    """
+    return MetricCollection(
+        {
+            "accuracy": MulticlassAccuracy(spec.output_size, average="micro"),
+            "f1": MulticlassF1Score(spec.output_size, average="macro"),
+        }
+    )

@@ -1,0 +1,160 @@
+"""From arrays to a data module: split, standardise, make tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from hybridopt.dataset import TensorDataModule
+from hybridopt.errors import ConfigError, DataError
+from hybridopt.spec import DataSpec
+
+LARGEST_SEED = 2**32 - 1  # numpy's
+
+
+def split_arrays(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    task: str,
+    *,
+    val_fraction: float,
+    test_fraction: float,
+    split_seed: int,
+    batch_size: int | None = 256,
+    standardise: bool = True,
+) -> TensorDataModule:
+    """Cut arrays into a training, a validation and a test set.
+
+    Classes are spread over the three sets in proportion. What standardisation subtracts and divides by is computed on
+    the training set alone, so that nothing of the held-out sets leaks into it.
+
+    Args:
+        inputs: (N, ...) numbers.
+        targets: (N,) class labels of any sortable kind, which are numbered in sorted order, or (N,) or (N, outputs)
+            values.
+        task: "classification" or "regression".
+        val_fraction: the share of all samples for validation.
+        test_fraction: the share of all samples for the test.
+        split_seed: fixes which sample goes where.
+        batch_size: samples in a training batch; None for all of them.
+        standardise: bring inputs to mean 0 and variance 1: each feature of (F,) and of (T, F), each channel of
+            (C, H, W). In regression the targets too, hence loss and metrics are in standard deviations.
+
+    Returns:
+        Inputs float32 (N, ...); targets int64 (N,) for classes, float32 (N, outputs) for values.
+
+    Raises:
+        ConfigError: a fraction or the seed is out of range.
+        DataError: there are too few samples, a class has too few, or the targets are all the same.
+    """
+    check_settings(val_fraction, test_fraction, split_seed)
+    classes = task == "classification"
+    encoded, output_size = _encode(targets) if classes else _as_columns(targets)
+    held_out = _sizes(len(inputs), val_fraction, test_fraction)
+    parts = list(_split(len(inputs), held_out, targets if classes else None, split_seed))
+    input_sets, target_sets = [inputs[part] for part in parts], [encoded[part] for part in parts]
+    if standardise:
+        input_sets = _standardised(input_sets)
+        target_sets = target_sets if classes else _standardised(target_sets)
+    dtype = torch.int64 if classes else torch.float32
+    sets = [(_tensor(x, torch.float32), _tensor(y, dtype)) for x, y in zip(input_sets, target_sets, strict=True)]
+    return TensorDataModule(*sets, DataSpec(tuple(inputs.shape[1:]), output_size, task), batch_size)
+
+
+def check_settings(val_fraction: float, test_fraction: float, split_seed: int) -> None:
+    """Refuse fractions that leave a set empty, and seeds that numpy does not know.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+    if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
+        raise ConfigError(
+            "dataset.val_fraction and dataset.test_fraction must each be above 0 and together below 1, "
+            f"but are {val_fraction} and {test_fraction}: write for example 0.2 for both."
+        )
+    if not 0 <= split_seed <= LARGEST_SEED:
+        raise ConfigError(f"dataset.split_seed must be between 0 and {LARGEST_SEED}, but is {split_seed}.")
+
+
+def _encode(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Class numbers (N,) in sorted order of the labels, and how many there are."""
+    names, numbers = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(
+            f"Classification needs at least two classes, but the target holds only {names.tolist()}: "
+            "choose another target or add samples of another class."
+        )
+    return numbers.reshape(-1), len(names)
+
+
+def _as_columns(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Regression targets as (N, outputs), and the number of outputs."""
+    columns = values.reshape(len(values), -1)
+    if (columns == columns[:1]).all():
+        raise DataError(
+            f"Regression needs targets that vary, but all {len(columns)} are the same: choose another target."
+        )
+    return columns, columns.shape[1]
+
+
+def _sizes(count: int, val_fraction: float, test_fraction: float) -> tuple[int, int]:
+    """The number of samples for validation and for the test, at least one each."""
+    val, test = (max(1, round(count * fraction)) for fraction in (val_fraction, test_fraction))
+    if count - val - test < 1:
+        raise DataError(
+            f"{count} samples cannot be split into a training, a validation and a test set by "
+            f"dataset.val_fraction={val_fraction} and dataset.test_fraction={test_fraction}: "
+            "give more samples or smaller fractions."
+        )
+    return val, test
+
+
+def _split(count: int, sizes: tuple[int, int], labels: np.ndarray | None, seed: int) -> Iterator[np.ndarray]:
+    """The indices of the training, validation and test samples, in proportion to the labels if there are any."""
+    val, test = sizes
+    strata = None if labels is None else labels.reshape(-1)
+    try:
+        rest, test_part = _cut(np.arange(count), test, strata, seed)
+        train_part, val_part = _cut(rest, val, strata, seed)
+    except ValueError as error:  # scikit-learn's word for: these classes cannot be spread over these sets
+        raise _too_few(strata, sizes) from error
+    if strata is not None and len(np.unique(strata[train_part])) < len(np.unique(strata)):
+        raise _too_few(strata, sizes)
+    yield from (train_part, val_part, test_part)
+
+
+def _cut(part: np.ndarray, size: int, strata: np.ndarray | None, seed: int) -> list[np.ndarray]:
+    stratify = None if strata is None else strata[part]
+    return train_test_split(part, test_size=size, random_state=seed, stratify=stratify)
+
+
+def _too_few(strata: np.ndarray, sizes: tuple[int, int]) -> DataError:
+    names, counts = np.unique(strata, return_counts=True)
+    rarest, least = names.tolist()[counts.argmin()], counts.min()
+    train, (val, test) = len(strata) - sum(sizes), sizes
+    return DataError(
+        f"{len(names)} classes, of which {rarest!r} has the fewest samples ({least}), cannot be spread over {train} "
+        f"training, {val} validation and {test} test samples: give each class more samples (5 are enough for most "
+        "splits), drop the rare ones, or change dataset.val_fraction and dataset.test_fraction."
+    )
+
+
+def _standardised(sets: list[np.ndarray]) -> list[np.ndarray]:
+    """Sets (N, ...) with mean 0 and variance 1 on the first; what is constant there is only shifted."""
+    axis = 1 if sets[0].ndim > 3 else -1  # channels come first in images, features last in all else
+    moved = [np.moveaxis(np.asarray(part, dtype=np.float64), axis, -1) for part in sets]
+    scaler = StandardScaler().fit(_rows(moved[0]))
+    return [np.moveaxis(scaler.transform(_rows(part)).reshape(part.shape), -1, axis) for part in moved]
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, values.shape[-1])
+
+
+def _tensor(values: np.ndarray, dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(dtype)

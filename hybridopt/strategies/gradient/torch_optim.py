@@ -1,0 +1,158 @@
+"""Gradient training by any optimiser of torch.optim, with a learning-rate schedule over the budget.
+
+Adam: Kingma & Ba 2015, https://arxiv.org/abs/1412.6980. AdamW: Loshchilov & Hutter 2019,
+https://arxiv.org/abs/1711.05101. RMSprop: Hinton 2012, lecture 6e of "Neural Networks for Machine Learning". Stochastic
+gradient descent: Robbins & Monro 1951; momentum: Sutskever et al. 2013; cosine annealing: Loshchilov & Hutter 2017,
+https://arxiv.org/abs/1608.03983.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+
+from hybridopt.errors import ConfigError, options
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.schedule import Schedule, factor
+from hybridopt.strategy import Record, Strategy
+
+
+class TorchOptim(Strategy):
+    """One step of a torch optimiser a batch.
+
+    Args:
+        optimizer: the name of a class of torch.optim, such as "Adam".
+        lr: its learning rate at the start.
+        schedule: how the learning rate goes to ``final_lr`` times itself over the budget.
+        final_lr: the last learning rate as a share of the first.
+        settings: further arguments of the class.
+
+    Raises:
+        ConfigError: there is no such class, it cannot work from one gradient, or it refuses its settings.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
+
+    def __init__(
+        self,
+        optimizer: str,
+        lr: float,
+        schedule: Schedule = "constant",
+        final_lr: float = 0.0,
+        settings: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.optimizer_class = optimizer_class(optimizer)
+        self.lr, self.schedule, self.final_lr = lr, schedule, final_lr
+        self.settings = settings or {}
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
+
+    def _build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        try:
+            return self.optimizer_class(parameters, lr=self.lr, **self.settings)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"torch.optim.{self.optimizer_class.__name__} refuses its settings: {error}.") from error
+
+    def setup(self, oracle: Oracle) -> None:
+        """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
+
+    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        self.optimizer = self._build([parameter for parameter in module.parameters() if parameter.requires_grad])
+        return [self.optimizer]
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        if self.optimizer is None:
+            self.optimizers(oracle.model)
+        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = oracle.gradient(batch)
+        oracle.update(self.optimizer)
+        return {"loss": loss, "lr": rate}
+
+
+def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
+    """The class of torch.optim of this name, whatever its case."""
+    classes = {
+        key.lower(): value
+        for key, value in vars(torch.optim).items()
+        if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
+    }
+    unusable = {"lbfgs": "needs a closure", "sparseadam": "needs sparse gradients"}
+    if name.lower() in unusable:
+        raise ConfigError(f"torch.optim.{name} {unusable[name.lower()]} and cannot take one gradient a step: try adam.")
+    if name.lower() not in classes:
+        raise ConfigError(
+            f"torch.optim has no optimiser called {name!r}.{options(classes.keys() - unusable.keys(), name.lower())}"
+        )
+    return classes[name.lower()]
+
+
+def adam(
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    amsgrad: bool = False,
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    final_lr: float = 0.01,
+) -> TorchOptim:
+    """Adam (Kingma & Ba 2015): gradient descent with adaptive moments."""
+    settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+    return TorchOptim("Adam", lr, schedule, final_lr, settings)
+
+
+def adamw(
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    final_lr: float = 0.01,
+) -> TorchOptim:
+    """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay."""
+    settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
+    return TorchOptim("AdamW", lr, schedule, final_lr, settings)
+
+
+def sgd(
+    lr: float = 0.1,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    final_lr: float = 0.01,
+) -> TorchOptim:
+    """Stochastic gradient descent (Robbins & Monro 1951) with momentum."""
+    settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+    return TorchOptim("SGD", lr, schedule, final_lr, settings)
+
+
+def rmsprop(
+    lr: float = 1e-3,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    final_lr: float = 0.01,
+) -> TorchOptim:
+    """RMSprop (Hinton 2012): gradient descent, each coordinate scaled by its recent magnitude."""
+    settings = {"alpha": alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
+    return TorchOptim("RMSprop", lr, schedule, final_lr, settings)
+
+
+def torch_optim(
+    optimizer: str = "Adam",
+    lr: float = 1e-3,
+    settings: dict[str, Any] = {},  # noqa: B006 (read, never written)
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    final_lr: float = 0.01,
+) -> TorchOptim:
+    """Any optimiser of torch.optim by its class name; ``settings`` are its further arguments."""
+    return TorchOptim(optimizer, lr, schedule, final_lr, settings)

@@ -1,0 +1,22 @@
+"""Strategies one after the other, such as a search and then gradient descent."""
+
+from __future__ import annotations
+
+from hybridopt.hybrid import Hybrid
+from hybridopt.oracle import Oracle
+from hybridopt.strategy import Strategy
+
+
+class Sequence(Hybrid):
+    """Phases one after the other, each starting from what the one before recommends.
+
+    Args:
+        phases: the strategies by name, in order.
+        shares: the share of the budget of each phase by name; equal shares if empty.
+    """
+
+    def __init__(self, phases: dict[str, Strategy], shares: dict[str, float] = {}):  # noqa: B006 (read, never written)
+        super().__init__(phases, shares or {name: 1 / len(phases) for name in phases})
+
+    def view(self, name: str, oracle: Oracle) -> Oracle:
+        return oracle.encoded(oracle.encoding)  # attached anew, to the parameters as they are now

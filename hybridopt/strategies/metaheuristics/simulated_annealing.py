@@ -1,0 +1,108 @@
+"""Simulated annealing (Kirkpatrick, Gelatt, Vecchi 1983), https://doi.org/10.1126/science.220.4598.671.
+
+Rere, Fanany and Arymurthy (2015, https://doi.org/10.1016/j.procs.2015.12.114) train networks with it. What the papers
+leave open is settled as follows: the initial temperature by the median rule below, geometric cooling, Gaussian
+proposals that shrink with the temperature, and one minibatch per temperature.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.strategy import Search
+
+
+class SimulatedAnnealing(Search):
+    """Simulated annealing: a random walk that takes every step down and, while it is hot, some steps up.
+
+    The temperature stays the same while a batch lasts. On a new batch the current point is evaluated again, and
+    charged, so that a lucky batch is never remembered. The recommendation is the current point, for the same reason:
+    when the walk has cooled down it is the best one in the sense of an average, whereas the lowest loss ever seen
+    belongs to the easiest batch.
+
+    Args:
+        sigma: the standard deviation of a proposal at the start.
+        sigma_decay: the proposal's scale at the end of the budget, relative to the start.
+        temperature_decay: the temperature at the end of the budget, relative to the start.
+        probes: how many random proposals set the initial temperature.
+        moves_per_step: how many proposals are made on one batch, that is at one temperature.
+    """
+
+    def __init__(
+        self,
+        sigma: float = 0.02,
+        sigma_decay: float = 0.1,
+        temperature_decay: float = 1e-3,
+        probes: int = 50,
+        moves_per_step: int = 50,
+    ):
+        super().__init__()
+        for name, value in (("sigma", sigma), ("sigma_decay", sigma_decay), ("temperature_decay", temperature_decay)):
+            if not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        for name, value in (("probes", probes), ("moves_per_step", moves_per_step)):
+            if value < 1:
+                raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
+        self.sigma = sigma
+        self.sigma_decay = sigma_decay
+        self.temperature_decay = temperature_decay
+        self.probes = probes
+        self.moves_per_step = moves_per_step
+
+    def start(self, x0: Tensor) -> None:
+        self.register_buffer("theta", x0.clone())
+        self.register_buffer("loss", x0.new_tensor(math.inf))
+        self.register_buffer("T0", None)  # measured by the first tell
+        self.move = 0  # on this batch; 0 between two steps, so that no checkpoint needs it
+
+    def ask(self) -> Tensor:
+        if self.T0 is None:
+            return torch.cat([self.theta[None], self._propose(self._affordable_probes(), self.sigma)])
+        if self.move > 0:
+            return self._propose(1, self.s)
+        self._cool()
+        return torch.cat([self.theta[None], self._propose(1, self.s)])  # the current point meets the new batch
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        if len(losses) > 1:
+            self.loss = losses[0]
+        if self.T0 is None:
+            self.T0 = initial_temperature(losses[1:] - losses[0])
+            self._cool()
+        else:
+            self._accept_or_reject(population[-1], losses[-1])
+        self.move = (self.move + 1) % self.moves_per_step
+
+    def recommend(self) -> Tensor:
+        return self.theta
+
+    def _affordable_probes(self) -> int:
+        """A small budget is not spent on the thermometer: at most a tenth of it."""
+        return max(1, min(self.probes, self.horizon // 10 - 1))
+
+    def _cool(self) -> None:
+        self.T = self.T0 * self.temperature_decay**self.progress
+        self.s = self.sigma * self.sigma_decay**self.progress
+
+    def _propose(self, n: int, s: float) -> Tensor:
+        noise = torch.randn((n, len(self.theta)), generator=self.generator, device=self.generator.device)
+        return self.theta + s * noise.to(self.theta)
+
+    def _accept_or_reject(self, candidate: Tensor, loss: Tensor) -> None:
+        """The Metropolis rule; without a branch, so that no accelerator has to wait for the answer."""
+        delta = loss - self.loss
+        u = torch.rand((), generator=self.generator, device=self.generator.device)
+        accepted = (delta <= 0) | (u < torch.exp(-delta / self.T))
+        self.theta = torch.where(accepted, candidate, self.theta)
+        self.loss = torch.where(accepted, loss, self.loss)
+
+
+def initial_temperature(deltas: Tensor) -> Tensor:
+    """T0 at which an uphill move of the median size is taken with probability 1/2; failures and ties do not count."""
+    sizes = deltas.abs()
+    sizes = sizes[torch.isfinite(sizes) & (sizes > 0)]
+    return sizes.median() / math.log(2) if len(sizes) else deltas.new_zeros(())

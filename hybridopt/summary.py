@@ -1,0 +1,51 @@
+"""What a run came to, as a table on the screen."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from hybridopt.experiment import Result
+
+COSTS = ("forwards", "seconds")
+
+
+def show(result: Result, console: Console | None = None) -> None:
+    """Print the table of a run, where it lies, and what to type to look at it in MLflow."""
+    console = console or Console(width=max(Console().width, 100), highlight=False)
+    console.print(table(result))
+    weights = f"{result.summary['model/parameters']:.0f} parameters"
+    console.print(f"model      {weights}, {result.summary['model/sparsity']:.1%} of the weights are zero")
+    console.print(f"directory  {result.directory}", soft_wrap=True)
+    if result.run_id is not None:
+        console.print(f"run        {result.run_id}")
+        console.print(f"review     {result.review}", soft_wrap=True)
+    if result.undelivered:
+        console.print(
+            f"{result.undelivered} records wait in the run's directory, since the tracking store did not take them; "
+            f"to send them, type: hybridopt resume={result.directory}",
+            soft_wrap=True,
+        )
+
+
+def table(result: Result) -> Table:
+    """A row for each phase and one for the whole: costs, validation and test metrics."""
+    summary = result.summary
+    validation = {key.removeprefix("final/"): value for key, value in summary.items() if key.startswith("final/val/")}
+    test = {key: value for key, value in summary.items() if key.startswith("test/")}
+    drawn = Table(title=None)
+    drawn.add_column("phase")
+    for column in (*COSTS, *(name.replace("/", " ") for name in (*validation, *test))):
+        drawn.add_column(column, justify="right")
+    for phase in result.phases:
+        metrics = [number(phase.metrics.get(name)) for name in validation]
+        drawn.add_row(phase.name, f"{phase.forwards:,}", f"{phase.seconds:.1f}", *metrics, *("" for _ in test))
+    whole = [number(value) for value in (*validation.values(), *test.values())]
+    costs = f"{summary['cost/forwards']:,.0f}", f"{summary['cost/seconds']:.1f}"
+    drawn.add_row("total", *costs, *whole, style="bold")
+    return drawn
+
+
+def number(value: float | None) -> str:
+    """Four digits, or nothing."""
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,212 @@
+"""The journal: one file in the run's directory that holds everything the run reported, in order.
+
+Each line of ``journal.jsonl`` is one operation; it is written with one system call before the call that reports it
+returns, so that a killed process loses at most the line it was writing. Tracking servers are fed from this file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hybridopt.errors import ResumeError
+
+log = logging.getLogger(__name__)
+
+JOURNAL = "journal.jsonl"
+DELIVERED = "journal.delivered"  # how many bytes of the journal the tracking server has
+LOCK = "journal.lock"
+LOCK_PATIENCE = 10  # seconds: data loaders of a killed process hold its lock until they notice its death
+
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One line of a journal.
+
+    Args:
+        kind: "metrics", "params", "tags", "artifact" or "status".
+        content: metrics: step, time, values; params, tags: values; artifact: path, folder; status: status, time.
+        end: the journal's length in bytes up to and including this line.
+    """
+
+    kind: str
+    content: Mapping[str, Any]
+    end: int
+
+
+class Journal:
+    """An append-only journal that is open for writing; one process at a time may hold it.
+
+    A resumed run repeats the steps since its last checkpoint with equal numbers, so a metric is ignored at the steps
+    that the journal already had for it when it was opened. A metric that it lacks there (the process was killed
+    between two lines of one step) is taken.
+
+    Args:
+        directory: the run's directory; created where it does not exist.
+
+    Raises:
+        ResumeError: another process is writing this journal.
+        OSError: the directory cannot be written.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = Path(directory).absolute()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.path = self.directory / JOURNAL
+        self._lock = _lock(self.directory)
+        self._guard = threading.RLock()  # re-entrant: a signal handler may log while the main thread does
+        self._size = _cut_torn_line(self.path)
+        self._last_steps = _last_steps(self.path)
+        self.last_step = max(self._last_steps.values(), default=-1)
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Append metrics at ``step``, without those that the journal had at this step or later when it was opened.
+
+        Args:
+            values: by name; NaN and infinities are kept.
+            step: forwards spent.
+
+        Raises:
+            OSError: the disk is full, or the journal is closed.
+            ValueError, TypeError: a value is no number.
+        """
+        if step <= self.last_step:
+            values = {name: value for name, value in values.items() if step > self._last_steps.get(name, -1)}
+        if values:
+            safe = {name: _json_safe(float(value)) for name, value in values.items()}
+            self._append({"kind": "metrics", "step": int(step), "time": _now(), "values": safe})
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Append parameters of the run, as text."""
+        self._append({"kind": "params", "values": _texts(values)})
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Append tags, as text; a later value replaces an earlier one."""
+        self._append({"kind": "tags", "values": _texts(values)})
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Append a file or folder to be uploaded as it is then.
+
+        Args:
+            path: kept relative to the run's directory where it lies inside, so that the directory may be moved.
+            folder: where it goes among the artifacts.
+        """
+        absolute = Path(path).absolute()
+        inside = absolute.is_relative_to(self.directory)
+        kept = absolute.relative_to(self.directory) if inside else absolute
+        self._append({"kind": "artifact", "path": kept.as_posix(), "folder": folder})
+
+    def status(self, status: str) -> None:
+        """Append a status of the run, by MLflow's words, and have everything so far on the disk."""
+        self._append({"kind": "status", "status": status, "time": _now()})
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Let go of the file; what is logged later raises OSError."""
+        with self._guard:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+                self._lock.release()
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        data = (_encode(line) + "\n").encode()
+        with self._guard:
+            written = os.write(self._file, data)
+            if written < len(data):  # a full disk: half a line would spoil the next one
+                os.ftruncate(self._file, self._size)
+                raise OSError(f"only {written} of {len(data)} bytes could be written to {self.path}")
+            self._size += written
+
+
+def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
+    """The complete lines of a journal, from byte ``offset`` on; safe while another thread appends to it."""
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        lines.seek(offset)
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            try:
+                content = json.loads(line)
+                yield Operation(content.pop("kind"), content, offset)
+            except (ValueError, KeyError, AttributeError):  # only a damaged disk does this; what follows is still good
+                log.warning("%s has an unreadable line that ends at byte %d; it is skipped.", path, offset)
+
+
+def read_delivered(directory: Path) -> int:
+    """How many bytes of the journal in ``directory`` have been delivered; 0 where nobody noted it."""
+    try:
+        noted = int((directory / DELIVERED).read_text())
+        return min(noted, (directory / JOURNAL).stat().st_size)
+    except (OSError, ValueError):  # delivering everything again is harmless
+        return 0
+
+
+def write_delivered(directory: Path, size: int) -> None:
+    """Note that the first ``size`` bytes of the journal in ``directory`` have been delivered."""
+    write_atomically(directory / DELIVERED, str(size))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file at ``path`` so that a reader, or a kill, sees the old text or the new one."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)
+
+
+def _lock(directory: Path) -> Any:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=LOCK_PATIENCE)
+    except Timeout:
+        raise ResumeError(
+            f"The run in {directory} is being written by another process: wait for it to end, or stop it."
+        ) from None
+    return lock
+
+
+def _cut_torn_line(path: Path) -> int:
+    """Drop what follows the last newline of a journal whose writer was killed; the size that remains, in bytes."""
+    if not path.exists():
+        return 0
+    with path.open("rb+") as file:
+        size = file.read().rfind(b"\n") + 1
+        file.truncate(size)
+    return size
+
+
+def _last_steps(path: Path) -> dict[str, int]:
+    steps: dict[str, int] = {}
+    for operation in read_operations(path):
+        if operation.kind == "metrics":
+            step = operation.content["step"]
+            steps |= {name: max(step, steps.get(name, -1)) for name in operation.content["values"]}
+    return steps
+
+
+def _json_safe(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)  # JSON has no NaN; float() reads "nan" and "-inf" back
+
+
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

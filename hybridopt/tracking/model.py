@@ -1,0 +1,53 @@
+"""The trained network as an MLflow model: exported, with a signature, without pickle."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+REQUIREMENTS = ("torch", "numpy")
+
+
+def save_model(model: nn.Module, sample: Tensor, path: Path) -> Path | None:
+    """Write an MLflow model folder that ``mlflow.pytorch.load_model`` reads.
+
+    Args:
+        model: the network; it is exported by ``torch.export``, in evaluation mode.
+        sample: a few inputs (B, ...), for the signature.
+        path: the folder to write, anew.
+
+    Returns:
+        The folder, or None where the network cannot be exported (data-dependent control flow); the log then says so.
+    """
+    import mlflow.pytorch
+    from mlflow.models import infer_signature
+
+    shutil.rmtree(path, ignore_errors=True)
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval().cpu()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.export and MLflow warn of their own innards
+            signature = infer_signature(sample.numpy(), model(sample).detach().numpy())
+            mlflow.pytorch.save_model(
+                model,
+                path,
+                signature=signature,
+                input_example=sample.numpy(),
+                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            )
+    except Exception as error:  # an export fails in many ways, and none of them is worth a finished run
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        log.warning("The model is kept in the checkpoint only, since it cannot be exported (%s).", reason)
+        shutil.rmtree(path, ignore_errors=True)
+        return None
+    finally:
+        model.train(was_training).to(device)
+    return path

@@ -1,0 +1,251 @@
+"""The writer: a thread that delivers a run's journal to MLflow, at its own pace and never in the way of training."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridopt.tracking.journal import JOURNAL, Operation, read_delivered, read_operations, write_delivered
+from hybridopt.tracking.store import brief
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+log = logging.getLogger(__name__)
+
+PERIOD = 2.0  # seconds between two looks at the journal
+LONGEST_WAIT = 60.0  # seconds between two attempts while the store is away
+PATIENCE = 5.0  # seconds that finish() goes on after the last success while deliveries fail
+STUCK = 120.0  # seconds after which finish() leaves a call that neither succeeds nor fails, such as a slow upload
+ARTIFACT_ATTEMPTS = 3
+METRICS_PER_CALL = 1000  # MLflow's limits, here and below
+VALUES_PER_CALL = 100
+KEY_LENGTH = 250
+PARAM_LENGTH = 6000
+TAG_LENGTH = 8000
+REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # MLflow's words for what will never be accepted
+
+
+class MlflowWriter:
+    """Follows the journal in ``directory`` and delivers it to an existing MLflow run.
+
+    A failure is logged once and tried again, with growing pauses; nothing is raised into the thread that trains.
+    What has been delivered is noted beside the journal, so that another process can go on. Delivering twice is
+    harmless: MLflow keeps one of two equal points. Infinite metric values stay in the journal only, since MLflow turns
+    them into 1.8e308, which ruins a chart.
+
+    Args:
+        directory: the run's directory.
+        uri: the tracking URI, prepared by :func:`~hybridopt.tracking.store.prepare_store`.
+        run_id: the MLflow run.
+        period: seconds between two looks at the journal.
+    """
+
+    def __init__(self, directory: Path, uri: str, run_id: str, period: float = PERIOD):
+        self.directory = directory
+        self.uri = uri
+        self.run_id = run_id
+        self.period = period
+        self.refused = 0  # operations that MLflow will never accept
+        self._client: MlflowClient | None = None
+        self._params: dict[str, str] = {}  # those that the run has
+        self._delivered = read_delivered(directory)
+        self._finishing = threading.Event()
+        self._abandoned = threading.Event()
+        self._failures = 0  # since the last success
+        self._last_success = time.monotonic()
+        self._thread = threading.Thread(target=self._follow, name=f"mlflow-writer-{run_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def finish(self) -> int:
+        """Deliver what is left, within bounds: a few seconds where the store is away.
+
+        Returns:
+            The number of operations that MLflow does not have: those still in the journal and those it refused.
+        """
+        self._last_success = time.monotonic()
+        self._finishing.set()
+        while self._thread.is_alive() and not self._hopeless():
+            self._thread.join(0.05)
+        self._abandoned.set()
+        return self.refused + sum(1 for _ in read_operations(self.directory / JOURNAL, read_delivered(self.directory)))
+
+    def _hopeless(self) -> bool:
+        return time.monotonic() - self._last_success > (PATIENCE if self._failures else STUCK)
+
+    def _follow(self) -> None:
+        """The thread: deliver, rest, deliver; after finish() was called, until nothing is left."""
+        while not self._abandoned.is_set():
+            last_round = self._finishing.is_set()  # asked before the delivery, which then is the last one
+            done = self._try_to_deliver()
+            if done and last_round:
+                return
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._finishing.is_set():
+            self._abandoned.wait(0.5 if self._failures else 0)
+        else:
+            self._finishing.wait(min(self.period * 2**self._failures, max(self.period, LONGEST_WAIT)))
+
+    def _try_to_deliver(self) -> bool:
+        """Whether everything that the journal holds has been delivered."""
+        try:
+            for group in _groups(read_operations(self.directory / JOURNAL, self._delivered)):
+                self._deliver(group)
+                if self._abandoned.is_set():
+                    return False
+        except Exception as error:  # whatever happens to a server, the training must not notice
+            self._note_failure(error)
+            return False
+        return True
+
+    def _deliver(self, group: Sequence[Operation]) -> None:
+        """Send a group; where MLflow refuses it, send its halves, so that one bad operation spoils no other."""
+        try:
+            self._send(group)
+        except Exception as error:
+            if not self._is_final(error, group[0]):
+                raise
+            if len(group) > 1:
+                self._deliver(group[: len(group) // 2])
+                self._deliver(group[len(group) // 2 :])
+                return
+            self._refuse(group[0], error)
+        self._note_success(group[-1].end)
+
+    def _send(self, group: Sequence[Operation]) -> None:
+        first = group[0]
+        if first.kind == "status":
+            self._set_status(first.content["status"], first.content["time"])
+        elif first.kind == "artifact":
+            self._upload(first)
+        else:
+            self._log(group)
+
+    def _log(self, group: Sequence[Operation]) -> None:
+        """Send metrics, params and tags in as few calls as MLflow allows."""
+        from mlflow.entities import Param, RunTag
+
+        client = self._connected()
+        metrics = [metric for operation in group for metric in _metrics(operation)]
+        params = {k: v for k, v in _values(group, "params", PARAM_LENGTH).items() if k not in self._params}
+        tags = _values(group, "tags", TAG_LENGTH)
+        for some in _slices([RunTag(key, value) for key, value in tags.items()], VALUES_PER_CALL):
+            client.log_batch(self.run_id, tags=some, synchronous=True)
+        for some in _slices([Param(key, value) for key, value in params.items()], VALUES_PER_CALL):
+            client.log_batch(self.run_id, params=some, synchronous=True)
+            self._params |= {param.key: param.value for param in some}
+        for some in _slices(metrics, METRICS_PER_CALL):
+            client.log_batch(self.run_id, metrics=some, synchronous=True)
+
+    def _set_status(self, status: str, time_ms: int) -> None:
+        if status == "RUNNING":
+            self._connected().update_run(self.run_id, status=status)
+        else:
+            self._connected().set_terminated(self.run_id, status=status, end_time=time_ms)
+
+    def _upload(self, operation: Operation) -> None:
+        path = self.directory / operation.content["path"]
+        if not path.exists():  # such as a checkpoint that a better one replaced
+            self._refuse(operation, FileNotFoundError(f"{path} is gone"))
+            return
+        self._connected().log_artifact(self.run_id, str(path), operation.content["folder"] or None)
+
+    def _connected(self) -> MlflowClient:
+        """The client, made at its first use; the run's params are read then, since MLflow forbids to change them."""
+        if self._client is None:
+            from mlflow import MlflowClient
+
+            client = MlflowClient(self.uri)
+            self._params = dict(client.get_run(self.run_id).data.params)
+            self._client = client
+        return self._client
+
+    def _is_final(self, error: Exception, operation: Operation) -> bool:
+        """Whether trying again is useless, though the store answers and the run is there.
+
+        Artifacts go to a place of their own, which may be closed to us for good: they must not hold up the metrics.
+        To a deleted run MLflow refuses everything, but it may be restored.
+        """
+        refused = getattr(error, "error_code", None) in REFUSALS
+        given_up = operation.kind == "artifact" and self._failures >= ARTIFACT_ATTEMPTS
+        return (refused or given_up) and self._connected().get_run(self.run_id).info.lifecycle_stage == "active"
+
+    def _refuse(self, operation: Operation, error: Exception) -> None:
+        self.refused += 1
+        log.warning(
+            "MLflow refuses %s of run %s, they stay in its journal: %s.", operation.kind, self.run_id, brief(error)
+        )
+
+    def _note_success(self, end: int) -> None:
+        if self._failures:
+            log.info("MLflow at %s takes what run %s reports again.", self.uri, self.run_id)
+        self._failures = 0
+        self._last_success = time.monotonic()
+        self._delivered = end
+        write_delivered(self.directory, end)
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._failures:
+            log.warning(
+                "MLflow at %s does not take what run %s reports (%s); it is kept in %s and sent later.",
+                self.uri, self.run_id, brief(error), self.directory / JOURNAL,
+            )  # fmt: skip
+        self._failures += 1
+
+
+def _groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
+    """Neighbours that fit into one call; artifacts and statuses travel alone, so that the order is kept."""
+    group: list[Operation] = []
+    size = 0
+    for operation in operations:
+        alone = operation.kind in ("artifact", "status")
+        if group and (alone or size + len(operation.content["values"]) > METRICS_PER_CALL):
+            yield group
+            group, size = [], 0
+        if alone:
+            yield [operation]
+        else:
+            group.append(operation)
+            size += len(operation.content["values"])
+    if group:
+        yield group
+
+
+def _metrics(operation: Operation) -> Iterator[Metric]:
+    from mlflow.entities import Metric
+
+    if operation.kind != "metrics":
+        return
+    for name, value in operation.content["values"].items():
+        if not math.isinf(float(value)):
+            yield Metric(_key(name), float(value), operation.content["time"], operation.content["step"])
+
+
+def _values(group: Sequence[Operation], kind: str, length: int) -> dict[str, str]:
+    """Params or tags of a group, cut to MLflow's limits; of a param's values the first counts, of a tag's the last."""
+    merged: dict[str, str] = {}
+    for operation in group:
+        if operation.kind == kind:
+            values = {_key(name): value[:length] for name, value in operation.content["values"].items()}
+            merged = values | merged if kind == "params" else merged | values
+    return merged
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^\w\-./: ]", "_", name)[:KEY_LENGTH]  # MLflow refuses other characters, such as @ and (
+
+
+def _slices(items: Sequence, length: int) -> Iterator[Sequence]:
+    return (items[start : start + length] for start in range(0, len(items), length))

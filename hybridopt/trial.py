@@ -1,0 +1,294 @@
+"""One network, one strategy, one budget, as a LightningModule."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from hybridopt.encoding import Direct, Encoding
+from hybridopt.errors import ConfigError
+from hybridopt.ledger import Budget, Ledger
+from hybridopt.objective import Batch, Objective
+from hybridopt.oracle import Oracle
+from hybridopt.spec import DataSpec
+from hybridopt.strategy import Strategy
+
+NEVER = 2**62  # a validation interval that no run reaches
+RECORDS_PER_MARK = 10  # training losses are averaged over this part of the way between two marks
+
+Values = dict[str, float]
+
+
+class Trial(LightningModule):
+    """Trains a model by a strategy until the budget is spent; strategies are to it what optimisers are to others.
+
+    It fits into anybody's script: ``Trainer(max_epochs=1, num_sanity_val_steps=0).fit(Trial(...), datamodule=...)``.
+    Validation runs at the marks of the budget, with the parameters that the strategy recommends then; loggers get
+    their values at ``step`` = forwards spent.
+
+    Args:
+        model: the network.
+        objective: what is minimised, and the metrics.
+        strategy: what trains.
+        budget: what may be spent.
+        encoding: how search vectors become parameters; the parameters themselves if None.
+        seed: fixes all that the strategy draws.
+        mode: how populations are run: "auto", "vmap" or "loop".
+        chunk: how many members are run at a time: "auto" or a number.
+        spec: the shape of the data; the datamodule's ``spec`` if None.
+
+    Raises:
+        ConfigError: the parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        strategy: Strategy,
+        budget: Budget,
+        *,
+        encoding: Encoding | None = None,
+        seed: int = 0,
+        mode: str = "auto",
+        chunk: str | int = "auto",
+        spec: DataSpec | None = None,
+    ):
+        super().__init__()
+        check_compatible(objective, strategy, encoding, spec)
+        self.automatic_optimization = False
+        self.model, self.objective, self.strategy = model, objective, strategy
+        self.encoding = encoding or Direct()
+        self.budget, self.seed, self.spec = budget, seed, spec
+        self._engine = {"mode": mode, "chunk": chunk}
+        self.ledger = Ledger(budget)
+        self.curve: list[tuple[int, Values]] = []  # (forwards, validation metrics), the last mark last
+        self.phase_ends: dict[str, Values] = {}
+        self.tested: Values = {}
+        self.at_mark = False
+        self._marks = 0
+        self._records = 0
+        self._averages = Averages()
+
+    # -- Lightning's hooks ----------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        device = self.trainer.strategy.root_device
+        self.to(device)
+        spec = self.spec or getattr(self.trainer.datamodule, "spec", None)
+        if spec is None:
+            raise ConfigError("The shape of the data is unknown: give Trial a spec, or the Trainer a DataModule.")
+        self._metrics = self.objective.metrics(spec).to(device)
+        self._validation_loss = Averages()
+        if stage == "fit":
+            check_compatible(self.objective, self.strategy, self.encoding, spec)
+            self._start(device)
+
+    def _start(self, device: torch.device) -> None:
+        self.oracle = Oracle(
+            self.model,
+            self.objective,
+            self.ledger,
+            torch.Generator(device).manual_seed(self.seed),
+            encoding=self.encoding,
+            backward=self.manual_backward,
+            update=self._update,
+            **self._engine,
+        )
+        self.strategy.setup(self.oracle)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer] | None:
+        optimizers = self.strategy.optimizers(self.model)
+        self._without_optimizer = not optimizers
+        return optimizers or None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (B, ...) -> outputs (B, output_size)."""
+        return self.model(inputs)
+
+    def on_train_start(self) -> None:
+        self._marks, self._records = self.ledger.marks_passed, self._records_passed()
+        self._lap = time.perf_counter()
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        self._averages.add(self.strategy.step(self.oracle, batch))
+        if self._without_optimizer:
+            self.optimizers().step()  # the mock optimiser: without it Lightning's global_step would stay at 0
+        self._book_time()
+        self._look_at_ledger()
+
+    def on_validation_start(self) -> None:
+        self._metrics.reset()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        values = self._evaluated("val")
+        self.log_dict(values, logger=False, prog_bar=False)  # for callbacks such as EarlyStopping
+        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+            return
+        self.curve.append((self.ledger.forwards, values))
+        if self.ledger.path:
+            self.phase_ends[self.ledger.path] = values
+        self._report(values | self._costs())
+
+    def on_validation_end(self) -> None:
+        self._lap = time.perf_counter()  # validation is not training time
+
+    def on_train_end(self) -> None:
+        self.strategy.deploy(self.oracle)
+
+    def on_test_start(self) -> None:
+        self._metrics.reset()
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.tested = self._evaluated("test")
+        self._report(self.tested)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hybridopt"] = {
+            "ledger": self.ledger.state_dict(),
+            "generator": self.oracle.generator.get_state(),
+            "averages": self._averages.state_dict(),
+            "curve": self.curve,
+            "phase_ends": self.phase_ends,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["hybridopt"]
+        self.ledger.load_state_dict(state["ledger"])
+        self.oracle.generator.set_state(state["generator"].cpu())
+        self._averages.load_state_dict(state["averages"])
+        self.curve = [(step, values) for step, values in state["curve"]]
+        self.phase_ends = state["phase_ends"]
+
+    # -- after a step ---------------------------------------------------------------------------------------------------
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        """One step through Lightning, which knows about precision and counts steps."""
+        wrapped = self.optimizers()
+        for candidate in wrapped if isinstance(wrapped, list) else [wrapped]:
+            if candidate.optimizer is optimizer:
+                candidate.step()
+                return
+        optimizer.step()
+
+    def _book_time(self) -> None:
+        now = time.perf_counter()
+        self.ledger.spend_time(now - self._lap)
+        self._lap = now
+
+    def _look_at_ledger(self) -> None:
+        marks = self.ledger.marks_passed
+        phase_over = self.ledger.current.exhausted
+        self.at_mark = marks > self._marks or phase_over
+        if self.at_mark or self._records_passed() > self._records:
+            self._flush_records()
+        if self.at_mark:
+            self._marks = marks
+            self.strategy.deploy(self.oracle)
+        if not self.trainer.fast_dev_run:
+            self.trainer.val_check_batch = 1 if self.at_mark else NEVER
+        if self.ledger.exhausted or 0 < self.trainer.max_steps <= self.trainer.global_step:
+            self.trainer.should_stop = True
+
+    def _records_passed(self) -> int:
+        return math.floor(self.ledger.progress * self.budget.marks * RECORDS_PER_MARK)
+
+    def _flush_records(self) -> None:
+        self._records = self._records_passed()
+        averages = self._averages.take()
+        self._report({f"train/{name}": value for name, value in averages.items()} | self._costs())
+
+    def _costs(self) -> Values:
+        ledger = self.ledger
+        return {
+            "cost/forwards": ledger.forwards,
+            "cost/seconds": ledger.seconds,
+            "cost/evaluations": ledger.evaluations,
+        }
+
+    def _report(self, values: Mapping[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(dict(values), step=self.ledger.forwards)
+
+    # -- validation and test --------------------------------------------------------------------------------------------
+
+    def _evaluate(self, batch: Batch) -> None:
+        inputs, targets = batch
+        outputs = self.model(inputs)
+        self._metrics.update(outputs, targets)
+        self._validation_loss.add({"loss": self.objective.loss(outputs, targets)}, weight=len(inputs))
+
+    def _evaluated(self, stage: str) -> Values:
+        computed = {name: value.item() for name, value in self._metrics.compute().items()}
+        return {f"{stage}/{name}": value for name, value in (self._validation_loss.take() | computed).items()}
+
+
+class Averages:
+    """Weighted means of scalars by name; they stay on their device until they are taken."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Any] = {}
+        self._weights: dict[str, float] = {}
+
+    def add(self, values: Mapping[str, float | Tensor], weight: float = 1) -> None:
+        for name, value in values.items():
+            value = value.detach() if isinstance(value, Tensor) else value
+            self._sums[name] = self._sums.get(name, 0.0) + weight * value
+            self._weights[name] = self._weights.get(name, 0) + weight
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "sums": {name: float(total) for name, total in self._sums.items()},
+            "weights": dict(self._weights),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._sums, self._weights = dict(state["sums"]), dict(state["weights"])
+
+    def take(self) -> Values:
+        """The means, and start anew."""
+        means = {name: float(total) / self._weights[name] for name, total in self._sums.items()}
+        self._sums, self._weights = {}, {}
+        return means
+
+
+def check_compatible(
+    objective: Objective, strategy: Strategy, encoding: Encoding | None, spec: DataSpec | None
+) -> None:
+    """Refuse what cannot work together, before anything trains.
+
+    Raises:
+        ConfigError: in a sentence that says what to choose instead.
+    """
+    first_order = strategy.requires & {"gradient", "jvp"}
+    zeroth_order = strategy.requires & {"losses", "outputs"}
+    names = {"objective": type(objective).__name__, "strategy": type(strategy).__name__}
+    if first_order and not objective.differentiable:
+        raise ConfigError(
+            "The strategy {strategy} needs a gradient and the objective {objective} has none: choose a strategy that "
+            "works on losses, such as strategy=openai_es, or a differentiable objective, such as "
+            "objective=cross_entropy.".format(**names)
+        )
+    if not zeroth_order and encoding is not None and not isinstance(encoding, Direct):
+        raise ConfigError(
+            f"The strategy {names['strategy']} trains the parameters themselves and would ignore the encoding "
+            f"{type(encoding).__name__}: leave it at encoding=direct, or choose a search, such as strategy=openai_es."
+        )
+    if spec is not None and objective.tasks is not None and spec.task not in objective.tasks:
+        fitting = "objective=mse" if spec.task == "regression" else "objective=cross_entropy"
+        raise ConfigError(
+            f"The objective {names['objective']} is made for {' or '.join(sorted(objective.tasks))}, but the data set "
+            f"is a {spec.task} problem: choose another objective, such as {fitting}."
+        )

@@ -1,0 +1,146 @@
+"""Every built-in objective: population losses, honest flags, metrics; and each loss against a reference."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sklearn_metrics
+
+from hybridopt.errors import DataError
+from hybridopt.objectives.cross_entropy import CrossEntropy
+from hybridopt.objectives.hinge import Hinge
+from hybridopt.objectives.mse import MeanSquaredError
+from hybridopt.objectives.zero_one import ZeroOne
+from hybridopt.registry import build, plugins
+from hybridopt.spec import DataSpec
+
+OBJECTIVES = [
+    name for name, claims in plugins("objective").items() if any(p.distribution == "hybridopt" for p in claims)
+]
+CLASSES, BATCH, MEMBERS = 4, 40, 5
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(params=OBJECTIVES)
+def objective(request):
+    return build("objective", {"name": f"hybridopt:{request.param}"})
+
+
+def problems(objective, generator):
+    """A spec, outputs (B, output_size) and targets, for each task that the objective is made for."""
+    for task in sorted(objective.tasks):
+        outputs = torch.randn(BATCH, CLASSES, generator=generator)
+        classes = torch.randint(CLASSES, (BATCH,), generator=generator)
+        values = torch.randn(BATCH, CLASSES, generator=generator)
+        yield DataSpec((3,), CLASSES, task), outputs, classes if task == "classification" else values
+
+
+def test_is_made_for_a_known_task(objective):
+    assert objective.tasks
+    assert objective.tasks <= {"classification", "regression"}
+
+
+def test_losses_of_a_population_are_those_of_its_members(objective, generator):
+    for _, outputs, targets in problems(objective, generator):
+        members = outputs + torch.randn(MEMBERS, BATCH, CLASSES, generator=generator)
+        losses = objective.losses(lambda inputs, members=members: members + inputs, (torch.zeros(()), targets))
+        assert losses.shape == (MEMBERS,)
+        torch.testing.assert_close(losses, torch.stack([objective.loss(member, targets) for member in members]))
+
+
+def test_loss_is_the_mean_over_the_batch(objective, generator):
+    for _, outputs, targets in problems(objective, generator):
+        single = [objective.loss(outputs[i : i + 1], targets[i : i + 1]) for i in range(BATCH)]
+        torch.testing.assert_close(objective.loss(outputs, targets), torch.stack(single).mean())
+
+
+def test_differentiable_says_whether_there_is_a_gradient(objective, generator):
+    for _, outputs, targets in problems(objective, generator):
+        outputs.requires_grad_()
+        loss = objective.loss(outputs, targets)
+        gradient = torch.autograd.grad(loss, outputs)[0] if loss.requires_grad else torch.zeros_like(outputs)
+        assert objective.differentiable == bool(gradient.abs().sum() > 0)
+
+
+def test_gradient_is_that_of_a_difference(objective, generator):
+    if not objective.differentiable:
+        pytest.skip("has no gradient")
+    for _, outputs, targets in problems(objective, generator):
+        values = targets if targets.dtype == torch.int64 else targets.double()
+        assert torch.autograd.gradcheck(lambda o, v=values: objective.loss(o, v), outputs.double().requires_grad_())
+
+
+def test_diverged_outputs_never_look_good(objective, generator):
+    for _, outputs, targets in problems(objective, generator):
+        loss = objective.loss(torch.full_like(outputs, float("nan")), targets)
+        assert not loss < 1
+
+
+def test_metrics_are_fresh_and_named_in_snake_case(objective, generator):
+    for spec, outputs, targets in problems(objective, generator):
+        metrics, other = objective.metrics(spec), objective.metrics(spec)
+        metrics.update(outputs, targets)
+        assert all(metric.update_count == 0 for metric in other.values())
+        assert all(name == name.lower() and name.isidentifier() for name in metrics.compute())
+
+
+def test_classification_metrics_agree_with_scikit_learn(objective, generator):
+    if "classification" not in objective.tasks:
+        pytest.skip("is not for classification")
+    (spec, outputs, targets), *_ = problems(objective, generator)
+    predicted = outputs.argmax(1)
+    found = objective.metrics(spec)(outputs, targets)
+    assert found.keys() == {"accuracy", "f1"}
+    assert float(found["accuracy"]) == pytest.approx(sklearn_metrics.accuracy_score(targets, predicted))
+    assert float(found["f1"]) == pytest.approx(sklearn_metrics.f1_score(targets, predicted, average="macro"))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_regression_metrics_agree_with_scikit_learn(outputs, generator):
+    predicted, targets = torch.randn(2, BATCH, outputs, generator=generator)
+    found = MeanSquaredError().metrics(DataSpec((3,), outputs, "regression"))(predicted, targets)
+    assert found.keys() == {"r2", "mae"}
+    assert float(found["r2"]) == pytest.approx(sklearn_metrics.r2_score(targets, predicted), rel=1e-4)
+    assert float(found["mae"]) == pytest.approx(sklearn_metrics.mean_absolute_error(targets, predicted), rel=1e-4)
+
+
+def test_cross_entropy_is_the_log_loss(generator):
+    (_, outputs, targets), *_ = problems(CrossEntropy(), generator)
+    reference = sklearn_metrics.log_loss(targets, outputs.double().softmax(1).numpy(), labels=range(CLASSES))
+    assert float(CrossEntropy().loss(outputs, targets)) == pytest.approx(reference, rel=1e-5)
+
+
+def test_hinge_is_the_loss_of_crammer_and_singer(generator):
+    (_, outputs, targets), *_ = problems(Hinge(), generator)
+    reference = sklearn_metrics.hinge_loss(targets, outputs.numpy(), labels=np.arange(CLASSES))
+    assert float(Hinge().loss(outputs, targets)) == pytest.approx(reference, rel=1e-5)
+
+
+def test_hinge_is_zero_from_a_lead_of_one():
+    targets = torch.tensor([2])
+    assert Hinge().loss(torch.tensor([[0.0, 3.0, 4.0]]), targets) == 0
+    assert Hinge().loss(torch.tensor([[0.0, 3.0, 3.75]]), targets) == pytest.approx(0.25)
+
+
+def test_zero_one_is_the_share_of_mistakes():
+    outputs = torch.tensor([[2.0, 1.0], [0.0, 1.0], [0.0, 1.0], [float("nan"), 1.0]])
+    assert ZeroOne().loss(outputs, torch.tensor([0, 0, 1, 0])) == 0.5
+
+
+def test_zero_one_complements_the_accuracy(generator):
+    (spec, outputs, targets), *_ = problems(ZeroOne(), generator)
+    accuracy = ZeroOne().metrics(spec)(outputs, targets)["accuracy"]
+    torch.testing.assert_close(ZeroOne().loss(outputs, targets), 1 - accuracy)
+
+
+def test_mse_is_the_mean_over_samples_and_targets():
+    outputs, targets = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 5.0]])
+    assert MeanSquaredError().loss(outputs, targets) == pytest.approx((0 + 4 + 9 + 1) / 4)
+
+
+def test_mse_refuses_to_broadcast():
+    with pytest.raises(DataError, match=r"shape \(5, 1\), but they have the shape \(5,\)"):
+        MeanSquaredError().loss(torch.zeros(5, 1), torch.zeros(5))
