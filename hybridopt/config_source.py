@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from dataclasses import field, make_dataclass
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
 
 from hybridopt import registry
@@ -90,7 +92,7 @@ class EntryPointConfigSource(ConfigSource):
         return ConfigResult(provider=plugin.distribution, path="entrypoints://", config=config, header=header)
 
     def is_group(self, config_path: str) -> bool:
-        return kind_of(config_path) is not None
+        return not config_path.strip("/") or kind_of(config_path) is not None
 
     def is_config(self, config_path: str) -> bool:
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
@@ -104,6 +106,14 @@ class EntryPointConfigSource(ConfigSource):
         return [] if kind is None or results_filter == ObjectType.GROUP else registry.names(kind)
 
 
+class EntryPointSearchPath(SearchPathPlugin):
+    """Puts the plugins behind the user's own configs; ``hydra.searchpath`` would hide them from ``--help``."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="hybridopt", path="entrypoints://")
+
+
 def register() -> None:
     """Make ``entrypoints://`` known to Hydra; call it before composing."""
-    Plugins.instance().register(EntryPointConfigSource)
+    for plugin in (EntryPointConfigSource, EntryPointSearchPath):
+        Plugins.instance().register(plugin)

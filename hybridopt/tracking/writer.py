@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+THREAD = "mlflow-writer"
 PERIOD = 2.0  # seconds between two looks at the journal
 LONGEST_WAIT = 60.0  # seconds between two attempts while the store is away
 PATIENCE = 5.0  # seconds that finish() goes on after the last success while deliveries fail
@@ -61,14 +62,15 @@ class MlflowWriter:
         self._abandoned = threading.Event()
         self._failures = 0  # since the last success
         self._last_success = time.monotonic()
-        self._thread = threading.Thread(target=self._follow, name=f"mlflow-writer-{run_id}", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name=f"{THREAD}-{run_id}", daemon=True)
 
     def start(self) -> None:
         """Begin to deliver."""
+        logging.getLogger("urllib3.connectionpool").addFilter(_is_from_elsewhere)
         self._thread.start()
 
     def finish(self) -> int:
-        """Deliver what is left, within bounds: a few seconds where the store is away.
+        """Deliver what is left, as long as that gets on; a few seconds where the store is away, 20 where it hangs.
 
         Returns:
             The number of operations that MLflow does not have: those still in the journal and those it refused.
@@ -203,6 +205,11 @@ class MlflowWriter:
                 self.uri, self.run_id, brief(error), self.directory / JOURNAL,
             )  # fmt: skip
         self._failures += 1
+
+
+def _is_from_elsewhere(record: logging.LogRecord) -> bool:
+    """A filter for urllib3, which warns of every attempt: the writer says it once."""
+    return not record.threadName.startswith(THREAD)
 
 
 def _groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:

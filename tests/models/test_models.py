@@ -129,11 +129,11 @@ def test_mlp_has_the_layers_asked_for():
     assert shapes == [(7, 4), (7,), (5, 7), (5,), (2, 5), (2,)]
 
 
-def test_cnn_has_the_stages_asked_for():
-    convolutions = [
-        module for module in cnn(IMAGE, channels=[2, 3, 4]).modules() if isinstance(module, torch.nn.Conv2d)
-    ]
-    assert [module.out_channels for module in convolutions] == [2, 3, 4]
+@pytest.mark.parametrize("channels", [[2], [2, 3, 4]], ids=str)
+def test_cnn_has_the_stages_asked_for(channels):
+    model = cnn(DataSpec((1, 9, 13), 10, "classification"), channels=channels)
+    assert [module.out_channels for module in model.modules() if isinstance(module, torch.nn.Conv2d)] == channels
+    assert model(torch.randn(BATCH, 1, 9, 13)).shape == (BATCH, 10)
 
 
 @pytest.mark.parametrize(("cell", "reference"), [("rnn", "RNN"), ("lstm", "LSTM"), ("gru", "GRU")])

@@ -34,6 +34,7 @@ class Regression(pl.LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")  # 4 points need none
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning 2.6 makes them, torch deprecates them
 @pytest.mark.filterwarnings("ignore:The number of training batches")  # about the logging interval
 def test_callbacks_log_at_the_forwards_spent(tmp_path: Path) -> None:
     tracker = open_tracker({"name": "none"}, tmp_path, run_name="a")

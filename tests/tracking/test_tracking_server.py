@@ -157,6 +157,7 @@ def test_a_server_that_goes_away_and_comes_back_loses_and_doubles_nothing(
         assert seconds[len(seconds) // 2] < 0.002
         assert seconds[-1] < 0.25  # one hiccup of a shared machine; a blocking client would take 10 seconds and more
     assert caplog.text.count("does not take what run") == 1
+    assert "urllib3" not in caplog.text
 
 
 def test_a_run_that_ends_while_the_server_is_away_is_delivered_later(server: Server, tracker: Tracker) -> None:

@@ -194,8 +194,9 @@ def refuse_parts(name: str, optimizer: Optimizer, popsize: int, allow_recast: bo
         full = isinstance(part, EDA) or (isinstance(part, _CMA) and not part._config.diagonal)
         if full and optimizer.dimension > FULL_COVARIANCE:
             raise ConfigError(
-                f"strategy.optimizer={name} keeps a full covariance matrix, affordable in {FULL_COVARIANCE} dimensions, not "
-                f"in {optimizer.dimension}: take strategy.optimizer=DiagonalCMA, or encoding=subspace."
+                f"strategy.optimizer={name} keeps a full covariance matrix, which is too large in more than "
+                f"{FULL_COVARIANCE} dimensions, here {optimizer.dimension}: take strategy.optimizer=DiagonalCMA, or "
+                "encoding=subspace."
             )
     chosen = concrete(optimizer)
     if isinstance(chosen, _PSO) and chosen._config.transform != "identity":  # a portfolio can do with one bad member

@@ -38,7 +38,7 @@ class SimulatedAnnealing(Search):
         sigma_decay: float = 0.1,
         temperature_decay: float = 1e-3,
         probes: int = 50,
-        moves_per_step: int = 50,
+        moves_per_step: int = 200,
     ):
         super().__init__()
         for name, value in (("sigma", sigma), ("sigma_decay", sigma_decay), ("temperature_decay", temperature_decay)):

@@ -80,7 +80,7 @@ def test_initial_temperature_accepts_the_median_uphill_move_with_probability_one
 
 
 def test_temperature_and_scale_are_geometric_in_the_budget_and_fixed_on_a_batch():
-    oracle = make_oracle(forwards=8 * 1000)
+    oracle = make_oracle(forwards=8 * 800)
     search = SimulatedAnnealing(moves_per_step=19, probes=9)
     search.setup(oracle)
     temperatures = []
@@ -88,10 +88,10 @@ def test_temperature_and_scale_are_geometric_in_the_budget_and_fixed_on_a_batch(
         progress, first = oracle.progress, not temperatures
         search.step(oracle, make_batch(shift=len(temperatures)))
         expected = 0.0 if first else progress  # the thermometer is read before the first move
-        assert search.T / search.T0 == pytest.approx(1e-3**expected, rel=1e-4)
+        assert float(search.T / search.T0) == pytest.approx(1e-3**expected, rel=1e-4)
         assert search.s == pytest.approx(0.02 * 0.1**expected)
         temperatures.append(float(search.T))
-    assert len(temperatures) > 40
+    assert len(temperatures) == 40
     assert temperatures[-1] == pytest.approx(1e-3 * temperatures[0], rel=0.2)
 
 
@@ -119,7 +119,7 @@ def test_a_small_budget_is_not_spent_on_probes():
 
 
 def test_it_anneals_to_the_minimum():
-    oracle, batch = make_oracle(forwards=8 * 4000), make_batch()
+    oracle, batch = make_oracle(forwards=8 * 1500), make_batch()
     search = SimulatedAnnealing(sigma=0.3, sigma_decay=0.03)
     search.setup(oracle)
     first = oracle.losses(oracle.start[None], batch)
