@@ -8,12 +8,13 @@ from __future__ import annotations
 import ast
 import importlib.machinery
 import inspect
+import operator
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -182,7 +183,7 @@ def _read_type(node: ast.expr | None) -> Any:
             return type(None)
         case ast.BinOp(op=ast.BitOr()):
             left, right = _read_type(node.left), _read_type(node.right)
-            return left if isinstance(left, _Nested) else Union[left, right]  # noqa: UP007
+            return left if isinstance(left, _Nested) else left | right
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, ast.Constant(value=preset)])):
             return typing.Annotated[_read_type(inner), preset]
         case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
@@ -265,8 +266,9 @@ def _validated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
         members = [_validated(argument) for argument in arguments if argument is not type(None)]
         kinds, choices = [kind for kind, _ in members], sum((choice for _, choice in members), ())
         optional = type(None) in arguments
-        kind = Any if Any in kinds or any(get_origin(k) for k in kinds) and len(kinds) > 1 else Union[tuple(kinds)]
-        return (typing.Optional[kind] if optional else kind), choices + ((None,) if choices and optional else ())
+        mixed = len(kinds) > 1 and any(get_origin(kind) for kind in kinds)  # OmegaConf knows unions of scalars only
+        union = Any if Any in kinds or mixed else reduce(operator.or_, kinds)
+        return (union | None if optional and union is not Any else union), choices + ((None,) if choices and optional else ())
     if origin is list:
         return list[_validated(arguments[0])[0]], ()
     if origin is tuple:

@@ -45,4 +45,4 @@ def options(names: Iterable[str], asked: str | None = None) -> str:
     known = sorted(names)
     close = get_close_matches(asked or "", known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{hint} Choose from: {', '.join(known) or '(nothing is installed)'}."
+    return f"{hint} Choose from: {', '.join(known) or '(there are none)'}."

@@ -387,4 +387,5 @@ UNSAID = (
     ".*does not have many workers.*",  # data is in memory
     ".*model_checkpoint.*",
     ".*Consider setting `persistent_workers=True`.*",
+    ".*LeafSpec.*",  # Lightning 2.6 with torch 2.13
 )

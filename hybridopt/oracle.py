@@ -76,7 +76,7 @@ class Oracle:
         self.encoding = encoding
         self.start = encoding.attach(self.parameters(), self.generator)
 
-    # -- views: the same door, spoken to in another way ---------------------------------------------------------------
+    # -- views: the same door, spoken to in another way --------------------------------------------------------------
 
     def encoded(self, encoding: Encoding) -> Oracle:
         """The same door, spoken to in another encoding; the same ledger."""
@@ -102,7 +102,7 @@ class Oracle:
         view.ledger = self.ledger.phase(name, until)
         return view
 
-    # -- what is known ------------------------------------------------------------------------------------------------
+    # -- what is known -----------------------------------------------------------------------------------------------
 
     @property
     def dimension(self) -> int:
@@ -140,7 +140,7 @@ class Oracle:
         """The model's trainable parameters by name: the tensors themselves, not copies."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
-    # -- zeroth order -------------------------------------------------------------------------------------------------
+    # -- zeroth order ------------------------------------------------------------------------------------------------
 
     def losses(self, population: Population, batch: Batch) -> Tensor:
         """The loss of each member on the batch; every member sees the same batch. Costs n·B forwards.
@@ -226,7 +226,7 @@ class Oracle:
                 "budget.forwards."
             )
 
-    # -- first order --------------------------------------------------------------------------------------------------
+    # -- first order -------------------------------------------------------------------------------------------------
 
     def gradient(self, batch: Batch) -> Tensor:
         """The loss at the model's parameters, in training mode; fills ``.grad``. Costs 3·B forwards.
@@ -302,7 +302,7 @@ class Oracle:
         if not self.objective.differentiable:
             raise ConfigError(f"{type(self.objective).__name__} has no gradient.")
 
-    # -- masks --------------------------------------------------------------------------------------------------------
+    # -- masks -------------------------------------------------------------------------------------------------------
 
     def apply_mask(self) -> None:
         """Set the model's masked parameters to exactly zero."""

@@ -33,6 +33,5 @@ class ParameterLayout:
         """Vectors (n, d) -> name -> (n, \\*shape); views, nothing is copied."""
         pieces = vectors.split(self.sizes, dim=1)
         return {
-            name: piece.reshape(-1, *shape)
-            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+            name: piece.reshape(-1, *shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybridopt.parameters import ParameterLayout
-
 
 @dataclass(frozen=True)
 class LowRankPopulation:

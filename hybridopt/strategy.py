@@ -56,7 +56,7 @@ class Strategy(LateBuffers, ABC):
 
     def deploy(self, oracle: Oracle) -> None:
         """Make the model's parameters the ones that the strategy recommends now, for validation and test."""
-        return None
+        return
 
     def facts(self) -> Mapping[str, str]:
         """What is worth a tag on the run and shows only at run time, such as a concrete algorithm that was chosen."""

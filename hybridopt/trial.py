@@ -76,7 +76,7 @@ class Trial(LightningModule):
         self._records = 0
         self._averages = Averages()
 
-    # -- Lightning's hooks ----------------------------------------------------------------------------------------------
+    # -- Lightning's hooks -------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         device = self.trainer.strategy.root_device
@@ -172,7 +172,7 @@ class Trial(LightningModule):
         self.curve = [(step, values) for step, values in state["curve"]]
         self.phase_ends = state["phase_ends"]
 
-    # -- after a step ---------------------------------------------------------------------------------------------------
+    # -- after a step ------------------------------------------------------------------------------------------------
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
         """One step through Lightning, which knows about precision and counts steps."""
@@ -222,7 +222,7 @@ class Trial(LightningModule):
         for logger in self.loggers:
             logger.log_metrics(dict(values), step=self.ledger.forwards)
 
-    # -- validation and test --------------------------------------------------------------------------------------------
+    # -- validation and test -----------------------------------------------------------------------------------------
 
     def _evaluate(self, batch: Batch) -> None:
         inputs, targets = batch

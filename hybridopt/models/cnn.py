@@ -16,7 +16,7 @@ SMALLEST = 8  # pixels a side
 
 def cnn(
     spec: DataSpec,
-    channels: list[int] = [6, 16],  # noqa: B006  read from the source as the default of a setting, and never changed
+    channels: list[int] = [6, 16],
     hidden: int = 64,
 ) -> nn.Module:
     """A small convolutional network after LeNet-5, for images.

@@ -22,7 +22,7 @@ ACTIVATIONS = {
 
 def mlp(
     spec: DataSpec,
-    hidden: list[int] = [32],  # noqa: B006  read from the source as the default of a setting, and never changed
+    hidden: list[int] = [32],
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = "relu",
 ) -> nn.Module:
     """A multi-layer perceptron on the flattened input.

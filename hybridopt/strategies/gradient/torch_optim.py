@@ -150,7 +150,7 @@ def rmsprop(
 def torch_optim(
     optimizer: str = "Adam",
     lr: float = 1e-3,
-    settings: dict[str, Any] = {},  # noqa: B006 (read, never written)
+    settings: dict[str, Any] = {},
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:

@@ -15,7 +15,7 @@ class Sequence(Hybrid):
         shares: the share of the budget of each phase by name; equal shares if empty.
     """
 
-    def __init__(self, phases: dict[str, Strategy], shares: dict[str, float] = {}):  # noqa: B006 (read, never written)
+    def __init__(self, phases: dict[str, Strategy], shares: dict[str, float] = {}):
         super().__init__(phases, shares or {name: 1 / len(phases) for name in phases})
 
     def view(self, name: str, oracle: Oracle) -> Oracle:

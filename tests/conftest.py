@@ -1,0 +1,69 @@
+"""Jobs as users run them, in this process and in others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from hybridopt import cli, registry
+
+SMALL = ("dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "tracking=none", "budget.marks=5")
+FORWARDS = 40_000  # of the small problem: 2500 losses, or 833 gradients
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small networks are slower on two threads, and much slower where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def composed() -> Callable[..., dict[str, Any]]:
+    """Overrides -> a resolved config of plain values, as a job gets it."""
+
+    def make(*overrides: str) -> dict[str, Any]:
+        cli.register()
+        with initialize_config_module("hybridopt.conf", version_base="1.3"):
+            config = compose("config", overrides=list(overrides))
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+    return make
+
+
+def strategy_overrides(name: str) -> list[str]:
+    """How a strategy is chosen; where it wants phases and has none, it gets a search and a gradient method."""
+    overrides = [f"strategy={name}"]
+    for parameter in registry.find("strategy", name).describe().parameters:
+        if parameter.many:
+            group = f"+strategy/{parameter.name}@strategy.{parameter.name}"
+            overrides += [f"{group}.first=openai_es", f"{group}.second=adam"]
+    return overrides
+
+
+@pytest.fixture
+def hybridopt(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the program in a process of its own, in ``tmp_path``."""
+
+    def call(*arguments: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hybridopt", *arguments]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False, **kwargs
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return call

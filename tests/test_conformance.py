@@ -1,0 +1,102 @@
+"""What every installed strategy must do, on a small problem, through the front door."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import FORWARDS, SMALL, strategy_overrides
+from pytorch_lightning import Callback
+
+from hybridopt import experiment, registry
+from hybridopt.checkpoint import FILE
+from hybridopt.errors import Interrupted
+
+STRATEGIES = registry.names("strategy")
+
+
+@pytest.fixture(params=STRATEGIES)
+def config(request: pytest.FixtureRequest, composed: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    overrides = [*SMALL, f"budget.forwards={FORWARDS}", "trainer.enable_progress_bar=false"]
+    return composed(*overrides, *strategy_overrides(request.param))
+
+
+def curve(directory: Path) -> list[dict[str, float]]:
+    """What the journal says of validation and training losses, without what depends on the clock."""
+    rows = [json.loads(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
+    points = [(row["step"], row["values"]) for row in rows if row["kind"] == "metrics"]
+    timed = ("cost/seconds", "cost/wall_seconds", "cost/peak_memory_mb")
+    return [
+        {"step": step} | {name: value for name, value in values.items() if name not in timed} for step, values in points
+    ]
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(directory / FILE, weights_only=True)["state_dict"]
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    assert curve(one) == curve(other)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_improves_within_its_budget(config: dict[str, Any], tmp_path: Path) -> None:
+    summary = experiment.run(config, tmp_path).summary
+    points = [row for row in curve(tmp_path) if "val/loss" in row]
+    assert summary["final/val/accuracy"] > 0.5  # a third of the flowers would be chance
+    assert len(points) >= config["budget"]["marks"]
+    assert FORWARDS <= summary["cost/forwards"] < 1.2 * FORWARDS
+    assert summary["cost/overshoot"] == pytest.approx(summary["cost/forwards"] / FORWARDS - 1)
+    assert points[-1]["step"] == summary["cost/forwards"]
+
+
+def test_same_seed_same_numbers(config: dict[str, Any], tmp_path: Path) -> None:
+    config["budget"]["forwards"] = FORWARDS / 4
+    torch.manual_seed(1)
+    experiment.run(config, tmp_path / "one")
+    torch.manual_seed(2)  # the global generator is the source of nothing
+    experiment.run(config, tmp_path / "two")
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_other_seed_other_numbers(config: dict[str, Any], tmp_path: Path) -> None:
+    config["budget"]["forwards"] = FORWARDS / 4
+    experiment.run(config, tmp_path / "one")
+    experiment.run(config | {"seed": 1}, tmp_path / "two")
+    assert curve(tmp_path / "one") != curve(tmp_path / "two")
+
+
+class SignalAt(Callback):
+    """Sends this process a signal once a share of the budget is spent, as a user at the keyboard would."""
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def on_train_batch_start(self, trainer: Any, trial: Any, *args: Any) -> None:
+        if trial.ledger.progress >= self.share:
+            self.share = 2.0
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("share", [0.13, 0.5, 0.83])
+def test_resumed_equals_uninterrupted(
+    config: dict[str, Any], share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment.run(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "BudgetBar", lambda: SignalAt(share))
+        with pytest.raises(Interrupted, match="hybridopt resume="):
+            experiment.run(config | {"trainer": config["trainer"] | {"enable_progress_bar": True}}, tmp_path / "parts")
+    assert not (tmp_path / "parts" / experiment.RESULT_FILE).exists()
+    experiment.run({"resume": "parts"}, tmp_path / "parts")
+    assert_same(tmp_path / "whole", tmp_path / "parts")
