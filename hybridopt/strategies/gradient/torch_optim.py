@@ -94,10 +94,10 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
 
 
 def adam(
-    lr: float = 1e-3,
+    lr: float = 3e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    weight_decay: float = 0.0,
+    weight_decay: float = 1e-3,
     amsgrad: bool = False,
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
     final_lr: float = 0.01,

@@ -1,0 +1,235 @@
+"""Every installed encoding: decoding is a function of z and of what a checkpoint holds; and each one's own promise."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from hybridopt import registry
+from hybridopt.encoding import Direct
+from hybridopt.encodings.subspace import Subspace
+from hybridopt.encodings.supermask import Supermask
+from hybridopt.errors import ConfigError
+
+torch.set_num_threads(1)
+NAMES = registry.names("encoding")
+SMALL = {"subspace": {"dimension": 6}}  # what a network of 60 parameters needs other than the default
+
+
+def network(seed=0):
+    """Weights of two and of four dimensions, biases that are not zero, and a norm."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        parts = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3)
+        return nn.Sequential(*parts)
+
+
+def parameters(seed=0):
+    return {name: value.detach().clone() for name, value in network(seed).named_parameters()}
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def build(name):
+    return registry.build("encoding", {"name": name} | SMALL.get(name, {}))
+
+
+def attached(encoding, seed=0):
+    return encoding, encoding.attach(parameters(seed), source(seed))
+
+
+def perturbed(start, count, seed=1):
+    return start + 0.1 * torch.randn(count, len(start), generator=source(seed))
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+@pytest.fixture(params=NAMES)
+def encoding(request):
+    return build(request.param)
+
+
+# -- all --------------------------------------------------------------------------------------------------------------
+
+
+def test_start_is_a_vector_and_decodes_to_parameters_of_the_model(encoding):
+    encoding, start = attached(encoding)
+    assert start.ndim == 1
+    assert start.isfinite().all()
+    own = parameters()
+    decoded = encoding.decode(start[None])
+    assert decoded
+    assert {name: value.shape for name, value in decoded.items()} == {name: (1, *own[name].shape) for name in decoded}
+
+
+def test_a_batch_decodes_as_its_members_do(encoding):
+    encoding, start = attached(encoding)
+    z = perturbed(start, 5)
+    together = encoding.decode(z)
+    for index, member in enumerate(z):
+        for name, value in encoding.decode(member[None]).items():
+            torch.testing.assert_close(together[name][index], value[0], rtol=1e-6, atol=1e-7)
+
+
+def test_decoding_depends_on_z(encoding):
+    encoding, start = attached(encoding)
+    first, second = (encoding.decode(perturbed(start, 1, seed)) for seed in (1, 2))
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_saved_encoding_decodes_the_same_wherever_it_was_attached(encoding, request):
+    original, start = attached(encoding, seed=0)
+    name = request.node.callspec.params["encoding"]
+    copy, _ = attached(build(name), seed=9)
+    copy.load_state_dict({key: value.clone() for key, value in original.state_dict().items()})
+    z = perturbed(start, 4)
+    assert_same(copy.decode(z), original.decode(z))
+
+
+def test_what_happens_to_the_model_afterwards_is_of_no_matter(encoding):
+    own = parameters()
+    start = encoding.attach(own, source())
+    z = perturbed(start, 3)
+    before, start_before = {name: value.clone() for name, value in encoding.decode(z).items()}, start.clone()
+    for value in own.values():
+        value.add_(1.0)
+    assert_same(encoding.decode(z), before)
+    assert torch.equal(start, start_before)
+
+
+def test_attaching_leaves_parameters_and_global_generator_alone(encoding):
+    own, before = parameters(), torch.get_rng_state()
+    encoding.attach(own, source())
+    assert_same(own, parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_generator_fixes_what_is_random(encoding, request):
+    encoding, start = attached(encoding)
+    again, start_again = attached(build(request.node.callspec.params["encoding"]))
+    assert torch.equal(start, start_again)
+    z = perturbed(start, 2)
+    assert_same(encoding.decode(z), again.decode(z))
+
+
+def test_can_be_attached_anew_to_other_parameters(encoding, request):
+    used, _ = attached(encoding, seed=0)
+    used, start = attached(used, seed=3)
+    fresh, _ = attached(build(request.node.callspec.params["encoding"]), seed=3)
+    z = perturbed(start, 2)
+    assert_same(used.decode(z), fresh.decode(z))
+
+
+@pytest.mark.parametrize("encoding", [Direct(), Subspace(6)], ids=["direct", "subspace"])
+def test_the_start_decodes_to_the_model_itself(encoding):
+    encoding, start = attached(encoding)
+    assert_same({name: value[0] for name, value in encoding.decode(start[None]).items()}, parameters())
+
+
+# -- subspace ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_in_the_subspace_is_a_step_of_the_same_scale_in_each_parameter():
+    """The root mean square of theta - theta0 for z ~ N(0, s^2): k = 200 directions and 20 000 parameters; its relative
+    deviation is about sqrt(1/(2k)) = 0.05 for one z and 0.008 over 40, so that 0.04 is five standard errors."""
+    encoding, scale = Subspace(200), 0.3
+    start = encoding.attach({"w": torch.zeros(20_000)}, source(0))
+    z = scale * torch.randn(40, len(start), generator=source(1))
+    assert encoding.decode(z)["w"].square().mean().sqrt() == pytest.approx(scale, rel=0.04)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 10**6))
+def test_the_subspace_is_affine_and_has_its_dimension(k, seed):
+    encoding = Subspace(k)
+    start = encoding.attach({"w": torch.ones(12, dtype=torch.float32)}, source(seed))
+    assert torch.equal(start, torch.zeros(k))
+    a, b = torch.randn(2, k, generator=source(seed + 1))
+    moved = encoding.decode(torch.stack([a, b, a + 2 * b]))["w"] - 1
+    torch.testing.assert_close(moved[2], moved[0] + 2 * moved[1], rtol=1e-4, atol=1e-4)
+    directions = encoding.decode(torch.eye(k))["w"] - 1
+    assert torch.linalg.matrix_rank(directions) == k
+
+
+@pytest.mark.parametrize("dimension", [0, -4])
+def test_a_subspace_without_dimension_is_refused(dimension):
+    with pytest.raises(ConfigError) as caught:
+        Subspace(dimension)
+    assert str(caught.value) == f"encoding.dimension must be at least 1, but is {dimension}."
+
+
+def test_a_subspace_larger_than_the_model_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        Subspace(13).attach({"w": torch.zeros(12)}, source())
+    assert str(caught.value) == "encoding.dimension is 13, but the model has only 12 parameters: choose less."
+    assert len(Subspace(12).attach({"w": torch.zeros(12)}, source())) == 12
+
+
+# -- supermask --------------------------------------------------------------------------------------------------------
+
+
+def weights():
+    return {name: value for name, value in parameters().items() if value.ndim >= 2}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.0, 0.99), st.integers(0, 10**6))
+def test_a_supermask_keeps_values_and_masks_exactly_the_stated_share_of_each_weight(sparsity, seed):
+    encoding, start = attached(Supermask(sparsity))
+    decoded = encoding.decode(torch.cat([start[None], torch.randn(4, len(start), generator=source(seed))]))
+    assert decoded.keys() == weights().keys()
+    for name, weight in weights().items():
+        kept = decoded[name] != 0
+        masked = min(round(sparsity * weight.numel()), weight.numel() - 1)  # one is left in any case
+        assert ((~kept).flatten(1).sum(1) == masked).all()
+        assert torch.equal(decoded[name][kept], weight.expand_as(kept)[kept])
+
+
+@pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.9])
+def test_the_start_of_a_supermask_keeps_the_largest_magnitudes(sparsity):
+    encoding, start = attached(Supermask(sparsity))
+    for name, value in encoding.decode(start[None]).items():
+        kept = value[0] != 0
+        assert weights()[name][kept].abs().min() >= weights()[name][~kept].abs().max()
+
+
+def test_the_scores_have_the_scale_in_each_weight():
+    encoding, start = attached(Supermask(scale=0.02))
+    for scores in start.split([weight.numel() for weight in weights().values()]):
+        assert scores.square().mean().sqrt() == pytest.approx(0.02, rel=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.01, 100.0))
+def test_only_the_order_of_the_scores_matters(seed, factor):
+    encoding, start = attached(Supermask(0.5))
+    z = torch.randn(3, len(start), generator=source(seed))
+    assert_same(encoding.decode(z), encoding.decode(factor * z))
+
+
+def test_equal_scores_mask_no_more_and_no_less():
+    encoding, start = attached(Supermask(0.5))
+    for name, value in encoding.decode(torch.zeros(2, len(start))).items():
+        assert ((value == 0).flatten(1).sum(1) == round(0.5 * weights()[name].numel())).all()
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_sparsity_outside_of_its_range_is_refused(sparsity):
+    with pytest.raises(ConfigError) as caught:
+        Supermask(sparsity)
+    assert str(caught.value) == f"encoding.sparsity must lie in [0, 1), but is {sparsity:g}."
+
+
+def test_a_model_without_weights_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        Supermask().attach({"bias": torch.zeros(3)}, source())
+    assert str(caught.value) == (
+        "encoding=supermask needs weights of two or more dimensions, but the model has none."
+    )

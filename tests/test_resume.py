@@ -1,0 +1,90 @@
+"""A run that is killed, and goes on: real processes, a real store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_conformance import assert_same
+
+from hybridopt.checkpoint import FILE
+
+JOB = (
+    "dataset=wine",
+    "dataset.batch_size=32",
+    "budget.forwards=3e5",
+    "budget.marks=20",
+    "trainer.enable_progress_bar=false",
+    "tracking.log_model=false",
+)
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def start(cwd: Path, directory: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "hybridopt", *JOB, f"hydra.run.dir={directory}"]
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(file: Path, process: subprocess.Popen[bytes], modified: int = 1) -> None:
+    """Until the file was written this many times, or the process has ended."""
+    seen, last = 0, None
+    while process.poll() is None and seen < modified:
+        now = file.stat().st_mtime_ns if file.exists() else None
+        seen, last = seen + (now != last), now
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_ends_with_the_same_numbers(hybridopt: Program, tmp_path: Path) -> None:
+    hybridopt(*JOB, "hydra.run.dir=whole")
+    for marks in (1, 9):
+        process = start(tmp_path, f"killed_{marks}")
+        directory = tmp_path / f"killed_{marks}"
+        wait_for(directory / FILE, process, marks)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it must not have finished before it was killed"
+        resumed = hybridopt(f"resume=killed_{marks}")
+        assert "total" in resumed.stdout
+        assert_same(tmp_path / "whole", directory)
+    assert_tracked_once(tmp_path)
+
+
+def assert_tracked_once(directory: Path) -> None:
+    """Three runs, all finished, and every validation point of the killed ones is there exactly once."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{directory / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("hybridopt").experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    curves = [
+        sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, "val/loss"))
+        for run in runs
+    ]
+    assert curves[0] == curves[1] == curves[2]
+    steps = [step for step, _ in curves[0]]
+    assert len(steps) == len(set(steps)) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(number: signal.Signals, hybridopt: Program, tmp_path: Path) -> None:
+    process = start(tmp_path, "stopped")
+    wait_for(tmp_path / "stopped" / FILE, process)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 128 + number
+    finished = hybridopt("resume=stopped")
+    assert "100%" in finished.stderr or "total" in finished.stdout
+    again = hybridopt("resume=stopped")  # of a finished run: the table, and nothing is trained
+    assert finished.stdout == again.stdout
