@@ -39,10 +39,17 @@ class PopulationForward:
         Returns:
             (n, B, ...).
         """
-        if self.mode == "auto" and shared not in self._chosen:
-            self._chosen[shared] = self._choose(parameters, inputs, shared)
-        mode = self._chosen.get(shared, self.mode)
+        mode = self._mode(parameters, inputs, shared)
         return self._vmap(parameters, inputs, shared) if mode == "vmap" else self._loop(parameters, inputs, shared)
+
+    def _mode(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> str:
+        if self.mode != "auto":
+            return self.mode
+        if len(next(iter(parameters.values()))) == 1:
+            return "loop"  # one member gains nothing from vmap, and pays for it
+        if shared not in self._chosen:
+            self._chosen[shared] = self._choose(parameters, inputs, shared)
+        return self._chosen[shared]
 
     def _single(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         return functional_call(self.module, dict(parameters), (inputs,))

@@ -74,6 +74,7 @@ class Search(Strategy):
         progress: the share of the budget that is spent, from 0 to 1: for whatever is annealed.
         horizon: how many losses the whole budget buys; known from the first ``ask`` on.
         moves_per_step: how often ask and tell take turns on one batch, for searches of few candidates.
+        move: which of these turns it is; 0 on a new batch, whose losses do not compare with those before.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
@@ -81,6 +82,7 @@ class Search(Strategy):
     progress: float = 0.0
     horizon: int | None = None
     moves_per_step: int = 1
+    move: int = 0
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -116,7 +118,7 @@ class Search(Strategy):
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         self.horizon = oracle.horizon(batch)
         best = []
-        for _ in range(self.moves_per_step):
+        for self.move in range(self.moves_per_step):
             self.progress = oracle.progress
             population = self.ask()
             losses = oracle.losses(population, batch)

@@ -167,7 +167,7 @@ BY_HYDRA = {
     "an unknown nested name of another kind": Refusal(
         "strategy/encoding=masc", ("strategy/encoding/masc", *registry.names("encoding"))
     ),
-    "a missing value": Refusal("dataset=arrays", ("dataset.train",)),
+    "a missing value": Refusal("dataset=arrays", ("dataset.path",)),
 }
 BY_US = {
     "resume and other settings": Refusal("resume=. seed=3", ("seed=3", "resume")),

@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(stream_of)
 
 
 def test_no_two_of_many_seeds_and_epochs_share_an_order(stream_of):
-    """Of 20 samples: that two of 200 random orders are the same has probability below 1e-14."""
+    """That any two of 400 random orders of 20 samples are the same has probability below 1e-13."""
     orders = [tuple(batch) for seed in range(40) for batch in take(stream_of(21, 20, seed), 10) if len(batch) == 20]
     assert len(set(orders)) == len(orders)
 

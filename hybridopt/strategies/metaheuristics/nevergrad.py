@@ -71,7 +71,6 @@ class Nevergrad(Search):
     def _forget(self) -> None:
         self._optimizer: Optimizer | None = None  # made by the first ask, when the budget is known
         self._asked: list[Any] = []
-        self._move = 0  # on this batch; 0 between two steps, so that no checkpoint needs it
         self._seed: int | None = None
         self._budget: int | None = None
         self._told: list[Tensor] = []  # (popsize,) losses of each generation
@@ -93,10 +92,10 @@ class Nevergrad(Search):
             self._optimizer = self._replay()
         self._asked = self._ask(self._optimizer)
         candidates = torch.as_tensor(np.stack([candidate.value for candidate in self._asked])).to(self.x0)
-        return candidates if self._move else torch.cat([self.incumbent[None], candidates])  # it meets the new batch
+        return candidates if self.move else torch.cat([self.incumbent[None], candidates])  # it meets the new batch
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        if not self._move:
+        if not self.move:
             self.loss = losses[0]
         candidates, losses = population[-self.popsize :], losses[-self.popsize :]
         self._told.append(losses.clamp(max=WORST).cpu())
@@ -106,7 +105,6 @@ class Nevergrad(Search):
         better = losses[best] < self.loss
         self.incumbent = torch.where(better, candidates[best], self.incumbent)
         self.loss = torch.where(better, losses[best], self.loss)
-        self._move = (self._move + 1) % self.moves_per_step
 
     def recommend(self) -> Tensor:
         return self.incumbent

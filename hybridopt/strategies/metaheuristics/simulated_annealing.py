@@ -57,7 +57,6 @@ class SimulatedAnnealing(Search):
         self.register_buffer("theta", x0.clone())
         self.register_buffer("loss", x0.new_tensor(math.inf))
         self.register_buffer("T0", None)  # measured by the first tell
-        self.move = 0  # on this batch; 0 between two steps, so that no checkpoint needs it
 
     def ask(self) -> Tensor:
         if self.T0 is None:
@@ -75,7 +74,6 @@ class SimulatedAnnealing(Search):
             self._cool()
         else:
             self._accept_or_reject(population[-1], losses[-1])
-        self.move = (self.move + 1) % self.moves_per_step
 
     def recommend(self) -> Tensor:
         return self.theta

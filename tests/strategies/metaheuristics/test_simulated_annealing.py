@@ -104,6 +104,7 @@ def test_the_current_point_is_evaluated_again_on_each_new_batch_and_charged():
     search.step(oracle, make_batch())
     assert oracle.ledger.evaluations == 25 + 6  # five moves, and the current point on the new batch
     before, batch = search.recommend().clone(), make_batch(shift=100.0)
+    search.move = 0  # as step() says on a new batch
     population = search.ask()
     assert torch.equal(population[0], before)
     search.tell(population, oracle.losses(population, batch))
