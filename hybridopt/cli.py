@@ -8,24 +8,21 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from hybridopt import config as schema
 from hybridopt import config_source
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted, ResumeError
-
-if TYPE_CHECKING:
-    from hybridopt.experiment import Result
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted
+from hybridopt.identity import check_holds_run
 
 
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     register()
     _main()
 
@@ -34,23 +31,42 @@ def register() -> None:
     """Make Hydra know our plugins, the typed frame of a job, and where a resumed run lives."""
     schema.register()
     config_source.register()
-    OmegaConf.register_new_resolver("run_directory", run_directory, replace=True)
+    OmegaConf.register_new_resolver("if_resumed", if_resumed, replace=True)
 
 
-def run_directory(resume: str | None, fresh: str) -> str:
-    """The directory of the run to resume, or a fresh one."""
-    if resume is None:
-        return fresh
-    if Path(resume).is_dir():
-        return str(Path(resume).resolve())
-    if os.sep in resume:
-        raise ConfigCompositionException(f"resume={resume}: there is no such directory.")
-    from hybridopt.tracking.tracker import find_directory
+def if_resumed(resume: str | None, there: str, fresh: str) -> str:
+    """For ``conf/config.yaml``: one value for a run that goes on, another for a fresh one (or where none is found).
 
+    Args:
+        resume: what the user typed, or None.
+        there: "directory" for the directory of the run to go on with; any other text stands for itself.
+        fresh: the value otherwise.
+    """
     try:
-        return str(find_directory(resume, os.environ.get("MLFLOW_TRACKING_URI")))
-    except HybridoptError as error:
-        raise ConfigCompositionException(str(error)) from error
+        directory = None if resume is None else find_run(resume)
+    except HybridoptError:
+        return fresh  # the job will say so, in a sentence
+    if directory is None:
+        return fresh
+    return str(directory) if there == "directory" else there
+
+
+def find_run(resume: str) -> Path:
+    """The directory of the run to go on with.
+
+    Args:
+        resume: that directory, or the MLflow run id.
+
+    Raises:
+        ResumeError: there is no such run.
+    """
+    directory = Path(resume)
+    if not directory.is_dir() and os.sep not in resume:
+        from hybridopt.tracking.tracker import find_directory
+
+        directory = find_directory(resume, os.environ.get("MLFLOW_TRACKING_URI"))
+    check_holds_run(directory)
+    return directory.resolve()
 
 
 @hydra.main(version_base="1.3", config_path="pkg://hybridopt.conf", config_name="config")
@@ -71,16 +87,28 @@ def job(config: DictConfig) -> float | None:
         The final validation loss, which Hydra's sweepers minimise.
     """
     hydra_config = HydraConfig.get()
-    directory = Path(hydra_config.runtime.output_dir)
     if config.resume is not None:
         _refuse_other_overrides(hydra_config.overrides.task)
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        find_run(config.resume)
+    plain = plain_values(config)
     from hybridopt.experiment import run
     from hybridopt.summary import show
 
-    result: Result = run(plain, directory)
+    result = run(plain, Path(hydra_config.runtime.output_dir))
     show(result)
     return result.summary.get("final/val/loss")
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The config resolved, as dictionaries and lists.
+
+    Raises:
+        ConfigError: a setting that has no default was not given.
+    """
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error
 
 
 def _refuse_other_overrides(overrides: list[str]) -> None:
@@ -90,5 +118,3 @@ def _refuse_other_overrides(overrides: list[str]) -> None:
             f"A resumed run keeps the config that it was started with: leave out {' '.join(others)}, "
             "or start a new run without resume."
         )
-    if len([override for override in overrides if "resume=" in override]) != 1:
-        raise ResumeError("Give one run to resume: resume=<directory or MLflow run id>.")

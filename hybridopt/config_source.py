@@ -3,7 +3,7 @@
 It lists names from package metadata and derives a typed config from the signature of the one plugin that is asked for.
 Groups are the kinds (``strategy``), and below them the settings of a plugin that are plugins again
 (``strategy/search``): they offer the kind that the group is named after (``strategy/encoding``), else the kind of the
-group they are in.
+group they are in. A setting of another kind is in the group of that kind (``encoding@strategy.mask``).
 """
 
 from __future__ import annotations
@@ -35,26 +35,30 @@ def kind_of(group: str) -> str | None:
     return parts[-1] if parts[-1] in CONFIGURED else parts[0]
 
 
-def config_of(plugin: registry.Plugin) -> Any:
-    """A structured config from a plugin's signature: ``name`` first, then its settings with types and defaults.
+def config_of(plugin: registry.Plugin, name: str) -> Any:
+    """A structured config from a plugin's signature: ``name`` as it was asked for, then its settings with types and
+    defaults.
 
     Nested plugins come in by a defaults list, as Hydra users know it: ``strategy/search=openai_es``.
     """
     parameters = plugin.describe().parameters
-    defaults = [entry for parameter in parameters for entry in _nested_defaults(parameter)]
-    fields = [("defaults", list[Any], field(default_factory=lambda: [*defaults, "_self_"]))] if defaults else []
-    fields += [("name", str, field(default=plugin.name))]
+    defaults = [entry for parameter in parameters for entry in _nested_defaults(plugin.kind, parameter)]
+    fields = [("defaults", list[Any], field(default_factory=lambda: ["_self_", *defaults]))] if defaults else []
+    fields += [("name", str, field(default=name))]
     fields += [_field(parameter) for parameter in parameters]
     return make_dataclass(f"{plugin.name}_{plugin.kind}", fields)
 
 
-def _nested_defaults(parameter: Parameter) -> Iterator[Any]:
+def _nested_defaults(kind: str, parameter: Parameter) -> Iterator[Any]:
     if parameter.nested is None or parameter.many:
         return
+    group = parameter.name
+    if kind_of(f"{kind}/{group}") != parameter.nested:
+        group = f"/{parameter.nested}@{parameter.name}"  # its name does not tell what it is: strategy.mask, an encoding
     if parameter.preset is None and parameter.default is not REQUIRED:
-        yield {f"optional {parameter.name}": None}
+        yield {f"optional {group}": None}
     else:
-        yield {parameter.name: parameter.preset or MISSING}
+        yield {group: parameter.preset or MISSING}
 
 
 def _field(parameter: Parameter) -> tuple[str, Any, Any]:
@@ -85,7 +89,7 @@ class EntryPointConfigSource(ConfigSource):
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
         try:
             plugin = registry.find(kind_of(group) or group, name)
-            config = OmegaConf.structured(config_of(plugin))
+            config = OmegaConf.structured(config_of(plugin, name))
         except HybridoptError as error:
             raise ConfigCompositionException(str(error)) from error
         header = {"package": None}

@@ -73,10 +73,11 @@ class Unreadable(Exception):
     """The source text does not tell; the plugin must be imported."""
 
 
-def describe(module: str, attribute: str, load: Callable[[], Any]) -> Description:
+def describe(target: str, load: Callable[[], Any]) -> Description:
     """Describe the plugin ``module:attribute``; ``load`` imports it, and is called only if the source is not enough."""
+    module, _, attribute = target.partition(":")
     try:
-        return _from_source(module, attribute)
+        return _from_source(module.strip(), attribute.strip())
     except Unreadable:
         return from_object(load())
 
@@ -172,6 +173,8 @@ class _Nested:
     def __or__(self, other: Any) -> Any:
         return self
 
+    __ror__ = __or__
+
 
 def _read_type(node: ast.expr | None) -> Any:
     match node:
@@ -183,7 +186,7 @@ def _read_type(node: ast.expr | None) -> Any:
             return type(None)
         case ast.BinOp(op=ast.BitOr()):
             left, right = _read_type(node.left), _read_type(node.right)
-            return left if isinstance(left, _Nested) else left | right
+            return left | right
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, ast.Constant(value=preset)])):
             return typing.Annotated[_read_type(inner), preset]
         case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
@@ -268,7 +271,9 @@ def _validated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
         optional = type(None) in arguments
         mixed = len(kinds) > 1 and any(get_origin(kind) for kind in kinds)  # OmegaConf knows unions of scalars only
         union = Any if Any in kinds or mixed else reduce(operator.or_, kinds)
-        return (union | None if optional and union is not Any else union), choices + ((None,) if choices and optional else ())
+        if optional:
+            return (Any if union is Any else union | None), (*choices, None) if choices else ()
+        return union, choices
     if origin is list:
         return list[_validated(arguments[0])[0]], ()
     if origin is tuple:
@@ -276,6 +281,8 @@ def _validated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
         return list[inner.pop()] if len(inner) == 1 else list[Any], ()
     if origin in (dict, Mapping):
         return dict[str, _validated(arguments[1])[0]], ()
+    if annotation is Path:
+        return str, ()
     return (annotation if annotation in (int, float, str, bool) else Any), ()
 
 

@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import resource
-import sys
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 
 from hybridopt import registry
 from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, catching_signals
 from hybridopt.dataset import replayable
-from hybridopt.errors import ConfigError, Interrupted, ResumeError
+from hybridopt.errors import ConfigError, Interrupted
+from hybridopt.identity import CONFIG_FILE, flattened, read_config, run_name, tags, write_config
 from hybridopt.ledger import Budget
 from hybridopt.progress import BudgetBar
+from hybridopt.result import RESULT_FILE, Result, phases, plot_curve, summarise
+from hybridopt.runtime import quiet, threads
 from hybridopt.tracking.logger import TrackerLogger
+from hybridopt.tracking.model import save_model
 from hybridopt.tracking.tracker import Tracker, deliver_leftovers, open_tracker
 from hybridopt.trial import Trial
-
-log = logging.getLogger(__name__)
-
-CONFIG_FILE, RESULT_FILE = "config.yaml", "result.json"
-PLUGINS = ("model", "dataset", "objective", "encoding", "strategy")
-NOT_IN_FINGERPRINT = ("tracking", "resume")
-SMALL_NETWORK = 100_000  # parameters
-
-
-@dataclass
-class Phase:
-    """What one phase of a hybrid cost, and what validation said at its end."""
-
-    name: str
-    forwards: int
-    seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Result:
-    """What a finished run leaves: the numbers of its table.
-
-    Args:
-        directory: where config, journal and checkpoint are.
-        summary: metrics by name: best and final validation, test, costs, sparsity.
-        phases: of a hybrid, in order.
-        run_id: the MLflow run, or None.
-        review: where that run is to be seen, or what to type to see it.
-        undelivered: how many operations the tracking store has not taken yet.
-    """
-
-    directory: str
-    summary: dict[str, float]
-    phases: list[Phase]
-    run_id: str | None = None
-    review: str = ""
-    undelivered: int = 0
 
 
 def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = None) -> Result:
@@ -85,7 +43,7 @@ def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = 
         config = read_config(directory)
         if (directory / RESULT_FILE).exists():
             return _finished(directory)
-    with quiet():
+    with quiet(but_profiles=bool(config["trainer"].get("profiler"))):
         job = Job(config)
         if not resume:
             write_config(config, directory)
@@ -151,8 +109,11 @@ class Job:
             )
         trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
         tracker.set_tags({f"hybridopt.{key}": value for key, value in self.trial.strategy.facts().items()})
-        result = self._result(directory, tracker, time.perf_counter() - started)
-        self._keep(result, directory, tracker, trainer)
+        summary = summarise(self.trial, time.perf_counter() - started)
+        result = Result(str(directory), summary, phases(self.trial), tracker.run_id, tracker.url)
+        tracker.log_metrics(summary, self.trial.ledger.forwards)
+        if not trainer.fast_dev_run:
+            self._keep(result, tracker)
         return result
 
     def _trainer(self, directory: Path, tracker: Tracker, signals: list[int]) -> Trainer:
@@ -180,45 +141,16 @@ class Job:
         except TypeError as error:
             raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {error}.") from error
 
-    def _result(self, directory: Path, tracker: Tracker, wall: float) -> Result:
-        trial, ledger = self.trial, self.trial.ledger
-        final = trial.curve[-1][1] if trial.curve else {}
-        best = {f"best/{name}": _best(name, [values[name] for _, values in trial.curve]) for name in final}
-        summary = {
-            **{f"final/{name}": value for name, value in final.items()},
-            **best,
-            **trial.tested,
-            "cost/forwards": ledger.forwards,
-            "cost/evaluations": ledger.evaluations,
-            "cost/seconds": ledger.seconds,
-            "cost/wall_seconds": wall,
-            "cost/overshoot": max(0.0, ledger.progress - 1),
-            "cost/peak_memory_mb": peak_memory(),
-            "model/parameters": sum(parameter.numel() for parameter in trial.model.parameters()),
-            "model/sparsity": sparsity(trial.model),
-        }
-        phases = [
-            Phase(name, phase.forwards, phase.seconds, trial.phase_ends.get(name, {}))
-            for name, phase in ledger.phases.items()
-        ]
-        return Result(str(directory), summary, phases, tracker.run_id, tracker.url)
-
-    def _keep(self, result: Result, directory: Path, tracker: Tracker, trainer: Trainer) -> None:
-        tracker.log_metrics(result.summary, self.trial.ledger.forwards)
-        if trainer.fast_dev_run:
-            return
-        write_json(directory / RESULT_FILE, asdict(result))
-        for file in (directory / RESULT_FILE, directory / FILE):
-            if file.exists():
-                tracker.log_artifact(file)
-        tracker.log_artifact(plot_curve(self.trial.curve, directory / "curve.png"))
+    def _keep(self, result: Result, tracker: Tracker) -> None:
+        """What outlasts the run: the numbers, the checkpoint, the curve, and the network as an MLflow model."""
+        directory = Path(result.directory)
+        kept = [result.save(), directory / FILE, plot_curve(self.trial.curve, directory / "curve.png")]
         if self.config["tracking"].get("log_model"):
-            from hybridopt.tracking.model import save_model
-
-            sample = next(iter(self.datamodule.test_dataloader()))[0][:2]
-            saved = save_model(self.trial.model, sample.cpu(), directory / "model")
-            if saved is not None:
-                tracker.log_artifact(saved)
+            inputs, _ = next(iter(self.datamodule.test_dataloader()))
+            kept.append(save_model(self.trial.model, inputs[:2].cpu(), directory / "model"))
+        for path in kept:
+            if path is not None and path.exists():
+                tracker.log_artifact(path)
 
 
 @contextmanager
@@ -238,154 +170,7 @@ def _settling(tracker: Tracker, directory: Path) -> Iterator[None]:
 
 
 def _finished(directory: Path) -> Result:
-    """A run that had finished: its result, and what the store had not taken yet is sent."""
-    stored = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
-    stored["phases"] = [Phase(**phase) for phase in stored["phases"]]
-    stored["undelivered"] = deliver_leftovers(directory)
-    return Result(**stored)
-
-
-# -- config and identity ----------------------------------------------------------------------------------------------
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """The config of the run in a directory.
-
-    Raises:
-        ResumeError: there is no run.
-    """
-    file = directory / CONFIG_FILE
-    if not file.exists():
-        raise ResumeError(
-            f"There is no run to resume in {directory}: type resume=<the directory of a run, or its MLflow run id>."
-        )
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
-
-
-def write_config(config: Mapping[str, Any], directory: Path) -> None:
-    """Keep the resolved config, from which the run can be repeated and resumed."""
-    directory.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a file that is whole or not there."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    partial.replace(path)
-
-
-def fingerprint(config: Mapping[str, Any]) -> str:
-    """A short hash of what a run computes: its config without paths and tracking."""
-    relevant = {key: value for key, value in config.items() if key not in NOT_IN_FINGERPRINT}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def run_name(config: Mapping[str, Any]) -> str:
-    """How the run is listed: strategy, data set, model, seed."""
-    return f"{config['strategy']['name']}-{config['dataset']['name']}-{config['model']['name']}-s{config['seed']}"
-
-
-def tags(config: Mapping[str, Any]) -> dict[str, str]:
-    """What a run can be searched by."""
-    named = {f"hybridopt.{kind}": config[kind]["name"] for kind in PLUGINS}
-    plugins = {
-        f"hybridopt.plugin.{path}": where
-        for kind in PLUGINS
-        for path, where in registry.provenances(kind, config[kind]).items()
-    }
-    return named | plugins | {"hybridopt.seed": str(config["seed"]), "hybridopt.fingerprint": fingerprint(config)}
-
-
-def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        inner = isinstance(value, Mapping) and value
-        flat |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return flat
-
-
-@contextmanager
-def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
-    """Run with this number of CPU threads inside.
-
-    Args:
-        setting: a number, or "auto": one for small networks, which gain nothing from a second and lose much where
-            cores are shared; torch's default for others. It depends on the network alone, since the number of threads
-            shows in the last digits of results.
-        model: the network.
-    """
-    if setting != "auto" and not (isinstance(setting, int) and setting > 0):
-        raise ConfigError(f"threads must be auto or a positive whole number, but is {setting!r}.")
-    before = torch.get_num_threads()
-    small = sum(parameter.numel() for parameter in model.parameters()) < SMALL_NETWORK
-    torch.set_num_threads(setting if setting != "auto" else 1 if small else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-# -- small measurements -----------------------------------------------------------------------------------------------
-
-
-def sparsity(model: torch.nn.Module) -> float:
-    """The share of exact zeros among the weights (parameters of two or more dimensions)."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    total = sum(weight.numel() for weight in weights)
-    return sum(int((weight == 0).sum()) for weight in weights) / total if total else 0.0
-
-
-def peak_memory() -> float:
-    """The process's peak resident memory, or the GPU's, in MB."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def _best(name: str, values: list[float]) -> float:
-    lower_is_better = name.rpartition("/")[2] in ("loss", "mae", "mse")
-    return min(values) if lower_is_better else max(values)
-
-
-def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:
-    """Validation metrics over forwards, as a picture."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    steps = [step for step, _ in curve]
-    for name in curve[-1][1] if curve else ():
-        axes.plot(steps, [values[name] for _, values in curve], label=name)
-    axes.set(xlabel="forwards", xscale="log" if len(steps) > 1 else "linear")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
-    return path
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Lightning's advertisements and its advice on what is meant to be as it is go unsaid."""
-    lightning = logging.getLogger("pytorch_lightning")
-    level = lightning.level
-    lightning.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for said in UNSAID:
-                warnings.filterwarnings("ignore", message=said)
-            yield
-    finally:
-        lightning.setLevel(level)
-
-
-UNSAID = (
-    ".*configure_optimizers.*returned .None.*",  # a search has no optimiser
-    ".*does not have many workers.*",  # data is in memory
-    ".*model_checkpoint.*",
-    ".*Consider setting `persistent_workers=True`.*",
-    ".*LeafSpec.*",  # Lightning 2.6 with torch 2.13
-)
+    """A run that had finished: its result; what the store had not taken yet is sent."""
+    result = Result.load(directory)
+    result.undelivered = deliver_leftovers(directory)
+    return result

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from hybridopt.trial import Trial
 
-REFRESH = 0.1  # seconds
+REFRESH, REFRESH_IN_A_FILE = 0.1, 10.0  # seconds
 
 
 class BudgetBar(ProgressBar):
@@ -22,6 +22,7 @@ class BudgetBar(ProgressBar):
         super().__init__()
         self._bar: tqdm | None = None
         self._enabled = True
+        self._every = REFRESH if sys.stderr.isatty() else REFRESH_IN_A_FILE
         self._next = 0.0
 
     def disable(self) -> None:
@@ -47,8 +48,8 @@ class BudgetBar(ProgressBar):
 
     def on_train_batch_end(self, trainer: Trainer, trial: Trial, *args: Any) -> None:
         now = time.monotonic()
-        if now >= self._next or trial.at_mark:
-            self._next = now + REFRESH
+        if now >= self._next:
+            self._next = now + self._every
             self._advance(trial)
 
     def on_validation_end(self, trainer: Trainer, trial: Trial) -> None:

@@ -58,7 +58,7 @@ class Plugin:
         """
         try:
             return self.entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin that exits on import must not end us
             raise PluginError(
                 f"The {self.kind} plugin {self.name!r} of the package {self.distribution!r} failed to import "
                 f"({type(error).__name__}: {error}): reinstall or repair that package, or choose another {self.kind}."
@@ -66,7 +66,7 @@ class Plugin:
 
     def describe(self) -> Description:
         """Its parameters and summary, read from its source where that tells, imported where it does not."""
-        return describe(self.entry_point.module, self.entry_point.attr, self.load)
+        return describe(self.entry_point.value, self.load)
 
 
 @cache
@@ -130,7 +130,8 @@ def build(kind: str, config: Mapping[str, Any], **supplied: Any) -> Any:
     except HybridoptError:
         raise
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{kind}={plugin.name} cannot be built from its settings: {error}") from error
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"{kind}={plugin.name} cannot be built from its settings: {reason}.") from error
 
 
 def _value(plugin: Plugin, parameter: Any, value: Any, supplied: Mapping[str, Any]) -> Any:

@@ -118,7 +118,8 @@ class Search(Strategy):
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         self.horizon = oracle.horizon(batch)
         best = []
-        for self.move in range(self.moves_per_step):
+        for move in range(self.moves_per_step):
+            self.move = move
             self.progress = oracle.progress
             population = self.ask()
             losses = oracle.losses(population, batch)

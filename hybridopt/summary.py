@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -33,10 +34,10 @@ def table(result: Result) -> Table:
     summary = result.summary
     validation = {key.removeprefix("final/"): value for key, value in summary.items() if key.startswith("final/val/")}
     test = {key: value for key, value in summary.items() if key.startswith("test/")}
-    drawn = Table(title=None)
-    drawn.add_column("phase")
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("phase", no_wrap=True)
     for column in (*COSTS, *(name.replace("/", " ") for name in (*validation, *test))):
-        drawn.add_column(column, justify="right")
+        drawn.add_column(column, justify="right", no_wrap=True)
     for phase in result.phases:
         metrics = [number(phase.metrics.get(name)) for name in validation]
         drawn.add_row(phase.name, f"{phase.forwards:,}", f"{phase.seconds:.1f}", *metrics, *("" for _ in test))

@@ -58,7 +58,7 @@ def table(jobs: dict[str, list[dict]]) -> str:
             [summary[key] for summary in summaries] for key in ("test/accuracy", "model/sparsity", "cost/wall_seconds")
         )
         lines.append(
-            f"| {name} | {statistics.median(test):.3f} | {min(test):.3f}–{max(test):.3f} "
+            f"| {name} | {statistics.median(test):.3f} | {min(test):.3f}-{max(test):.3f} "
             f"| {statistics.median(zero):.0%} | {statistics.median(seconds):.1f} |"
         )
     return "\n".join(lines)

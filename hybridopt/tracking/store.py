@@ -29,6 +29,7 @@ ENVIRONMENT = {  # read by MLflow at its first import; what the user has set sta
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # with MLflow's 7, a call blocks for 246 s when the server is away
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # the making of its tables is no news
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 WAY_OUT = "or type tracking=none to keep the journal in the run's directory only"

@@ -230,6 +230,4 @@ def test_a_sparsity_outside_of_its_range_is_refused(sparsity):
 def test_a_model_without_weights_is_refused():
     with pytest.raises(ConfigError) as caught:
         Supermask().attach({"bias": torch.zeros(3)}, source())
-    assert str(caught.value) == (
-        "encoding=supermask needs weights of two or more dimensions, but the model has none."
-    )
+    assert str(caught.value) == ("encoding=supermask needs weights of two or more dimensions, but the model has none.")

@@ -160,9 +160,7 @@ def test_a_misspelt_optimizer_is_refused_with_a_suggestion():
     assert not {"lbfgs", "sparseadam", "optimizer"} & set(names)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("LBFGS", "needs a closure"), ("SparseAdam", "needs sparse gradients")]
-)
+@pytest.mark.parametrize(("name", "reason"), [("LBFGS", "needs a closure"), ("SparseAdam", "needs sparse gradients")])
 def test_an_optimizer_that_cannot_work_from_one_gradient_is_refused(name, reason):
     with pytest.raises(ConfigError) as caught:
         TorchOptim(name, 0.1)

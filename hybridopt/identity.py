@@ -1,0 +1,78 @@
+"""What a run is: its resolved config, and the names and hashes it is found by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hybridopt import registry
+from hybridopt.errors import ResumeError
+
+CONFIG_FILE = "config.yaml"
+PLUGINS = ("model", "dataset", "objective", "encoding", "strategy")
+NOT_IN_FINGERPRINT = ("tracking", "resume")
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The config of the run in a directory.
+
+    Raises:
+        ResumeError: there is no run.
+    """
+    check_holds_run(directory)
+    return yaml.safe_load((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+
+
+def check_holds_run(directory: Path) -> None:
+    """Refuse a directory without a run.
+
+    Raises:
+        ResumeError: there is no run.
+    """
+    if not (directory / CONFIG_FILE).exists():
+        raise ResumeError(
+            f"There is no run to resume in {directory}: type resume=<the directory of a run, or its MLflow run id>."
+        )
+
+
+def write_config(config: Mapping[str, Any], directory: Path) -> None:
+    """Keep the resolved config, from which the run can be repeated and resumed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """A short hash of what a run computes: its config without paths and tracking."""
+    relevant = {key: value for key, value in config.items() if key not in NOT_IN_FINGERPRINT}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """How the run is listed: strategy, data set, model, seed."""
+    return f"{config['strategy']['name']}-{config['dataset']['name']}-{config['model']['name']}-s{config['seed']}"
+
+
+def tags(config: Mapping[str, Any]) -> dict[str, str]:
+    """What a run can be searched by."""
+    named = {f"hybridopt.{kind}": config[kind]["name"] for kind in PLUGINS}
+    plugins = {
+        f"hybridopt.plugin.{path}": where
+        for kind in PLUGINS
+        for path, where in registry.provenances(kind, config[kind]).items()
+    }
+    return named | plugins | {"hybridopt.seed": str(config["seed"]), "hybridopt.fingerprint": fingerprint(config)}
+
+
+def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = isinstance(value, Mapping) and value
+        flat |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat

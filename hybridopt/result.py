@@ -1,0 +1,125 @@
+"""What a run came to: its numbers, and their picture."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hybridopt.trial import Trial
+
+RESULT_FILE = "result.json"
+
+
+@dataclass
+class Phase:
+    """What one phase of a hybrid cost, and what validation said at its end."""
+
+    name: str
+    forwards: int
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """What a finished run leaves: the numbers of its table.
+
+    Args:
+        directory: where config, journal and checkpoint are.
+        summary: metrics by name: best and final validation, test, costs, sparsity.
+        phases: of a hybrid, in order.
+        run_id: the MLflow run, or None.
+        review: where that run is to be seen, or what to type to see it.
+        undelivered: how many operations the tracking store has not taken yet.
+    """
+
+    directory: str
+    summary: dict[str, float]
+    phases: list[Phase]
+    run_id: str | None = None
+    review: str = ""
+    undelivered: int = 0
+
+    def save(self) -> Path:
+        """Write the file that says that the run has finished; it is whole or not there."""
+        path = Path(self.directory) / RESULT_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        partial.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, directory: Path) -> Result:
+        """The result of a finished run."""
+        stored = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
+        return cls(**(stored | {"phases": [Phase(**phase) for phase in stored["phases"]]}))
+
+
+def summarise(trial: Trial, wall: float) -> dict[str, float]:
+    """The metrics of a finished trial by name; ``wall`` is the time from start to end of its training, in seconds."""
+    ledger = trial.ledger
+    final = trial.curve[-1][1] if trial.curve else {}
+    return {
+        **{f"final/{name}": value for name, value in final.items()},
+        **{f"best/{name}": best(name, [values[name] for _, values in trial.curve]) for name in final},
+        **trial.tested,
+        "cost/forwards": ledger.forwards,
+        "cost/evaluations": ledger.evaluations,
+        "cost/seconds": ledger.seconds,
+        "cost/wall_seconds": wall,
+        "cost/overshoot": max(0.0, ledger.progress - 1),
+        "cost/peak_memory_mb": peak_memory(),
+        "model/parameters": sum(parameter.numel() for parameter in trial.model.parameters()),
+        "model/sparsity": sparsity(trial.model),
+    }
+
+
+def phases(trial: Trial) -> list[Phase]:
+    """What the phases of a hybrid cost, in order, and what validation said at the end of each."""
+    return [
+        Phase(name, phase.forwards, phase.seconds, trial.phase_ends.get(name, {}))
+        for name, phase in trial.ledger.phases.items()
+    ]
+
+
+def sparsity(model: nn.Module) -> float:
+    """The share of exact zeros among the weights (parameters of two or more dimensions)."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    total = sum(weight.numel() for weight in weights)
+    return sum(int((weight == 0).sum()) for weight in weights) / total if total else 0.0
+
+
+def peak_memory() -> float:
+    """The process's peak resident memory, or the GPU's, in MB."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def best(name: str, values: list[float]) -> float:
+    """The lowest of a loss or an error, the highest of any other metric."""
+    lower_is_better = name.rpartition("/")[2] in ("loss", "mae", "mse")
+    return min(values) if lower_is_better else max(values)
+
+
+def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:
+    """Validation metrics over forwards, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    steps = [step for step, _ in curve]
+    for name in curve[-1][1] if curve else ():
+        axes.plot(steps, [values[name] for _, values in curve], label=name)
+    axes.set(xlabel="forwards", xscale="log" if len(steps) > 1 else "linear")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+    return path

@@ -1,0 +1,56 @@
+"""The floors of the house, and the style of its code, as the tools that are configured in pyproject.toml see them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LINT_IMPORTS = [str(Path(sysconfig.get_path("scripts")) / "lint-imports"), "--no-cache", "--no-logo"]
+CONTRACTS = {
+    contract["id"]: contract["name"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+}
+BREACHES = {  # contract -> a file, and an import that the contract must forbid there
+    "floors": ("hybridopt/strategy.py", "import hybridopt.trial"),
+    "by_name": ("hybridopt/trial.py", "import hybridopt.strategies.hybrid.sequence"),
+    "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
+    "light": ("hybridopt/describe.py", "import torch"),
+    "mlflow": ("hybridopt/experiment.py", "import mlflow"),
+    "hydra": ("hybridopt/strategy.py", "import omegaconf"),
+    "nevergrad": ("hybridopt/strategy.py", "import nevergrad"),
+    "lightning": ("hybridopt/strategy.py", "import pytorch_lightning"),
+}
+
+
+def run(command: list[str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_modules_import_from_lower_floors_only() -> None:
+    done = run(LINT_IMPORTS)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_contract_sees_a_breach(contract: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "hybridopt", tmp_path / "hybridopt", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "pyproject.toml", tmp_path)
+    file, line = BREACHES[contract]
+    with (tmp_path / file).open("a") as module:
+        module.write(f"\n{line}\n")
+    done = run([*LINT_IMPORTS, "--contract", contract], tmp_path)
+    assert re.search(rf"^{re.escape(CONTRACTS[contract])} BROKEN$", done.stdout, re.MULTILINE), done.stdout
+
+
+@pytest.mark.parametrize("check", [["check"], ["format", "--check"]], ids=" ".join)
+def test_style(check: list[str]) -> None:
+    done = run([sys.executable, "-m", "ruff", *check, "--no-cache", "hybridopt", "tests", "scripts"])
+    assert done.returncode == 0, f"{done.stdout}\nto mend most of it, type: ruff check --fix; ruff format"

@@ -1,0 +1,507 @@
+"""Hybrids: shares are kept, phases hand on what they found, tickets stay sparse, and a resumed run is the same run."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from hybridopt import registry
+from hybridopt.encoding import Direct
+from hybridopt.encodings.subspace import Subspace
+from hybridopt.encodings.supermask import Supermask
+from hybridopt.errors import ConfigError
+from hybridopt.ledger import Budget, Ledger
+from hybridopt.models.mlp import mlp
+from hybridopt.objectives.cross_entropy import CrossEntropy
+from hybridopt.oracle import Oracle
+from hybridopt.parameters import ParameterLayout
+from hybridopt.spec import DataSpec
+from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
+from hybridopt.strategies.gradient.torch_optim import TorchOptim, adam, sgd
+from hybridopt.strategies.hybrid.lottery_ticket import LotteryTicket
+from hybridopt.strategies.hybrid.sequence import Sequence
+from hybridopt.strategies.metaheuristics.random_search import RandomSearch
+from hybridopt.strategy import Search, Strategy
+
+torch.set_num_threads(1)
+SPEC = DataSpec((4,), 3, "classification")
+B = 5
+
+
+def network(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return mlp(SPEC, [6], "tanh")
+
+
+def batch_at(step):
+    """The batch of a step, the same in every run."""
+    generator = torch.Generator().manual_seed(1000 + step)
+    return torch.randn(B, 4, generator=generator), torch.randint(3, (B,), generator=generator)
+
+
+def parameters_of(model):
+    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+def plain(state):
+    """A deep copy, as a file would hold it."""
+    return copy.deepcopy(state)
+
+
+class Run:
+    """A strategy driven as a Trial drives it, without the Trainer: set up, restored, stepped until the budget is gone.
+
+    Args:
+        strategy: builds the strategy.
+        forwards: the budget.
+        encoding: builds the run's own encoding.
+        model: the network.
+    """
+
+    def __init__(self, strategy, forwards, encoding=Direct, model=None):
+        self.model, self.strategy, self.encoding = model or network(), strategy(), encoding()
+        self.ledger, self.generator = Ledger(Budget(forwards=forwards)), torch.Generator().manual_seed(0)
+        self.oracle = Oracle(
+            self.model, CrossEntropy(), self.ledger, self.generator, encoding=self.encoding, mode="vmap", chunk=1000
+        )
+        self.strategy.setup(self.oracle)
+        self.optimizers = self.strategy.optimizers(self.model)
+        self.steps = 0
+
+    def step(self):
+        record = self.strategy.step(self.oracle, batch_at(self.steps))
+        self.steps += 1
+        return record
+
+    def finish(self, deploying=False):
+        """The remaining records; with ``deploying`` after every step, as a Trial does for each validation."""
+        records = []
+        while not self.ledger.exhausted:
+            records.append({name: float(value) for name, value in self.step().items()})
+            if deploying:
+                self.strategy.deploy(self.oracle)
+        self.strategy.deploy(self.oracle)
+        return records
+
+    def _modules(self):
+        return {"model": self.model, "strategy": self.strategy, "encoding": self.encoding, "ledger": self.ledger}
+
+    def save(self):
+        modules = {name: module.state_dict() for name, module in self._modules().items()}
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        return plain(modules | {"optimizers": optimizers, "generator": self.generator.get_state(), "steps": self.steps})
+
+    def restore(self, saved):
+        saved = plain(saved)
+        for name, module in self._modules().items():
+            module.load_state_dict(saved[name])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.generator.set_state(saved["generator"])
+        self.steps = saved["steps"]
+        return self
+
+
+def assert_same(one, other, path=""):
+    """Nested states, equal bit for bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_same(one[key], other[key], f"{path}/{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), path
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{path}/{index}")
+    else:
+        assert one == other, path
+
+
+# -- strategies to compose --------------------------------------------------------------------------------------------
+
+
+def es(popsize=4):
+    return OpenAIES(popsize=popsize, sigma=0.1, lr=0.05)
+
+
+def random_search(popsize=4):
+    return RandomSearch(popsize=popsize, sigma=0.3)
+
+
+def sequence(**shares):
+    return lambda: Sequence({"search": es(), "descend": adam(lr=0.05)}, shares)
+
+
+def search_after_descent():
+    return Sequence({"descend": sgd(lr=0.05), "search": random_search(), "end": es()})
+
+
+def nested():
+    inner = Sequence({"a": es(), "b": sgd(lr=0.05)}, {"a": 0.5, "b": 0.5})
+    return Sequence({"first": inner, "last": random_search()}, {"first": 0.6, "last": 0.4})
+
+
+def ticket(search=es, finetune=lambda: adam(lr=0.05, weight_decay=0.1), sparsity=0.5, search_share=0.4):
+    return lambda: LotteryTicket(search(), finetune(), Supermask(sparsity, scale=1.0), search_share)
+
+
+def ticket_of_tickets():
+    return LotteryTicket(random_search(), ticket(sparsity=0.3)(), Supermask(0.5), 0.3)
+
+
+def ending_in_a_search():
+    inner = Sequence({"a": sgd(lr=0.05), "b": es()})
+    return Sequence({"first": inner, "second": random_search(), "third": sgd(lr=0.05)})
+
+
+def momentum():
+    return TorchOptim("SGD", 0.05, settings={"momentum": 0.9, "weight_decay": 0.1})
+
+
+COMPOSED = {
+    "search, then descent": (sequence(), Direct),
+    "descent, then searches": (search_after_descent, Direct),
+    "in a subspace": (search_after_descent, lambda: Subspace(5)),
+    "nested": (nested, Direct),
+    "nested, ending in a search": (ending_in_a_search, Direct),
+    "nested in a subspace": (nested, lambda: Subspace(5)),
+    "ticket": (ticket(), Direct),
+    "ticket, random search": (ticket(random_search, momentum), Direct),
+    "ticket, search after": (ticket(random_search, es), Direct),
+    "ticket, search after in a subspace": (ticket(random_search, es), lambda: Subspace(5)),
+    "ticket of tickets": (ticket_of_tickets, Direct),
+    "ticket in a sequence": (lambda: Sequence({"descend": sgd(), "ticket": ticket()()}), Direct),
+}
+
+
+def composed(name, forwards=600):
+    strategy, encoding = COMPOSED[name]
+    return Run(strategy, forwards, encoding)
+
+
+# -- shares -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_phase_spends_its_share():
+    """Steps cost 20 and 15 forwards, so that the shares of 600 are met exactly."""
+    run = Run(sequence(search=0.2, descend=0.8), 600)
+    run.finish()
+    assert {name: phase.forwards for name, phase in run.ledger.phases.items()} == {"search": 120, "descend": 480}
+    assert {name: phase.evaluations for name, phase in run.ledger.phases.items()} == {"search": 24, "descend": 32}
+    assert (run.ledger.forwards, run.ledger.evaluations) == (600, 56)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(0.05, 1.0), min_size=1, max_size=4), st.integers(100, 400))
+def test_phases_end_at_the_first_step_beyond_their_shares(weights, forwards):
+    shares = {f"phase {index}": weight / sum(weights) for index, weight in enumerate(weights)}
+    run = Run(lambda: Sequence({name: random_search() for name in shares}, shares), forwards)
+    run.finish()
+    end, spent = 0.0, 0
+    for name, share in shares.items():
+        before, end = spent, end + share * forwards
+        spent += run.ledger.phases[name].forwards
+        assert spent > end - 1e-3
+        assert spent < max(end, before) + 4 * B + 1e-3
+    assert spent == run.ledger.forwards
+    assert forwards <= spent < forwards + 4 * B * len(shares)
+
+
+def test_shares_are_equal_where_none_are_given():
+    run = Run(search_after_descent, 900)
+    run.finish()
+    assert [phase.forwards for phase in run.ledger.phases.values()] == [300, 300, 300]
+
+
+def test_phases_follow_each_other_and_the_last_one_goes_on():
+    run, paths = Run(nested, 600), []
+    while not run.ledger.exhausted:
+        run.step()
+        paths.append(run.ledger.path)
+    assert list(dict.fromkeys(paths)) == ["first/a", "first/b", "last"]
+    assert paths == sorted(paths)
+    spent = run.ledger.phases["first"]
+    assert spent.forwards == sum(phase.forwards for phase in spent.phases.values()) == 360
+    assert run.ledger.forwards == 600
+
+
+def test_the_last_phase_takes_what_is_left_beyond_its_share():
+    run = Run(sequence(search=0.5, descend=0.5), 100)
+    run.finish()
+    for _ in range(3):  # a Trial may be asked for more than its budget
+        run.step()
+    assert run.ledger.path == "descend"
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_requires_what_its_phases_require(name):
+    def leaves(strategy):
+        phases = getattr(strategy, "phases", {})
+        return set().union(*(leaves(phase) for phase in phases.values())) if phases else set(strategy.requires)
+
+    strategy = COMPOSED[name][0]()
+    assert strategy.requires == leaves(strategy)
+    assert strategy.requires <= {"losses", "gradient"}
+
+
+# -- what is handed on ------------------------------------------------------------------------------------------------
+
+
+class Jump(Search):
+    """Recommends its start plus one, and notes where it started."""
+
+    def start(self, x0):
+        self.register_buffer("x", x0.clone())
+
+    def ask(self):
+        return self.x[None].repeat(2, 1)
+
+    def tell(self, population, losses):
+        pass
+
+    def recommend(self):
+        return self.x + 1
+
+
+class Note(Strategy):
+    """Notes the parameters that it meets."""
+
+    requires = frozenset({"gradient"})
+
+    def setup(self, oracle):
+        self.met = parameters_of(oracle.model)
+
+    def step(self, oracle, batch):
+        return {"loss": oracle.gradient(batch)}
+
+
+def test_each_phase_starts_from_what_the_one_before_recommended():
+    run = Run(lambda: Sequence({"a": Jump(), "b": Jump(), "c": Note()}), 300)
+    origin = parameters_of(run.model)
+    run.finish()
+    phases = run.strategy.phases
+    assert torch.equal(phases["a"].x, origin)
+    assert torch.equal(phases["b"].x, origin + 1)
+    assert torch.equal(phases["c"].met, origin + 1 + 1)
+    assert torch.equal(parameters_of(run.model), origin + 1 + 1)
+
+
+def test_a_phase_in_a_subspace_starts_at_its_origin_which_is_what_the_one_before_recommended():
+    run = Run(lambda: Sequence({"a": TorchOptim("SGD", 0.5), "b": Jump()}), 300, lambda: Subspace(5))
+    while run.ledger.path != "b":
+        before = parameters_of(run.model)  # the last one that descent left behind
+        run.step()
+    assert not torch.equal(before, parameters_of(network()))
+    assert torch.equal(run.encoding.origin, before)
+    assert torch.equal(run.strategy.phases["b"].x, torch.zeros(5))
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_deploying_at_every_step_changes_nothing(name):
+    quiet, watched = composed(name), composed(name)
+    assert quiet.finish() == watched.finish(deploying=True)
+    assert_same(quiet.save(), watched.save())
+
+
+# -- tickets ----------------------------------------------------------------------------------------------------------
+
+
+def by_name(model, vector):
+    layout = ParameterLayout.of(dict(model.named_parameters()))
+    return {name: value[0] for name, value in layout.unflatten(vector[None]).items()}
+
+
+TICKETS = {
+    "adam": ticket(),
+    "adamw": ticket(finetune=lambda: TorchOptim("AdamW", 0.05, settings={"weight_decay": 0.1})),
+    "momentum": ticket(random_search, momentum),
+    "es": ticket(random_search, es),
+    "random search": ticket(es, random_search),
+    "sequence": ticket(es, sequence()),
+}
+
+
+def until_finetuning(run):
+    """Steps up to the first one of the second phase; the parameters of every step before are looked at."""
+    while run.ledger.active == "search":
+        run.step()
+    return run
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("search", [es, random_search])
+def test_a_ticket_has_exactly_the_stated_sparsity_in_each_weight(search, sparsity):
+    run = until_finetuning(Run(ticket(search, sparsity=sparsity), 600))
+    for name, kept in by_name(run.model, run.strategy.mask).items():
+        masked = round(sparsity * kept.numel()) if kept.ndim >= 2 else 0
+        assert (~kept).sum() == masked, name
+
+
+def test_a_weight_that_starts_at_zero_is_masked_like_any_other():
+    """As the last layer of many networks does."""
+    model = network()
+    nn.init.zeros_(model[3].weight)
+    run = until_finetuning(Run(ticket(), 600, model=model))
+    assert (~by_name(model, run.strategy.mask)["3.weight"]).sum() == 9
+
+
+def test_the_search_decides_the_mask():
+    masks = []
+    for seed in range(2):
+        run = Run(ticket(random_search), 600)
+        run.generator.manual_seed(seed)
+        masks.append(until_finetuning(run).strategy.mask)
+    assert not torch.equal(*masks)
+
+
+def test_the_mask_is_what_the_search_recommended():
+    run = Run(ticket(random_search), 600)
+    while run.ledger.phases["search"].progress < 1:
+        run.step()
+    recommended = run.strategy.encoding.decode(run.strategy.phases["search"].recommend()[None])
+    run.step()
+    mask = by_name(run.model, run.strategy.mask)
+    for name, value in recommended.items():
+        assert torch.equal(mask[name], value[0] != 0)
+
+
+def test_the_ticket_is_rewound_to_the_initial_weights():
+    run = Run(lambda: LotteryTicket(random_search(), Note(), Supermask(0.5), 0.4), 600)
+    initial = parameters_of(run.model)
+    run.finish()
+    met = run.strategy.phases["finetune"].met
+    assert torch.equal(met[run.strategy.mask], initial[run.strategy.mask])
+    assert (met[~run.strategy.mask] == 0).all()
+    assert (~run.strategy.mask).any()
+
+
+@pytest.mark.parametrize("name", TICKETS)
+def test_masked_weights_are_exactly_zero_to_the_end_and_the_others_are_trained(name):
+    run = until_finetuning(Run(TICKETS[name], 1200))
+    mask, initial = run.strategy.mask.clone(), run.strategy.initial
+    while not run.ledger.exhausted:
+        run.step()
+        run.strategy.deploy(run.oracle)
+        weights = parameters_of(run.model)
+        assert (weights[~mask] == 0).all()
+        assert torch.equal(run.strategy.mask, mask)
+    assert (weights[mask] != initial[mask]).float().mean() > 0.9
+
+
+def test_a_ticket_within_a_ticket_frees_no_weight():
+    run = Run(ticket_of_tickets, 900)
+    run.finish()
+    outer = run.strategy.mask
+    assert (~outer).any()
+    assert (parameters_of(run.model)[~outer] == 0).all()
+
+
+def test_a_ticket_learns():
+    """A sanity check at a fixed seed: the fine-tuned ticket has a smaller loss than the untrained network."""
+    run = Run(ticket(lambda: es(20)), 20_000)
+    inputs, targets = batch_at(0)
+    before = nn.functional.cross_entropy(network()(inputs), targets)
+    while not run.ledger.exhausted:
+        run.strategy.step(run.oracle, (inputs, targets))
+    assert nn.functional.cross_entropy(run.model(inputs), targets) < 0.5 * before
+
+
+def searches():
+    """The names of the installed searches."""
+    loaded = {name: registry.find("strategy", name).load() for name in registry.names("strategy")}
+    return [name for name, plugin in loaded.items() if isinstance(plugin, type) and issubclass(plugin, Search)]
+
+
+@pytest.mark.parametrize("name", searches())
+def test_every_installed_search_finds_a_ticket(name):
+    def search():
+        return registry.build("strategy", {"name": name})
+
+    run = until_finetuning(Run(ticket(search, search_share=0.1), 20_000))
+    kept = by_name(run.model, run.strategy.mask)
+    assert (~kept["1.weight"]).sum() == 12
+
+
+# -- resuming ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deploying", [False, True])
+@pytest.mark.parametrize("name", COMPOSED)
+def test_a_run_restored_at_any_step_equals_an_uninterrupted_one(name, deploying):
+    reference, saved = composed(name), []
+    while not reference.ledger.exhausted:
+        reference.step()
+        if deploying:
+            reference.strategy.deploy(reference.oracle)
+        saved.append(reference.save())
+    reference.strategy.deploy(reference.oracle)
+    assert len(saved) > 20
+    for state in saved[:-1]:
+        resumed = composed(name).restore(state)
+        resumed.finish(deploying)
+        assert_same(resumed.save(), reference.save(), f"from step {state['steps']}")
+
+
+@pytest.mark.parametrize("name", ["search, then descent", "ticket", "nested"])
+def test_a_restored_run_that_does_not_step_keeps_its_parameters(name):
+    reference = composed(name)
+    reference.finish()
+    resumed = composed(name).restore(reference.save())
+    resumed.strategy.deploy(resumed.oracle)
+    assert torch.equal(parameters_of(resumed.model), parameters_of(reference.model))
+
+
+def test_a_checkpoint_holds_tensors_and_plain_values(tmp_path):
+    run = composed("ticket")
+    run.finish()
+    torch.save(run.save(), tmp_path / "checkpoint")
+    assert_same(torch.load(tmp_path / "checkpoint", weights_only=True), run.save())
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def phases(*names):
+    return {name: random_search() for name in names}
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [({"a": 1.0}, "a"), ({"a": 0.5, "c": 0.5}, "a, c"), ({"a": 0.4, "b": 0.4, "c": 0.2}, "a, b, c")],
+)
+def test_shares_of_other_phases_are_refused(shares, named):
+    with pytest.raises(ConfigError) as caught:
+        Sequence(phases("a", "b"), shares)
+    assert str(caught.value) == f"strategy.shares must name the phases a, b, but names {named}."
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.4), (0.5, 0.6), (0.0, 1.0), (-0.5, 1.5), (float("nan"), 0.5)])
+def test_shares_that_are_no_shares_are_refused(shares):
+    a, b = shares
+    with pytest.raises(ConfigError) as caught:
+        Sequence(phases("a", "b"), {"a": a, "b": b})
+    assert str(caught.value) == (
+        f"The shares of the phases must be positive and add up to 1, but are a: {a:g}, b: {b:g}."
+    )
+
+
+@pytest.mark.parametrize("shares", [{}, {"a": 1.0}])
+def test_a_sequence_without_phases_is_refused(shares):
+    with pytest.raises(ConfigError, match=r"^A sequence needs at least one phase, for example "):
+        Sequence({}, shares)
+
+
+def test_shares_may_be_rounded():
+    Sequence(phases("a", "b", "c"), {"a": 0.3333333, "b": 0.3333333, "c": 0.3333334})
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.5, float("nan")])
+def test_a_search_share_that_leaves_nothing_is_refused(share):
+    with pytest.raises(ConfigError) as caught:
+        ticket(search_share=share)()
+    assert str(caught.value) == f"strategy.search_share must lie between 0 and 1, but is {share:g}."
