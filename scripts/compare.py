@@ -77,7 +77,7 @@ def draw(jobs: dict[str, list[dict]], path: Path) -> None:
         axes.fill_between(forwards, low, high, alpha=0.2, color=line.get_color())
     axes.set(xlabel="forwards", ylabel="validation accuracy", xscale="log", ylim=(0, 1))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="center right", bbox_to_anchor=(1, 0.4))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 

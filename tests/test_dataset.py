@@ -1,6 +1,6 @@
 """Batches: seeded, complete, and read on exactly where a run stopped."""
 
-from itertools import islice
+from itertools import chain, islice
 
 import pytest
 import torch
@@ -56,6 +56,11 @@ def samples(batches):
     return [inputs.int().tolist() for inputs, _ in pairs]
 
 
+def flat(batches):
+    """The samples of all batches in one list."""
+    return list(chain.from_iterable(batches))
+
+
 def take(stream, count):
     return samples(islice(stream, count))
 
@@ -93,14 +98,14 @@ def test_every_epoch_is_a_permutation_without_the_remainder(count, batch_size, s
     batches = take(tensor_stream(count, batch_size, seed), 3 * per_epoch)
     assert {len(batch) for batch in batches} == {batch_size}
     for epoch in range(3):
-        seen = sum(batches[epoch * per_epoch : (epoch + 1) * per_epoch], [])
+        seen = flat(batches[epoch * per_epoch : (epoch + 1) * per_epoch])
         assert len(set(seen)) == len(seen) == per_epoch * batch_size
         assert set(seen) <= set(range(count))
 
 
 def test_no_sample_is_left_out_for_good():
     batches = take(tensor_stream(10, 4, 0), 40)
-    assert set(sum(batches, [])) == set(range(10))
+    assert set(flat(batches)) == set(range(10))
 
 
 @settings(max_examples=20, deadline=None)
@@ -186,7 +191,7 @@ def test_in_order_covers_all_in_order_and_again(count):
     held_out = InOrder(*numbered(count))
     for _ in range(2):
         batches = samples(held_out)
-        assert sum(batches, []) == list(range(count))
+        assert flat(batches) == list(range(count))
         assert len(held_out) == len(batches)
         assert max(map(len, batches)) <= EVALUATION_BATCH
 
@@ -219,7 +224,7 @@ def test_a_loader_is_read_epoch_after_epoch_with_its_remainder():
     batches = take(loader_stream(10, 4, 0), 6)
     assert [len(batch) for batch in batches] == [4, 4, 2] * 2
     for epoch in (batches[:3], batches[3:]):
-        assert sorted(sum(epoch, [])) == list(range(10))
+        assert sorted(flat(epoch)) == list(range(10))
 
 
 @pytest.mark.parametrize("position", [2, 4, 9])

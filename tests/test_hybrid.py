@@ -203,13 +203,13 @@ def test_phases_end_at_the_first_step_beyond_their_shares(weights, forwards):
     run = Run(lambda: Sequence({name: random_search() for name in shares}, shares), forwards)
     run.finish()
     end, spent = 0.0, 0
-    for name, share in shares.items():
-        before, end = spent, end + share * forwards
+    for name in run.ledger.phases:  # all, unless an overshoot left nothing for the last
+        before, end = spent, end + shares[name] * forwards
         spent += run.ledger.phases[name].forwards
         assert spent > end - 1e-3
         assert spent < max(end, before) + 4 * B + 1e-3
-    assert spent == run.ledger.forwards
-    assert forwards <= spent < forwards + 4 * B * len(shares)
+    assert spent == run.ledger.forwards >= forwards
+    assert list(run.ledger.phases) == list(shares)[: len(run.ledger.phases)]
 
 
 def test_shares_are_equal_where_none_are_given():

@@ -201,7 +201,7 @@ def test_the_start_of_a_supermask_keeps_the_largest_magnitudes(sparsity):
 
 
 def test_the_scores_have_the_scale_in_each_weight():
-    encoding, start = attached(Supermask(scale=0.02))
+    _, start = attached(Supermask(scale=0.02))
     for scores in start.split([weight.numel() for weight in weights().values()]):
         assert scores.square().mean().sqrt() == pytest.approx(0.02, rel=1e-5)
 

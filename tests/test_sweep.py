@@ -1,0 +1,58 @@
+"""Jobs that share a process do not share anything else."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL
+from test_conformance import assert_same, curve
+
+from hybridopt import experiment
+
+Composed = Callable[..., dict[str, Any]]
+JOBS = {
+    "es": ["strategy=openai_es", "seed=1"],
+    "gradient": ["strategy=adam", "seed=2", "model=cnn", "dataset=digits", "dataset.batch_size=64"],
+    "chosen": ["strategy=nevergrad", "seed=3"],
+}
+QUICK = [*SMALL, "budget.forwards=5e3", "trainer.enable_progress_bar=false"]
+
+
+def overrides(job: str) -> list[str]:
+    given = [override.partition("=")[0] for override in JOBS[job]]
+    shared = [override for override in QUICK if override.partition("=")[0] not in given]
+    return [override for override in [*shared, *JOBS[job]] if not (job == "gradient" and "model.hidden" in override)]
+
+
+def test_the_order_of_jobs_does_not_matter(composed: Composed, tmp_path: Path) -> None:
+    for order in (list(JOBS), list(reversed(JOBS))):
+        for job in order:
+            experiment.run(composed(*overrides(job)), tmp_path / order[0] / job)
+    first, last = list(JOBS)[0], list(JOBS)[-1]
+    for job in JOBS:
+        assert_same(tmp_path / first / job, tmp_path / last / job)
+
+
+@pytest.mark.slow
+def test_another_process_gives_the_same_numbers(
+    composed: Composed, hybridopt: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    experiment.run(composed(*overrides("chosen")), tmp_path / "here")
+    hybridopt(*overrides("chosen"), "hydra.run.dir=there")
+    assert_same(tmp_path / "here", tmp_path / "there")
+
+
+@pytest.mark.slow
+def test_a_multirun_is_its_jobs(
+    composed: Composed, hybridopt: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    both = [override for override in overrides("es") if not override.startswith(("strategy=", "seed="))]
+    done = hybridopt("-m", *both, "strategy=adam,openai_es", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert done.stdout.count("total") == 4
+    experiment.run(composed(*both, "strategy=openai_es", "seed=1"), tmp_path / "alone")
+    assert_same(tmp_path / "sweep" / "3", tmp_path / "alone")
+    assert len({str(curve(tmp_path / "sweep" / str(job))) for job in range(4)}) == 4
