@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hybridopt.errors import ConfigError, DataError
 from hybridopt.objective import Batch
+from hybridopt.randomness import derived_seed
 from hybridopt.spec import DataSpec
 
 ENDLESS = 10**9  # Lightning prefetches (and a checkpoint then skips) a batch when a loader has no length
@@ -151,7 +152,7 @@ class TensorStream(BatchStream):
     def batches(self, epoch: int) -> Iterable[Batch]:
         if self.batch_size is None:
             return [(self.inputs, self.targets)]
-        generator = torch.Generator().manual_seed((self.seed << 32) + epoch & 0x7FFF_FFFF_FFFF_FFFF)
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
         order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
         count = len(order) // self.batch_size
         order = order[: count * self.batch_size]
@@ -175,7 +176,10 @@ class LoaderStream(BatchStream):
         self.loader = loader
 
     def batches(self, epoch: int) -> Iterator[Any]:
-        private = torch.Generator().manual_seed((self.seed << 32) + epoch & 0x7FFF_FFFF_FFFF_FFFF).get_state()
+        own = getattr(self.loader, "generator", None)  # a DataLoader's, where its author gave it one
+        if own is not None:
+            own.manual_seed(derived_seed(self.seed, epoch))
+        private = torch.Generator().manual_seed(derived_seed(self.seed, epoch)).get_state()
         iterator = None
         while True:
             with torch.random.fork_rng(devices=[]):

@@ -35,6 +35,14 @@ class Encoding(LateBuffers, ABC):
         """Vectors (population, d) -> name -> (population, \\*shape)."""
 
 
+class SparseEncoding(Encoding):
+    """An encoding that leaves parameters out."""
+
+    @abstractmethod
+    def mask(self, z: Tensor) -> dict[str, Tensor]:
+        """Vector (d,) -> name -> boolean (\\*shape), False where a parameter is zero; what is not named is free."""
+
+
 class Direct(Encoding):
     """The parameters themselves, one after the other."""
 

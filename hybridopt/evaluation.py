@@ -52,7 +52,7 @@ class PopulationForward:
         return self._chosen[shared]
 
     def _single(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        return functional_call(self.module, dict(parameters), (inputs,))
+        return call_with(self.module, parameters, inputs)
 
     def _vmap(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
         in_dims = (0, None if shared else 0)
@@ -60,13 +60,8 @@ class PopulationForward:
 
     def _loop(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
         count = len(next(iter(parameters.values())))
-        buffers = dict(self.module.named_buffers())
-        members = []
-        for i in range(count):
-            member = {name: value[i] for name, value in parameters.items()}
-            member |= {name: buffer.clone() for name, buffer in buffers.items()}  # what it writes is thrown away
-            members.append(self._single(member, inputs if shared else inputs[i]))
-        return torch.stack(members)
+        members = [{name: value[i] for name, value in parameters.items()} for i in range(count)]
+        return torch.stack([self._single(member, inputs if shared else inputs[i]) for i, member in enumerate(members)])
 
     def _choose(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> str:
         few = {name: value[:2] for name, value in parameters.items()}
@@ -85,6 +80,12 @@ class PopulationForward:
         return "loop"
 
 
+def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    """The module's outputs under other parameters; what it writes into its buffers is thrown away."""
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    return functional_call(module, {**buffers, **parameters}, (inputs,))
+
+
 def brief(error: Exception) -> str:
     """The first line of an error."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -99,15 +100,18 @@ def isolated_rng() -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, every submodule's own mode again afterwards; no graph is built."""
-    modes = [(part, part.training) for part in module.modules()]
+    """Evaluation mode inside; afterwards every attribute of every submodule is again what it was; no graph is built."""
+    attributes = [(part, dict(vars(part)), dict(part._buffers)) for part in module.modules()]
     module.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for part, mode in modes:
-            part.training = mode
+        for part, former, buffers in attributes:
+            vars(part).clear()
+            vars(part).update(former)
+            part._buffers.clear()
+            part._buffers.update(buffers)
 
 
 def chunk_size(module: nn.Module, parameters: int, inputs: Tensor) -> int:
@@ -127,8 +131,7 @@ def chunk_size(module: nn.Module, parameters: int, inputs: Tensor) -> int:
     hooks = [part.register_forward_hook(record) for part in module.modules() if not list(part.children())]
     try:
         with evaluating(module), isolated_rng():
-            buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-            functional_call(module, buffers, (inputs,))
+            call_with(module, {}, inputs)
     finally:
         for hook in hooks:
             hook.remove()

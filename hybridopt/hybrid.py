@@ -60,9 +60,8 @@ class Hybrid(Strategy):
         self._enter(oracle)
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        if self._entered != self.position:
-            self._reenter(oracle)
-        elif self._view.exhausted and self.position < len(self.phases) - 1:
+        self._reenter_if_loaded(oracle)
+        if self._view.exhausted and self.position < len(self.phases) - 1:
             self._phase.deploy(self._view)
             self.position += 1
             self._enter(oracle)
@@ -72,8 +71,8 @@ class Hybrid(Strategy):
         return [optimizer for phase in self.phases.values() for optimizer in phase.optimizers(module)]
 
     def deploy(self, oracle: Oracle) -> None:
-        if self._entered == self.position:
-            self._phase.deploy(self._view)
+        self._reenter_if_loaded(oracle)
+        self._phase.deploy(self._view)
 
     def facts(self) -> Mapping[str, str]:
         return {f"{name}.{key}": fact for name, phase in self.phases.items() for key, fact in phase.facts().items()}
@@ -94,8 +93,10 @@ class Hybrid(Strategy):
         self._phase.setup(self._view)
         self._entered = self.position
 
-    def _reenter(self, oracle: Oracle) -> None:
+    def _reenter_if_loaded(self, oracle: Oracle) -> None:
         """After a checkpoint was loaded into a later phase: enter it, but keep all state as it was loaded."""
+        if self._entered == self.position:
+            return
         state = {key: copied(value) for key, value in self.state_dict().items()}
         with untouched(oracle):
             self._enter(oracle)
@@ -109,11 +110,13 @@ def copied(value: object) -> object:
 
 @contextmanager
 def untouched(oracle: Oracle) -> Iterator[None]:
-    """Bring the model and the generator back to what they were."""
-    model = {key: copied(value) for key, value in oracle.model.state_dict().items()}
+    """Bring the model, the oracle's encoding and the generator back to what they were."""
+    parts = (oracle.model, oracle.encoding)
+    states = [{key: copied(value) for key, value in part.state_dict().items()} for part in parts]
     random = oracle.generator.get_state()
     yield
-    oracle.model.load_state_dict(model)
+    for part, state in zip(parts, states, strict=True):
+        part.load_state_dict(state)
     oracle.generator.set_state(random)
 
 
@@ -126,6 +129,6 @@ def check_shares(phases: Mapping[str, Strategy], shares: Mapping[str, float]) ->
             f"strategy.shares must name the phases {', '.join(phases)}, but names {', '.join(shares) or 'none'}."
         )
     total = sum(shares.values())
-    if min(shares.values()) <= 0 or abs(total - 1) > 1e-6:
+    if not (min(shares.values()) > 0 and abs(total - 1) <= 1e-6):
         given = ", ".join(f"{name}: {share:g}" for name, share in shares.items())
         raise ConfigError(f"The shares of the phases must be positive and add up to 1, but are {given}.")

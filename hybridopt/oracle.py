@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, jvp, vmap
+from torch.func import jacrev, jvp, vmap
 
 from hybridopt.encoding import Direct, Encoding
 from hybridopt.errors import ConfigError
-from hybridopt.evaluation import PopulationForward, chunk_size, evaluating, out_of_memory
+from hybridopt.evaluation import PopulationForward, call_with, chunk_size, evaluating, out_of_memory
 from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
 from hybridopt.objective import Batch, Objective
 from hybridopt.population import Population, materialize
@@ -91,7 +91,8 @@ class Oracle:
             mask: name -> boolean (\\*shape), False where a parameter is to be zero; unnamed parameters are free.
         """
         view = copy.copy(self)
-        view.mask = {name: value.to(self.device) for name, value in mask.items()}
+        kept = {name: value.to(self.device) for name, value in mask.items()}
+        view.mask = {name: value & kept.get(name, value) for name, value in {**kept, **(self.mask or {})}.items()}
         view.apply_mask()
         view._attach(self.encoding)
         return view
@@ -152,8 +153,8 @@ class Oracle:
         Returns:
             (n,) float32; what is not finite comes back as +inf.
         """
-        self.ledger.charge(0, len(population))
         losses = self._in_chunks(population, batch, lambda forward: self.objective.losses(forward, batch))
+        self.ledger.charge(0, len(population))
         return torch.where(torch.isfinite(losses), losses, torch.inf).float()
 
     def outputs(self, population: Population, batch: Batch) -> Tensor:
@@ -173,7 +174,7 @@ class Oracle:
     def _in_chunks(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
         self._refuse_if_beyond_budget(len(population), batch)
         with evaluating(self.model):
-            size = self._chunk_size(batch[0])
+            size = min(self._chunk_size(batch[0]), len(population))
             parts, first = [], 0
             while first < len(population):
                 try:
@@ -202,11 +203,11 @@ class Oracle:
         return answer
 
     def _chunk_size(self, inputs: Tensor) -> int:
-        if self._chunk != "auto":
-            return self._chunk
         shape = tuple(inputs.shape)
         if shape not in self._chunks:
-            self._chunks[shape] = chunk_size(self.model, sum(p.numel() for p in self.model.parameters()), inputs)
+            parameters = sum(parameter.numel() for parameter in self.model.parameters())
+            measured = self._chunk == "auto"
+            self._chunks[shape] = chunk_size(self.model, parameters, inputs) if measured else self._chunk
         return self._chunks[shape]
 
     def _halve_chunk(self, size: int, inputs: Tensor) -> int:
@@ -281,7 +282,7 @@ class Oracle:
         _, names = self._direct()
 
         def output(parameters: dict[str, Tensor], sample: Tensor) -> Tensor:
-            return functional_call(self.model, parameters, (sample[None],))[0]
+            return call_with(self.model, parameters, sample[None])[0]
 
         with evaluating(self.model):
             rows = vmap(jacrev(output), in_dims=(None, 0))(names, batch[0])
@@ -296,7 +297,7 @@ class Oracle:
         return direct, parameters
 
     def _loss_at(self, parameters: dict[str, Tensor], batch: Batch) -> Tensor:
-        return self.objective.loss(functional_call(self.model, parameters, (batch[0],)), batch[1])
+        return self.objective.loss(call_with(self.model, parameters, batch[0]), batch[1])
 
     def _require_gradient(self) -> None:
         if not self.objective.differentiable:
@@ -319,4 +320,7 @@ class Oracle:
     def _masked(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         if self.mask is None:
             return values
-        return {name: value * self.mask[name] if name in self.mask else value for name, value in values.items()}
+        return {
+            name: torch.where(self.mask[name], value, 0.0) if name in self.mask else value
+            for name, value in values.items()
+        }

@@ -16,6 +16,7 @@ from hybridopt.errors import ConfigError
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.objective import Batch, Objective
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import derived_seed
 from hybridopt.spec import DataSpec
 from hybridopt.strategy import Strategy
 
@@ -95,7 +96,7 @@ class Trial(LightningModule):
             self.model,
             self.objective,
             self.ledger,
-            torch.Generator(device).manual_seed(self.seed),
+            torch.Generator(device).manual_seed(derived_seed(self.seed)),
             encoding=self.encoding,
             backward=self.manual_backward,
             update=self._update,
@@ -115,6 +116,9 @@ class Trial(LightningModule):
     def on_train_start(self) -> None:
         self._marks, self._records = self.ledger.marks_passed, self._records_passed()
         self._lap = time.perf_counter()
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> int | None:
+        return -1 if self.ledger.exhausted else None  # resumed from the last checkpoint: nothing is left to train
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         self._averages.add(self.strategy.step(self.oracle, batch))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hybridopt import registry
-from hybridopt.encoding import Direct
+from hybridopt.encoding import Direct, SparseEncoding
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
 from hybridopt.errors import ConfigError
@@ -159,6 +159,23 @@ def ending_in_a_search():
     return Sequence({"first": inner, "second": random_search(), "third": sgd(lr=0.05)})
 
 
+class Restart(Strategy):
+    """Gives the model random parameters when its turn comes, and descends from there."""
+
+    requires = frozenset({"gradient"})
+
+    def setup(self, oracle):
+        oracle.assign(torch.randn(oracle.dimension, generator=oracle.generator))
+        self.descent = sgd(lr=0.05, momentum=0.0)
+
+    def step(self, oracle, batch):
+        return self.descent.step(oracle, batch)
+
+
+def restart():
+    return Sequence({"search": random_search(), "restart": Restart()})
+
+
 def momentum():
     return TorchOptim("SGD", 0.05, settings={"momentum": 0.9, "weight_decay": 0.1})
 
@@ -167,6 +184,7 @@ COMPOSED = {
     "search, then descent": (sequence(), Direct),
     "descent, then searches": (search_after_descent, Direct),
     "in a subspace": (search_after_descent, lambda: Subspace(5)),
+    "restart": (restart, Direct),
     "nested": (nested, Direct),
     "nested, ending in a search": (ending_in_a_search, Direct),
     "nested in a subspace": (nested, lambda: Subspace(5)),
@@ -370,8 +388,26 @@ def test_the_mask_is_what_the_search_recommended():
         assert torch.equal(mask[name], value[0] != 0)
 
 
-def test_the_ticket_is_rewound_to_the_initial_weights():
-    run = Run(lambda: LotteryTicket(random_search(), Note(), Supermask(0.5), 0.4), 600)
+class Doubled(SparseEncoding):
+    """Positive values, twice as large, and zeros: a sparse network that does not have its initial weights."""
+
+    def attach(self, parameters, generator):
+        self.layout = ParameterLayout.of(parameters)
+        return self.layout.flatten(parameters)
+
+    def decode(self, z):
+        return self.layout.unflatten(2 * z.clamp_min(0))
+
+    def mask(self, z):
+        return {name: value[0] > 0 for name, value in self.decode(z[None]).items()}
+
+    def mask(self, z):
+        return {name: value[0] > 0 for name, value in self.layout.unflatten(z[None]).items()}
+
+
+@pytest.mark.parametrize("encoding", [Supermask(0.5), Doubled()], ids=["supermask", "doubled"])
+def test_the_ticket_is_rewound_to_the_initial_weights(encoding):
+    run = Run(lambda: LotteryTicket(random_search(), Note(), encoding, 0.4), 600)
     initial = parameters_of(run.model)
     run.finish()
     met = run.strategy.phases["finetune"].met
@@ -505,3 +541,21 @@ def test_a_search_share_that_leaves_nothing_is_refused(share):
     with pytest.raises(ConfigError) as caught:
         ticket(search_share=share)()
     assert str(caught.value) == f"strategy.search_share must lie between 0 and 1, but is {share:g}."
+
+
+def test_a_ticket_is_refused_what_is_no_search():
+    with pytest.raises(ConfigError) as caught:
+        ticket(search=lambda: Note())()
+    assert str(caught.value) == (
+        "A ticket is found by a search, and Note is none: choose one, such as strategy/search=openai_es."
+    )
+
+
+@pytest.mark.parametrize("encoding", [Direct(), Subspace(5)], ids=["direct", "subspace"])
+def test_a_ticket_is_refused_an_encoding_without_a_mask(encoding):
+    with pytest.raises(ConfigError) as caught:
+        LotteryTicket(es(), momentum(), encoding)
+    assert str(caught.value) == (
+        f"A ticket needs an encoding with a mask, and {type(encoding).__name__} has none: choose one, such as "
+        "strategy/encoding=supermask."
+    )

@@ -407,6 +407,28 @@ def mixed_modes(model):
     return model
 
 
+class AlwaysDropping(nn.Module):
+    """Draws from the global generator in every pass, in evaluation mode too."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(FEATURES, CLASSES)
+
+    def forward(self, x):
+        return F.dropout(self.layer(x), 0.5, training=True)
+
+
+def test_choosing_automatic_settings_draws_nothing_from_the_global_generator():
+    states = []
+    for kwargs in ({}, {"mode": "loop", "chunk": 100}):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            oracle = oracle_of(AlwaysDropping(), **kwargs)
+            oracle.losses(around(oracle, 5), batch_for())
+            states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
 @contextmanager
 def nothing_changes(model):
     """Parameters, buffers (the tensors themselves, too), gradients and training flags are what they were."""

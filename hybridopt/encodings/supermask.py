@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hybridopt.encoding import Encoding
+from hybridopt.encoding import SparseEncoding
 from hybridopt.errors import ConfigError
 from hybridopt.parameters import ParameterLayout
 
 
-class Supermask(Encoding):
+class Supermask(SparseEncoding):
     """Scores whose largest, in each weight, keep their frozen value; the rest of the weight is zero.
 
     Weights are the parameters with two or more dimensions; the others (biases, norms) stay as they are. The scores
@@ -49,11 +49,16 @@ class Supermask(Encoding):
         )
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
-        pieces = zip(z.split(self.layout.sizes, dim=1), self.weights.split(self.layout.sizes), strict=True)
-        flat = torch.cat([weight * self._top(scores) for scores, weight in pieces], dim=1)
-        return self.layout.unflatten(flat)
+        return self.layout.unflatten(self.weights * self._top(z))
 
-    def _top(self, scores: Tensor) -> Tensor:
+    def mask(self, z: Tensor) -> dict[str, Tensor]:
+        return {name: kept[0].bool() for name, kept in self.layout.unflatten(self._top(z[None])).items()}
+
+    def _top(self, z: Tensor) -> Tensor:
+        """Scores (n, d) -> (n, d), 1 for those that are kept and 0 for the others."""
+        return torch.cat([self._top_of_weight(scores) for scores in z.split(self.layout.sizes, dim=1)], dim=1)
+
+    def _top_of_weight(self, scores: Tensor) -> Tensor:
         """(n, size) -> (n, size), 1 where a score is among the largest of its row, exactly as many in each row."""
         size = scores.shape[1]
         keep = size - round(self.sparsity * size)

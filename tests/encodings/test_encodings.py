@@ -192,6 +192,16 @@ def test_a_supermask_keeps_values_and_masks_exactly_the_stated_share_of_each_wei
         assert torch.equal(decoded[name][kept], weight.expand_as(kept)[kept])
 
 
+def test_the_mask_of_a_supermask_is_where_it_decodes_to_something():
+    encoding, start = attached(Supermask(0.5))
+    for z in perturbed(start, 5):
+        mask, decoded = encoding.mask(z), encoding.decode(z[None])
+        assert mask.keys() == decoded.keys()
+        for name, kept in mask.items():
+            assert kept.dtype == torch.bool
+            assert torch.equal(kept, decoded[name][0] != 0)
+
+
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.9])
 def test_the_start_of_a_supermask_keeps_the_largest_magnitudes(sparsity):
     encoding, start = attached(Supermask(sparsity))

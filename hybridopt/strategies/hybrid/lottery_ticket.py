@@ -11,26 +11,27 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+from torch import Tensor
 
-from hybridopt.encoding import Encoding
+from hybridopt.encoding import Encoding, SparseEncoding
 from hybridopt.errors import ConfigError
 from hybridopt.hybrid import Hybrid
 from hybridopt.oracle import Oracle
 from hybridopt.parameters import ParameterLayout
-from hybridopt.strategy import Strategy
+from hybridopt.strategy import Search, Strategy
 
 
 class LotteryTicket(Hybrid):
     """Search a mask over the initial weights, rewind to them, and train what the mask has left.
 
     Args:
-        search: finds the mask; any strategy that works on losses.
+        search: finds the mask; any search.
         finetune: trains the remaining weights; any strategy.
-        encoding: how the search's vectors become sparse parameters.
+        encoding: how the search's vectors become sparse parameters; one that has a mask.
         search_share: the share of the budget that the search may spend.
 
     Raises:
-        ConfigError: the share is not between 0 and 1.
+        ConfigError: the share is not between 0 and 1, or a part is of the wrong kind.
     """
 
     def __init__(
@@ -42,6 +43,16 @@ class LotteryTicket(Hybrid):
     ):
         if not 0 < search_share < 1:
             raise ConfigError(f"strategy.search_share must lie between 0 and 1, but is {search_share:g}.")
+        if not isinstance(search, Search):
+            raise ConfigError(
+                f"A ticket is found by a search, and {type(search).__name__} is none: choose one, such as "
+                "strategy/search=openai_es."
+            )
+        if not isinstance(encoding, SparseEncoding):
+            raise ConfigError(
+                f"A ticket needs an encoding with a mask, and {type(encoding).__name__} has none: choose one, such as "
+                "strategy/encoding=supermask."
+            )
         shares = {"search": search_share, "finetune": 1 - search_share}
         super().__init__({"search": search, "finetune": finetune}, shares)
         self.encoding = encoding
@@ -58,14 +69,17 @@ class LotteryTicket(Hybrid):
             return oracle.encoded(self.encoding)
         if self.mask is None:
             self._draw_ticket(oracle)
-        mask = {name: kept[0] for name, kept in self.layout.unflatten(self.mask[None]).items()}
-        return oracle.masked(mask)
+        return oracle.masked(self._by_name(self.mask))
 
     def _draw_ticket(self, oracle: Oracle) -> None:
-        """The mask of what the search found (its parameters are deployed), and the rewind to the initial weights."""
-        found = self.layout.flatten(oracle.parameters())
-        self.mask = (found != 0) | (self.initial == 0)  # a bias that starts at zero is not masked
+        """The mask that the search recommends, and the rewind to the initial weights."""
+        found = self.encoding.mask(self.phases["search"].recommend())
         own = oracle.parameters()
+        free = {name: torch.ones_like(value, dtype=torch.bool) for name, value in own.items()}
+        self.mask = self.layout.flatten({**free, **found})
         with torch.no_grad():
-            for name, value in self.layout.unflatten(self.initial[None]).items():
-                own[name].copy_(value[0])
+            for name, value in self._by_name(self.initial).items():
+                own[name].copy_(value)
+
+    def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
+        return {name: value[0] for name, value in self.layout.unflatten(vector[None]).items()}
