@@ -399,9 +399,6 @@ class Doubled(SparseEncoding):
         return self.layout.unflatten(2 * z.clamp_min(0))
 
     def mask(self, z):
-        return {name: value[0] > 0 for name, value in self.decode(z[None]).items()}
-
-    def mask(self, z):
         return {name: value[0] > 0 for name, value in self.layout.unflatten(z[None]).items()}
 
 

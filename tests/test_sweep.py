@@ -32,7 +32,7 @@ def test_the_order_of_jobs_does_not_matter(composed: Composed, tmp_path: Path) -
     for order in (list(JOBS), list(reversed(JOBS))):
         for job in order:
             experiment.run(composed(*overrides(job)), tmp_path / order[0] / job)
-    first, last = list(JOBS)[0], list(JOBS)[-1]
+    first, *_, last = JOBS
     for job in JOBS:
         assert_same(tmp_path / first / job, tmp_path / last / job)
 
