@@ -132,7 +132,7 @@ class Job:
             "enable_checkpointing": any(type(callback).__name__ == "ModelCheckpoint" for callback in chosen),
             "use_distributed_sampler": False,  # the population is what is shared out, every rank sees every batch
         }
-        defaults = {"max_epochs": 1, "num_sanity_val_steps": 0, "enable_model_summary": False}
+        defaults = Trial.trainer_settings | {"enable_model_summary": False}
         clashing = sorted(fixed.keys() & settings.keys())
         if clashing:
             raise ConfigError(f"trainer.{clashing[0]} is set by hybridopt itself: leave it out.")

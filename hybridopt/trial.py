@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from hybridopt.dataset import ENDLESS
 from hybridopt.encoding import Direct, Encoding
 from hybridopt.errors import ConfigError
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.objective import Batch, Objective
 from hybridopt.oracle import Oracle
-from hybridopt.randomness import derived_seed
+from hybridopt.randomness import GlobalStream, derived_seed
 from hybridopt.spec import DataSpec
 from hybridopt.strategy import Strategy
 
 NEVER = 2**62  # a validation interval that no run reaches
+STRATEGY, GLOBAL = 0, 1  # streams of random numbers that one seed fixes
 RECORDS_PER_MARK = 10  # training losses are averaged over this part of the way between two marks
 
 Values = dict[str, float]
@@ -29,9 +31,13 @@ Values = dict[str, float]
 class Trial(LightningModule):
     """Trains a model by a strategy until the budget is spent; strategies are to it what optimisers are to others.
 
-    It fits into anybody's script: ``Trainer(max_epochs=1, num_sanity_val_steps=0).fit(Trial(...), datamodule=...)``.
+    It fits into anybody's script: ``Trainer(**Trial.trainer_settings).fit(Trial(...), datamodule=...)``.
     Validation runs at the marks of the budget, with the parameters that the strategy recommends then; loggers get
     their values at ``step`` = forwards spent.
+
+    Class attributes:
+        trainer_settings: what a Trainer needs to know: one endless epoch, and validation when the trial says so (with
+            Lightning's own interval, callbacks such as EarlyStopping would wait for the end of the epoch).
 
     Args:
         model: the network.
@@ -47,6 +53,13 @@ class Trial(LightningModule):
     Raises:
         ConfigError: the parts do not fit together.
     """
+
+    trainer_settings: ClassVar[dict[str, Any]] = {
+        "max_epochs": 1,
+        "num_sanity_val_steps": 0,
+        "check_val_every_n_epoch": None,
+        "val_check_interval": ENDLESS,
+    }
 
     def __init__(
         self,
@@ -92,11 +105,12 @@ class Trial(LightningModule):
             self._start(device)
 
     def _start(self, device: torch.device) -> None:
+        self._global_stream = GlobalStream(derived_seed(self.seed, GLOBAL), device)
         self.oracle = Oracle(
             self.model,
             self.objective,
             self.ledger,
-            torch.Generator(device).manual_seed(derived_seed(self.seed)),
+            torch.Generator(device).manual_seed(derived_seed(self.seed, STRATEGY)),
             encoding=self.encoding,
             backward=self.manual_backward,
             update=self._update,
@@ -121,7 +135,9 @@ class Trial(LightningModule):
         return -1 if self.ledger.exhausted else None  # resumed from the last checkpoint: nothing is left to train
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        self._averages.add(self.strategy.step(self.oracle, batch))
+        with self._global_stream.flowing():
+            record = self.strategy.step(self.oracle, batch)
+        self._averages.add(record)
         if self._without_optimizer:
             self.optimizers().step()  # the mock optimiser: without it Lightning's global_step would stay at 0
         self._book_time()
@@ -163,6 +179,7 @@ class Trial(LightningModule):
         checkpoint["hybridopt"] = {
             "ledger": self.ledger.state_dict(),
             "generator": self.oracle.generator.get_state(),
+            "global_stream": self._global_stream.states,
             "averages": self._averages.state_dict(),
             "curve": self.curve,
             "phase_ends": self.phase_ends,
@@ -172,6 +189,7 @@ class Trial(LightningModule):
         state = checkpoint["hybridopt"]
         self.ledger.load_state_dict(state["ledger"])
         self.oracle.generator.set_state(state["generator"].cpu())
+        self._global_stream.states = [part.cpu() for part in state["global_stream"]]
         self._averages.load_state_dict(state["averages"])
         self.curve = [(step, values) for step, values in state["curve"]]
         self.phase_ends = state["phase_ends"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybridopt.errors import ConfigError
 from hybridopt.schedule import Schedule, factor
 
 MOVING = [name for name in get_args(Schedule) if name != "constant"]
@@ -26,9 +27,15 @@ def test_ends_at_the_final_factor(schedule, final):
     assert factor(schedule, 1.0, final) == pytest.approx(final, rel=1e-9)
 
 
-@pytest.mark.parametrize("schedule", MOVING)
+@pytest.mark.parametrize("schedule", sorted(set(MOVING) - {"exponential"}))
 def test_may_end_at_zero(schedule):
     assert factor(schedule, 1.0, 0.0) == pytest.approx(0.0, abs=1e-15)
+
+
+@pytest.mark.parametrize(("schedule", "final", "named"), [("exponential", 0.0, "above 0"), ("linaer", 0.5, "linear")])
+def test_what_is_no_schedule_is_refused(schedule, final, named):
+    with pytest.raises(ConfigError, match=named):
+        factor(schedule, 0.5, final)
 
 
 @settings(max_examples=50, deadline=None)

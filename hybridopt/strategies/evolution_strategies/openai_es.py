@@ -49,6 +49,7 @@ class OpenAIES(Search):
             raise ConfigError(f"openai_es samples in mirrored pairs: strategy.popsize must be even, but is {popsize}.")
         if sigma <= 0 or lr <= 0:
             raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
+        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.popsize, self.sigma, self.lr = popsize, sigma, lr
         self.schedule, self.final_lr = schedule, final_lr
         self.shaping, self.weight_decay = shaping, weight_decay
@@ -82,8 +83,14 @@ class OpenAIES(Search):
             (d,); with centred ranks the losses' scale is lost, and 1/sigma with it.
         """
         pairs = len(noise)
-        shaped = centered_ranks(losses) if self.shaping == "centered_rank" else losses / self.sigma
+        shaped = centered_ranks(losses) if self.shaping == "centered_rank" else bounded(losses) / self.sigma
         return (shaped[:pairs] - shaped[pairs:]) @ noise / (2 * pairs)
+
+
+def bounded(losses: Tensor) -> Tensor:
+    """Failures (+inf) count as the worst of the finite losses, or as equal where all failed. (n,) -> (n,)."""
+    finite = torch.isfinite(losses)
+    return torch.where(finite, losses, losses[finite].max() if finite.any() else 0.0)
 
 
 def centered_ranks(losses: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ class TorchOptim(Strategy):
         settings: dict[str, Any] | None = None,
     ):
         super().__init__()
+        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.optimizer_class = optimizer_class(optimizer)
         self.lr, self.schedule, self.final_lr = lr, schedule, final_lr
         self.settings = settings or {}
@@ -55,7 +56,7 @@ class TorchOptim(Strategy):
     def _build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         try:
             return self.optimizer_class(parameters, lr=self.lr, **self.settings)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError) as error:
             raise ConfigError(f"torch.optim.{self.optimizer_class.__name__} refuses its settings: {error}.") from error
 
     def setup(self, oracle: Oracle) -> None:
