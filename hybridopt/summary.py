@@ -36,7 +36,7 @@ def table(result: Result) -> Table:
     test = {key: value for key, value in summary.items() if key.startswith("test/")}
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
     drawn.add_column("phase", no_wrap=True)
-    for column in (*COSTS, *(name.replace("/", " ") for name in (*validation, *test))):
+    for column in (*COSTS, *(name.replace("/", "\n") for name in (*validation, *test))):
         drawn.add_column(column, justify="right", no_wrap=True)
     for phase in result.phases:
         metrics = [number(phase.metrics.get(name)) for name in validation]
