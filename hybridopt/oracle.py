@@ -17,6 +17,7 @@ from hybridopt.evaluation import PopulationForward, call_with, chunk_size, evalu
 from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
 from hybridopt.objective import Batch, Objective
 from hybridopt.population import Population, materialize
+from hybridopt.sharding import Alone, Sharding
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Oracle:
         chunk: how many members are run at a time: "auto" or a number.
         backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
         update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
+        sharding: how a population is shared out over processes.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Oracle:
         chunk: str | int = "auto",
         backward: Callable[[Tensor], Any] = Tensor.backward,
         update: Callable[[torch.optim.Optimizer], Any] = plain_update,
+        sharding: Sharding | None = None,
     ):
         if mode not in ("auto", "vmap", "loop"):
             raise ConfigError(f"oracle.mode must be auto, vmap or loop, but is {mode!r}.")
@@ -68,8 +71,10 @@ class Oracle:
         self._population_forward = PopulationForward(model, mode)
         self._chunk = chunk
         self._chunks: dict[tuple[int, ...], int] = {}
+        self._charged = 0  # forwards of this process
         self._backward = backward
         self._update = update
+        self._sharding = sharding or Alone()
         self._attach(encoding or Direct())
 
     def _attach(self, encoding: Encoding) -> None:
@@ -153,13 +158,13 @@ class Oracle:
         Returns:
             (n,) float32; what is not finite comes back as +inf.
         """
-        losses = self._in_chunks(population, batch, lambda forward: self.objective.losses(forward, batch))
+        losses = self._ask_all(population, batch, lambda forward: self.objective.losses(forward, batch))
         self.ledger.charge(0, len(population))
         return torch.where(torch.isfinite(losses), losses, torch.inf).float()
 
     def outputs(self, population: Population, batch: Batch) -> Tensor:
         """The outputs of each member: (n, B, output_size). Costs n·B forwards."""
-        return self._in_chunks(population, batch, lambda forward: forward(batch[0]))
+        return self._ask_all(population, batch, lambda forward: forward(batch[0]))
 
     def assign(self, z: Tensor) -> None:
         """Make the model's parameters decode(z), z being (d,)."""
@@ -171,8 +176,16 @@ class Oracle:
     def _decode(self, z: Tensor) -> dict[str, Tensor]:
         return self._masked(self.encoding.decode(z))
 
+    def _ask_all(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
+        """Every member's answer: this process evaluates its part, and hears of the others'."""
+        members = len(population)
+        self._refuse_if_beyond_budget(members, batch)
+        before = self._charged
+        answers = self._in_chunks(population[self._sharding.part(members)], batch, ask)
+        self.ledger.charge(self._sharding.total(self._charged - before))
+        return self._sharding.gather(answers, members)
+
     def _in_chunks(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
-        self._refuse_if_beyond_budget(len(population), batch)
         with evaluating(self.model):
             size = min(self._chunk_size(batch[0]), len(population))
             parts, first = [], 0
@@ -199,7 +212,7 @@ class Oracle:
             return outputs
 
         answer = ask(forward)
-        self.ledger.charge(charged)  # after the work: a chunk that ran out of memory is charged once, when it is done
+        self._charged += charged  # after the work: a chunk that ran out of memory counts once, when it is done
         return answer
 
     def _chunk_size(self, inputs: Tensor) -> int:
