@@ -1,11 +1,15 @@
-"""Descent along an estimated gradient."""
+"""Descent along an estimated gradient: what stands for the losses, and the step."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hybridopt.state import LateBuffers
+
+Shaping = Literal["centered_rank", "none"]
 
 
 class AdamDescent(LateBuffers):
@@ -33,10 +37,38 @@ class AdamDescent(LateBuffers):
             gradient: an estimate of the loss's gradient, in the shape of x.
             learning_rate: the step size now.
         """
-        beta1, beta2 = self.betas
+        self.begin()
+        return self.part_of_step(slice(None), gradient, learning_rate)
+
+    def begin(self) -> None:
+        """Begin a step that is made part by part, so that no whole gradient is needed."""
         self.t += 1
-        t = int(self.t)
-        self.m.lerp_(gradient, 1 - beta1)
-        self.v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        denominator = (self.v / (1 - beta2**t)).sqrt_().add_(self.epsilon)
-        return -learning_rate / (1 - beta1**t) * self.m / denominator
+
+    def part_of_step(self, part: slice, gradient: Tensor, learning_rate: float) -> Tensor:
+        """What to add to ``x[part]``, from the gradient there."""
+        beta1, beta2 = self.betas
+        t, m, v = int(self.t), self.m[part], self.v[part]
+        m.lerp_(gradient, 1 - beta1)
+        v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        denominator = (v / (1 - beta2**t)).sqrt_().add_(self.epsilon)
+        return -learning_rate / (1 - beta1**t) * m / denominator
+
+
+def shaped(losses: Tensor, shaping: Shaping, sigma: float) -> Tensor:
+    """What stands for the losses (n,) in an estimate of the gradient from samples at distance ``sigma``."""
+    return centered_ranks(losses) if shaping == "centered_rank" else bounded(losses) / sigma
+
+
+def bounded(losses: Tensor) -> Tensor:
+    """Failures (+inf) count as the worst of the finite losses, or as equal where all failed. (n,) -> (n,)."""
+    finite = torch.isfinite(losses)
+    return torch.where(finite, losses, losses[finite].max() if finite.any() else 0.0)
+
+
+def centered_ranks(losses: Tensor) -> Tensor:
+    """Ranks scaled to [-1/2, 1/2]; equal losses share their mean rank. (n,) -> (n,)."""
+    ordered = losses.sort().values
+    below = torch.searchsorted(ordered, losses)
+    up_to = torch.searchsorted(ordered, losses, right=True)
+    mean_rank = (below + up_to - 1).to(torch.float32) / 2
+    return mean_rank / max(1, len(losses) - 1) - 0.5

@@ -1,18 +1,109 @@
-"""Running many networks of one architecture: vectorised, or one by one where that cannot be."""
+"""Running many networks of one architecture: vectorised, or one by one where that is better or vmap cannot go."""
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from hybridopt.layers import Interception, LowRankWeight, whole
 
 log = logging.getLogger(__name__)
 
-MEMORY = 256 * 2**20  # bytes of activations and parameters that a chunk may take: about what caches and small GPUs bear
+MEMORY = 64 * 2**20  # bytes of activations and parameters that a chunk of members may take
+BUSY = 2e6  # floating-point operations a call from which on one network keeps a CPU busy, and vmap gains nothing
+
+Parameters = Mapping[str, Any]  # name -> (n, *shape), or a LowRankParameter
+
+
+@dataclass(frozen=True)
+class LowRankParameter:
+    """One weight of all members: ``center + scale * left[i] @ right[i].T``.
+
+    Args:
+        center: (a, *rest).
+        left: (n, a, r).
+        right: (n, b, r), b being the product of the rest.
+        scale: a factor.
+    """
+
+    center: Tensor
+    left: Tensor
+    right: Tensor
+    scale: float
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What one pass of a network over a batch takes.
+
+    It decides how populations are run. It is counted, not timed: a choice that depends on the clock would differ from
+    run to run, and with it the last digits of every loss.
+
+    Args:
+        flops: floating-point operations of matrix products and convolutions.
+        calls: kernels launched.
+        activations: values that they write.
+        parameters: values in the network.
+    """
+
+    flops: int
+    calls: int
+    activations: int
+    parameters: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether one network alone keeps a CPU busy."""
+        return self.flops > BUSY * self.calls
+
+    @property
+    def chunk(self) -> int:
+        """How many members fit into :data:`MEMORY`."""
+        return max(1, MEMORY // (4 * (self.activations + self.parameters)))
+
+
+def measure(module: nn.Module, inputs: Tensor) -> Workload:
+    """Run the network once and count; inputs (B, ...)."""
+    fused, kernels = torch.backends.mha.get_fastpath_enabled(), Kernels()
+    torch.backends.mha.set_fastpath_enabled(False)  # fused kernels hide their operations
+    try:
+        with evaluating(module), isolated_rng(), FlopCounterMode(display=False) as counter, kernels:
+            call_with(module, {}, inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return Workload(counter.get_total_flops(), max(1, kernels.calls), kernels.values, parameters)
+
+
+class Kernels(TorchDispatchMode):
+    """Counts calls, and the values that they write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = self.values = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        if isinstance(answer, Tensor) and not func.is_view:
+            self.calls += 1
+            self.values += answer.numel()
+        return answer
 
 
 class PopulationForward:
@@ -20,64 +111,119 @@ class PopulationForward:
 
     Args:
         module: the network. Buffers stay as they are.
-        mode: "vmap", "loop", or "auto": vmap where a trial of two members agrees with the loop, else the loop.
+        mode: "vmap", "loop", or "auto": the loop where one network keeps a CPU busy, or where a trial of two members
+            shows that vmap cannot run it or gives other outputs; else vmap.
     """
 
     def __init__(self, module: nn.Module, mode: str = "auto"):
         self.module = module
         self.mode = mode
-        self._chosen: dict[bool, str] = {}
+        self._chosen: dict[tuple[Any, ...], str] = {}
+        self._workloads: dict[tuple[int, ...], Workload] = {}
+        keep_freed_memory()
 
-    def __call__(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
+    def workload(self, inputs: Tensor) -> Workload:
+        """What one network takes for inputs (B, ...) of this shape."""
+        shape = tuple(inputs.shape)
+        if shape not in self._workloads:
+            self._workloads[shape] = measure(self.module, inputs)
+        return self._workloads[shape]
+
+    def __call__(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
         """Outputs of every member.
 
         Args:
-            parameters: name -> (n, \\*shape).
+            parameters: by name, for all members.
             inputs: (B, ...) if shared, else (n, B, ...).
             shared: whether all members see the same inputs.
 
         Returns:
             (n, B, ...).
         """
+        if not parameters:  # the module as it is
+            return call_with(self.module, {}, inputs if shared else inputs[0])[None]
         mode = self._mode(parameters, inputs, shared)
-        return self._vmap(parameters, inputs, shared) if mode == "vmap" else self._loop(parameters, inputs, shared)
+        run = self._vmap if mode == "vmap" else self._loop
+        return run(parameters, inputs, shared)
 
-    def _mode(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> str:
+    def _mode(self, parameters: Parameters, inputs: Tensor, shared: bool) -> str:
         if self.mode != "auto":
             return self.mode
-        if len(next(iter(parameters.values()))) == 1:
+        if count(parameters) == 1:
             return "loop"  # one member gains nothing from vmap, and pays for it
-        if shared not in self._chosen:
-            self._chosen[shared] = self._choose(parameters, inputs, shared)
-        return self._chosen[shared]
+        low_rank = any(isinstance(value, LowRankParameter) for value in parameters.values())
+        key = (tuple(inputs.shape), shared, low_rank)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(parameters, inputs, shared, low_rank)
+        return self._chosen[key]
 
-    def _single(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        return call_with(self.module, parameters, inputs)
+    def _choose(self, parameters: Parameters, inputs: Tensor, shared: bool, low_rank: bool) -> str:
+        if inputs.device.type == "cpu":
+            workload = self.workload(inputs if shared else inputs[0])
+            saves = low_rank and workload.parameters > workload.activations  # the products by the centre are shared
+            if workload.busy and not saves:
+                return "loop"
+        return "vmap" if self._vmap_agrees(parameters, inputs, shared) else "loop"
 
-    def _vmap(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
-        in_dims = (0, None if shared else 0)
-        return torch.vmap(self._single, in_dims=in_dims, randomness="different")(dict(parameters), inputs)
-
-    def _loop(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> Tensor:
-        count = len(next(iter(parameters.values())))
-        members = [{name: value[i] for name, value in parameters.items()} for i in range(count)]
-        return torch.stack([self._single(member, inputs if shared else inputs[i]) for i, member in enumerate(members)])
-
-    def _choose(self, parameters: Mapping[str, Tensor], inputs: Tensor, shared: bool) -> str:
-        few = {name: value[:2] for name, value in parameters.items()}
+    def _vmap_agrees(self, parameters: Parameters, inputs: Tensor, shared: bool) -> bool:
+        few = {name: members(value, slice(0, 2)) for name, value in parameters.items()}
         inputs = inputs if shared else inputs[:2]
         with isolated_rng():
             reference = self._loop(few, inputs, shared)
+        name = type(self.module).__name__
         try:
             with isolated_rng():
                 vectorised = self._vmap(few, inputs, shared)
         except Exception as error:  # whatever vmap cannot do, it says in its own many ways
-            log.info("%s cannot be vectorised (%s): members run one by one.", type(self.module).__name__, brief(error))
-            return "loop"
-        if torch.allclose(vectorised, reference, rtol=1e-3, atol=1e-4, equal_nan=True):
-            return "vmap"
-        log.info("%s gives other outputs under vmap: members run one by one.", type(self.module).__name__)
-        return "loop"
+            log.info("%s cannot be vectorised (%s): members run one by one.", name, brief(error))
+            return False
+        exact = reference.dtype not in (torch.bfloat16, torch.float16)
+        tolerance = {"rtol": 1e-3, "atol": 1e-4} if exact else {"rtol": 0.1, "atol": 0.1}
+        agrees = torch.allclose(vectorised.float(), reference.float(), **tolerance, equal_nan=True)
+        if not agrees:
+            log.info("%s gives other outputs under vmap: members run one by one.", name)
+        return agrees
+
+    def _vmap(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
+        low = {name: value for name, value in parameters.items() if isinstance(value, LowRankParameter)}
+        dense = {name: value for name, value in parameters.items() if name not in low}
+        factors = {name: (value.left, value.right) for name, value in low.items()}
+
+        def member(dense: dict[str, Tensor], factors: dict[str, tuple[Tensor, Tensor]], inputs: Tensor) -> Tensor:
+            weights = {name: LowRankWeight(low[name].center, *pair, low[name].scale) for name, pair in factors.items()}
+            return call_with(self.module, {**dense, **weights}, inputs)
+
+        vectorised = torch.vmap(member, in_dims=(0, 0, None if shared else 0), randomness="different")
+        lower = Interception() if torch.is_autocast_enabled(inputs.device.type) else nullcontext()
+        with lower, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
+            return vectorised(dense, factors, inputs)
+
+    def _loop(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
+        outputs = []
+        for i in range(count(parameters)):
+            member = {name: single(value, i) for name, value in parameters.items()}
+            outputs.append(call_with(self.module, member, inputs if shared else inputs[i]))
+        return torch.stack(outputs)
+
+
+def count(parameters: Parameters) -> int:
+    """The number of members."""
+    return len(next(iter(parameters.values())))
+
+
+def members(value: Tensor | LowRankParameter, part: slice) -> Tensor | LowRankParameter:
+    """One parameter of some of the members."""
+    if isinstance(value, LowRankParameter):
+        return LowRankParameter(value.center, value.left[part], value.right[part], value.scale)
+    return value[part]
+
+
+def single(value: Tensor | LowRankParameter, i: int) -> Tensor:
+    """One parameter of one member."""
+    if isinstance(value, LowRankParameter):
+        return whole(LowRankWeight(value.center, value.left[i], value.right[i], value.scale))
+    return value[i]
 
 
 def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
@@ -93,7 +239,7 @@ def brief(error: Exception) -> str:
 
 @contextmanager
 def isolated_rng() -> Iterator[None]:
-    """Leave torch's global generator as it was."""
+    """Leave torch's global generators as they were."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield
 
@@ -114,30 +260,21 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part._buffers.update(buffers)
 
 
-def chunk_size(module: nn.Module, parameters: int, inputs: Tensor) -> int:
-    """How many members fit into :data:`MEMORY`, by the activations of one pass.
-
-    Args:
-        module: the network, run once on ``inputs``.
-        parameters: the number of values in one member.
-        inputs: (B, ...).
-    """
-    sizes: list[int] = []
-
-    def record(part: nn.Module, args: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(output.numel() * output.element_size())
-
-    hooks = [part.register_forward_hook(record) for part in module.modules() if not list(part.children())]
-    try:
-        with evaluating(module), isolated_rng():
-            call_with(module, {}, inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return max(1, MEMORY // max(1, sum(sizes) + 4 * parameters))
-
-
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory ran out, on any device."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have glibc keep what large tensors leave, up to 32 MB each, for the next ones.
+
+    It would hand every such block back to the kernel, and get it again page by page, zeroed: half of the time of a
+    population's forward pass.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            threshold, trim = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+            libc.mallopt(threshold, 32 * 2**20)
+            libc.mallopt(trim, 2**31 - 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from torch.func import jacrev, jvp, vmap
 
 from hybridopt.encoding import Direct, Encoding
 from hybridopt.errors import ConfigError
-from hybridopt.evaluation import PopulationForward, call_with, chunk_size, evaluating, out_of_memory
+from hybridopt.evaluation import LowRankParameter, Parameters, PopulationForward, call_with, evaluating, out_of_memory
 from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
 from hybridopt.objective import Batch, Objective
-from hybridopt.population import Population, materialize
+from hybridopt.parameters import FlatParameters
+from hybridopt.population import LowRankPopulation, Population, SeededPopulation, materialize, noise_blocks
 from hybridopt.sharding import Alone, Sharding
 
 log = logging.getLogger(__name__)
@@ -142,6 +144,11 @@ class Oracle:
         counts += [limits["evaluations"]] if "evaluations" in limits else []
         return max(1, int(min(counts, default=10_000)))
 
+    @property
+    def shapes(self) -> Mapping[str, torch.Size] | None:
+        """The shape of each parameter, in the order of a search vector; None where an encoding stands between."""
+        return self.encoding.layout.shapes if isinstance(self.encoding, Direct) else None
+
     def parameters(self) -> dict[str, Tensor]:
         """The model's trainable parameters by name: the tensors themselves, not copies."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
@@ -152,8 +159,11 @@ class Oracle:
         """The loss of each member on the batch; every member sees the same batch. Costs n·B forwards.
 
         Args:
-            population: (n, d) or a :class:`LowRankPopulation`, in this oracle's encoding.
+            population: (n, d), a :class:`LowRankPopulation` or a :class:`SeededPopulation`, in this oracle's encoding.
             batch: inputs (B, ...) and targets (B, ...), on the device.
+
+        The model is as before, with one exception: a :class:`SeededPopulation` that is run one by one is made in the
+        model's own parameters, which are its centre afterwards.
 
         Returns:
             (n,) float32; what is not finite comes back as +inf.
@@ -201,7 +211,14 @@ class Oracle:
             return torch.cat(parts)
 
     def _one_chunk(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
-        parameters = self._decode(materialize(population))
+        if len(population) == 1 and isinstance(population, SeededPopulation) and self._plain:
+            with self._standing_at(population):
+                return self._metered(population, batch, ask, {})
+        return self._metered(population, batch, ask, self._parameters_of(population))
+
+    def _metered(
+        self, population: Population, batch: Batch, ask: Callable[..., Tensor], parameters: Parameters
+    ) -> Tensor:
         charged = 0
 
         def forward(inputs: Tensor) -> Tensor:
@@ -215,12 +232,40 @@ class Oracle:
         self._charged += charged  # after the work: a chunk that ran out of memory counts once, when it is done
         return answer
 
+    @property
+    def _plain(self) -> bool:
+        """Whether search vectors are the parameters themselves."""
+        return self.mask is None and isinstance(self.encoding, Direct)
+
+    @contextmanager
+    def _standing_at(self, population: SeededPopulation) -> Iterator[None]:
+        """The model is the one member inside, and the centre, exactly, afterwards: no second copy of it is made."""
+        seed, scale = int(population.seeds), float(population.scales)
+        flat = FlatParameters(self.parameters())
+        for part, noise in noise_blocks(seed, population.center):
+            flat.write(part, noise.mul_(scale).add_(population.center[part]))
+        try:
+            yield
+        finally:
+            self.assign(population.center)
+
+    def _parameters_of(self, population: Population) -> Parameters:
+        """By name; low-rank where that can be told apart, that is in the parameters' own coordinates."""
+        if not (self._plain and isinstance(population, LowRankPopulation)):
+            return self._decode(materialize(population))
+        centers = {name: value[0] for name, value in self._decode(population.center[None]).items()}
+        return {
+            name: LowRankParameter(center, population.left[name], population.right[name], population.scale_of(name))
+            if name in population.left
+            else center + population.sigma * population.dense[name]
+            for name, center in centers.items()
+        }
+
     def _chunk_size(self, inputs: Tensor) -> int:
         shape = tuple(inputs.shape)
         if shape not in self._chunks:
-            parameters = sum(parameter.numel() for parameter in self.model.parameters())
             measured = self._chunk == "auto"
-            self._chunks[shape] = chunk_size(self.model, parameters, inputs) if measured else self._chunk
+            self._chunks[shape] = self._population_forward.workload(inputs).chunk if measured else self._chunk
         return self._chunks[shape]
 
     def _halve_chunk(self, size: int, inputs: Tensor) -> int:

@@ -35,3 +35,23 @@ class ParameterLayout:
         return {
             name: piece.reshape(-1, *shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
+
+
+class FlatParameters:
+    """Parameters that are written piece by piece, as if they were one vector.
+
+    Args:
+        parameters: by name, in the vector's order; they are written to.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor]):
+        self.parameters = [parameter.detach().view(-1) for parameter in parameters.values()]
+
+    def write(self, part: slice, values: Tensor) -> None:
+        """Make ``vector[part]`` these values."""
+        first = 0
+        for parameter in self.parameters:
+            start, stop = max(part.start, first), min(part.stop, first + len(parameter))
+            if start < stop:
+                parameter[start - first : stop - first] = values[start - part.start : stop - part.start]
+            first += len(parameter)

@@ -71,6 +71,7 @@ class Search(Strategy):
 
     Attributes:
         generator: the only source of randomness, on the device of the vectors.
+        shapes: the shape of each parameter, in the order of the vectors; None where an encoding stands between.
         progress: the share of the budget that is spent, from 0 to 1: for whatever is annealed.
         horizon: how many losses the whole budget buys; known from the first ``ask`` on.
         moves_per_step: how often ask and tell take turns on one batch, for searches of few candidates.
@@ -79,6 +80,7 @@ class Search(Strategy):
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
     generator: torch.Generator
+    shapes: Mapping[str, torch.Size] | None = None
     progress: float = 0.0
     horizon: int | None = None
     moves_per_step: int = 1
@@ -112,6 +114,7 @@ class Search(Strategy):
     @final
     def setup(self, oracle: Oracle) -> None:
         self.generator = oracle.generator
+        self.shapes = oracle.shapes
         self.start(oracle.start)
 
     @final

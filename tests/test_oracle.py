@@ -26,6 +26,7 @@ from hybridopt.models.mlp import mlp
 from hybridopt.models.rnn import rnn
 from hybridopt.objective import Objective
 from hybridopt.objectives.cross_entropy import CrossEntropy
+from hybridopt.objectives.hinge import Hinge
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.zero_one import ZeroOne
 from hybridopt.oracle import Oracle
@@ -555,7 +556,7 @@ def test_losses_that_are_not_finite_come_back_as_infinity(mode):
 
 
 def test_a_loss_of_minus_infinity_is_a_failure_too():
-    class Bottomless(CrossEntropy):
+    class Bottomless(Hinge):
         def loss(self, outputs, targets):
             return outputs.sum() * 0 - torch.inf
 

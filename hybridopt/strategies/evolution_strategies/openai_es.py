@@ -11,8 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hybridopt.descent import AdamDescent
+from hybridopt.descent import AdamDescent, shaped
 from hybridopt.errors import ConfigError
+from hybridopt.population import SeededPopulation, noise_blocks
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 
@@ -28,6 +29,8 @@ class OpenAIES(Search):
         final_lr: the last step size as a share of the first.
         shaping: what stands for the losses in the estimate: their centred ranks in [-1/2, 1/2], or the losses
             themselves ("none"), whose estimate is unbiased for the gradient of the smoothed loss.
+        noise: "dense" keeps all perturbations in memory; "seeded" keeps their seeds and makes them again for the
+            update, which takes longer, and memory that does not grow with the population.
         weight_decay: coefficient of the L2 penalty.
 
     Raises:
@@ -42,6 +45,7 @@ class OpenAIES(Search):
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
         final_lr: float = 0.05,
         shaping: Literal["centered_rank", "none"] = "centered_rank",
+        noise: Literal["dense", "seeded"] = "dense",
         weight_decay: float = 0.0,
     ):
         super().__init__()
@@ -52,22 +56,25 @@ class OpenAIES(Search):
         factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.popsize, self.sigma, self.lr = popsize, sigma, lr
         self.schedule, self.final_lr = schedule, final_lr
-        self.shaping, self.weight_decay = shaping, weight_decay
+        self.shaping, self.noise, self.weight_decay = shaping, noise, weight_decay
         self.adam = AdamDescent()
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x", x0.clone())
         self.adam.start(x0)
+        self._noise: Tensor | None = None
+        self._members: Tensor | None = None
 
-    def ask(self) -> Tensor:
-        half = self.popsize // 2
-        self._noise = torch.randn(half, len(self.x), generator=self.generator, device=self.x.device)
-        steps = self.sigma * self._noise
-        return torch.cat([self.x + steps, self.x - steps])
+    def ask(self) -> Tensor | SeededPopulation:
+        return self._ask_seeded() if self.noise == "seeded" else self._ask_dense()
 
-    def tell(self, population: Tensor, losses: Tensor) -> None:
+    def tell(self, population: Tensor | SeededPopulation, losses: Tensor) -> None:
+        rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
+        if isinstance(population, SeededPopulation):
+            self._tell_seeded(population, losses, rate)
+            return
         gradient = self.estimate(self._noise, losses) + self.weight_decay * self.x
-        self.x += self.adam.step(gradient, self.lr * factor(self.schedule, self.progress, self.final_lr))
+        self.x += self.adam.step(gradient, rate)
 
     def recommend(self) -> Tensor:
         return self.x
@@ -82,21 +89,36 @@ class OpenAIES(Search):
         Returns:
             (d,); with centred ranks the losses' scale is lost, and 1/sigma with it.
         """
-        pairs = len(noise)
-        shaped = centered_ranks(losses) if self.shaping == "centered_rank" else bounded(losses) / self.sigma
-        return (shaped[:pairs] - shaped[pairs:]) @ noise / (2 * pairs)
+        return self._weights(losses) @ noise
 
+    def _weights(self, losses: Tensor) -> Tensor:
+        """What each e_i counts in the estimate: losses (2m,) -> (m,)."""
+        pairs = len(losses) // 2
+        values = shaped(losses, self.shaping, self.sigma)
+        return (values[:pairs] - values[pairs:]) / (2 * pairs)
 
-def bounded(losses: Tensor) -> Tensor:
-    """Failures (+inf) count as the worst of the finite losses, or as equal where all failed. (n,) -> (n,)."""
-    finite = torch.isfinite(losses)
-    return torch.where(finite, losses, losses[finite].max() if finite.any() else 0.0)
+    def _ask_dense(self) -> Tensor:
+        half, d = self.popsize // 2, len(self.x)
+        if self._noise is None:  # memory that is new costs more than the noise in it
+            self._noise, self._members = self.x.new_empty(half, d), self.x.new_empty(self.popsize, d)
+        self._noise.normal_(generator=self.generator)
+        torch.add(self.x, self._noise, alpha=self.sigma, out=self._members[:half])
+        torch.sub(self.x, self._noise, alpha=self.sigma, out=self._members[half:])
+        return self._members
 
+    def _ask_seeded(self) -> SeededPopulation:
+        seeds = torch.randint(2**32, (self.popsize // 2,), generator=self.generator, device=self.generator.device)
+        scales = torch.full((len(seeds),), self.sigma)
+        return SeededPopulation(self.x, seeds.cpu().repeat(2), torch.cat([scales, -scales]))
 
-def centered_ranks(losses: Tensor) -> Tensor:
-    """Ranks scaled to [-1/2, 1/2]; equal losses share their mean rank. (n,) -> (n,)."""
-    ordered = losses.sort().values
-    below = torch.searchsorted(ordered, losses)
-    up_to = torch.searchsorted(ordered, losses, right=True)
-    mean_rank = (below + up_to - 1).to(torch.float32) / 2
-    return mean_rank / max(1, len(losses) - 1) - 0.5
+    def _tell_seeded(self, population: SeededPopulation, losses: Tensor, rate: float) -> None:
+        """The same step, block by block over the parameters: neither the noise nor the gradient is ever whole."""
+        weights = self._weights(losses)
+        self.adam.begin()
+        streams = [noise_blocks(seed, self.x) for seed in population.seeds[: len(weights)].tolist()]
+        for blocks in zip(*streams, strict=True):
+            part = blocks[0][0]
+            gradient = self.weight_decay * self.x[part]
+            for weight, (_, noise) in zip(weights.tolist(), blocks, strict=True):
+                gradient.add_(noise, alpha=weight)
+            self.x[part] += self.adam.part_of_step(part, gradient, rate)

@@ -1,0 +1,159 @@
+"""Populations that are not a matrix: the same members, however they are kept, cut and run."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle, registry
+from hybridopt.ledger import Ledger
+from hybridopt.population import SeededPopulation, materialize
+
+SPECS = {
+    "mlp": DataSpec((12,), 3, "classification"),
+    "cnn": DataSpec((1, 8, 8), 3, "classification"),
+    "rnn": DataSpec((5, 4), 3, "classification"),
+}
+
+
+class Embedded(nn.Module):
+    """Tokens from the signs of the inputs, embedded, attended to, and read out: most layers that weights go into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(2, 8)
+        self.blocks = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1, enable_nested_tensor=False
+        )
+        self.narrow = nn.Conv1d(8, 4, 3, padding=1)
+        self.out = nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.blocks(self.tokens((inputs > 0).long()))
+        return self.narrow(hidden.mT).mean(-1) @ self.out
+
+
+def build(name: str) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
+    torch.manual_seed(0)
+    spec = SPECS.get(name, DataSpec((6,), 3, "classification"))
+    model = Embedded() if name == "transformer" else registry.build("model", {"name": name}, spec=spec)
+    return model, (torch.randn(10, *spec.input_shape), torch.randint(3, (10,)))
+
+
+def oracle_for(model: nn.Module, **settings: object) -> Oracle:
+    objective = registry.build("objective", {"name": "cross_entropy"})
+    return Oracle(model, objective, Ledger(Budget(forwards=1e9)), torch.Generator(), **settings)
+
+
+def low_rank(model: nn.Module, n: int, rank: int, sigma: float = 0.1) -> LowRankPopulation:
+    shapes = {name: value.shape for name, value in model.named_parameters()}
+    weights = {name: shape for name, shape in shapes.items() if len(shape) > 1}
+    center = torch.cat([value.detach().flatten() for value in model.parameters()])
+    left = {name: torch.randn(n, shape[0], rank) for name, shape in weights.items()}
+    right = {name: torch.randn(n, shape[1:].numel(), rank) for name, shape in weights.items()}
+    dense = {name: torch.randn(n, *shape) for name, shape in shapes.items() if name not in weights}
+    return LowRankPopulation(center, shapes, left, right, dense, sigma)
+
+
+@pytest.mark.parametrize("mode", ["auto", "vmap", "loop"])
+@pytest.mark.parametrize("rank", [1, 3])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "rnn", "transformer"])
+def test_low_rank_losses_are_those_of_the_whole_members(name: str, rank: int, mode: str) -> None:
+    model, batch = build(name)
+    population = low_rank(model, 7, rank)
+    whole = oracle_for(model, mode="loop").losses(population.materialize(), batch)
+    assert torch.allclose(oracle_for(model, mode=mode).losses(population, batch), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["auto", "vmap", "loop"])
+def test_members_with_inputs_of_their_own(mode: str) -> None:
+    class Own(Objective):
+        differentiable = False
+
+        def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            return outputs.square().mean()
+
+        def losses(self, forward, batch):
+            first = forward(batch[0])
+            return forward(torch.cat([first, first, first, first], dim=2)).square().mean((1, 2))
+
+        def metrics(self, spec: DataSpec):
+            raise AssertionError
+
+    model, batch = build("mlp")
+    population = low_rank(model, 5, 1)
+    settings = {"ledger": Ledger(Budget(forwards=1e9)), "generator": torch.Generator()}
+    low, whole = (
+        Oracle(model, Own(), **settings, mode=kind).losses(members, batch)
+        for kind, members in ((mode, population), ("loop", population.materialize()))
+    )
+    assert torch.allclose(low, whole, rtol=1e-4)
+
+
+def seeded(model: nn.Module, n: int = 6) -> SeededPopulation:
+    center = torch.cat([value.detach().flatten() for value in model.parameters()])
+    return SeededPopulation(center, torch.arange(n) // 2, torch.tensor([0.1, -0.1] * (n // 2)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 5))
+def test_a_seeded_member_is_the_same_in_any_chunk(chunk: int, member: int) -> None:
+    model, batch = build("mlp")
+    population = seeded(model)
+    dense = population.materialize()
+    assert torch.equal(population[member : member + 1].materialize()[0], dense[member])
+    losses = oracle_for(model, chunk=chunk).losses(population, batch)
+    assert torch.allclose(losses, oracle_for(model).losses(dense, batch), rtol=1e-5)
+
+
+def test_mirrored_members_are_mirrored_and_noise_is_standard_normal() -> None:
+    center = torch.zeros(600_000)  # more than one block
+    plus, minus, other = SeededPopulation(center, torch.tensor([3, 3, 4]), torch.tensor([1.0, -1.0, 1.0])).materialize()
+    assert torch.equal(plus, -minus)
+    assert abs(plus.mean()) < 5 / math.sqrt(len(plus))
+    assert abs(plus.std() - 1) < 0.01
+    assert abs(torch.corrcoef(torch.stack([plus, other]))[0, 1]) < 0.01
+    assert abs(torch.corrcoef(torch.stack([plus[: 2**18], plus[2**18 : 2**19]]))[0, 1]) < 0.01
+
+
+def test_a_seeded_population_run_in_place_leaves_its_centre_exactly() -> None:
+    model, batch = build("cnn")
+    population = seeded(model)
+    oracle = oracle_for(model, chunk=1)
+    oracle.losses(population, batch)
+    here = torch.cat([value.detach().flatten() for value in model.parameters()])
+    assert torch.equal(here, population.center)
+
+
+@pytest.mark.parametrize("kind", ["low rank", "seeded"])
+def test_behind_a_mask_and_in_an_encoding_they_are_what_they_stand_for(kind: str) -> None:
+    model, batch = build("mlp")
+    name = next(name for name, value in model.named_parameters() if value.ndim > 1)
+    mask = {name: torch.rand(dict(model.named_parameters())[name].shape) > 0.5}
+    population = low_rank(model, 4, 1) if kind == "low rank" else seeded(model, 4)
+    before = copy.deepcopy(model)
+    losses = oracle_for(before).masked(mask).losses(materialize(population), batch)
+    for chunk in ("auto", 1):
+        assert torch.allclose(oracle_for(model, chunk=chunk).masked(mask).losses(population, batch), losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "rnn"])
+@pytest.mark.parametrize("kind", ["dense", "low rank", "seeded"])
+def test_autocast_reaches_the_population(name: str, kind: str) -> None:
+    model, batch = build(name)
+    population = seeded(model) if kind == "seeded" else low_rank(model, 6, 1)
+    population = population.materialize() if kind == "dense" else population
+    full = oracle_for(model).losses(population, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = oracle_for(model).losses(population, batch)
+        outputs = oracle_for(model).outputs(population, batch)
+    assert lower.dtype == torch.float32
+    assert outputs.dtype == torch.bfloat16
+    assert not torch.equal(lower, full)
+    assert torch.allclose(lower, full, rtol=0.05, atol=0.05)
