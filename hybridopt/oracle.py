@@ -34,6 +34,9 @@ def plain_update(optimizer: torch.optim.Optimizer) -> None:
 class Oracle:
     """What a strategy may ask of a model and its data.
 
+    Attributes:
+        dimension: the length d of a search vector.
+
     Args:
         model: the network; its parameters are the point that first-order calls speak of.
         objective: what is minimised.
@@ -81,7 +84,9 @@ class Oracle:
 
     def _attach(self, encoding: Encoding) -> None:
         self.encoding = encoding
-        self.start = encoding.attach(self.parameters(), self.generator)
+        start = encoding.attach(self.parameters(), self.generator)
+        self.dimension = len(start)
+        self._start = None if isinstance(encoding, Direct) else start  # the model itself has it: no copy is kept
 
     # -- views: the same door, spoken to in another way --------------------------------------------------------------
 
@@ -113,9 +118,9 @@ class Oracle:
     # -- what is known -----------------------------------------------------------------------------------------------
 
     @property
-    def dimension(self) -> int:
-        """The length d of a search vector."""
-        return len(self.start)
+    def start(self) -> Tensor:
+        """The start vector (d,), a copy for whoever asks; in the direct encoding, the parameters as they are now."""
+        return self.encoding.layout.flatten(self.parameters()) if self._start is None else self._start.clone()
 
     @property
     def device(self) -> torch.device:

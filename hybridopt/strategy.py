@@ -97,7 +97,7 @@ class Search(Strategy):
 
     @abstractmethod
     def start(self, x0: Tensor) -> None:
-        """Register the state as buffers; x0 (d,) is the start vector."""
+        """Register the state as buffers; x0 (d,) is the start vector, and the author's to keep."""
 
     @abstractmethod
     def ask(self) -> Population:

@@ -67,7 +67,7 @@ class Eggroll(Search):
                 "eggroll perturbs each weight by a product of factors, and an encoding hides the weights: leave it at "
                 "encoding=direct, or take strategy=openai_es."
             )
-        self.register_buffer("x", x0.clone())
+        self.register_buffer("x", x0)
         self.adam.start(x0)
 
     def ask(self) -> LowRankPopulation:

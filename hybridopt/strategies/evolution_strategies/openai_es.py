@@ -60,7 +60,7 @@ class OpenAIES(Search):
         self.adam = AdamDescent()
 
     def start(self, x0: Tensor) -> None:
-        self.register_buffer("x", x0.clone())
+        self.register_buffer("x", x0)
         self.adam.start(x0)
         self._noise: Tensor | None = None
         self._members: Tensor | None = None

@@ -52,7 +52,7 @@ class Mezo(Search):
         self.schedule, self.final_lr, self.weight_decay = schedule, final_lr, weight_decay
 
     def start(self, x0: Tensor) -> None:
-        self.register_buffer("theta", x0.clone())
+        self.register_buffer("theta", x0)
 
     def ask(self) -> SeededPopulation:
         seeds = torch.randint(2**32, (self.samples,), generator=self.generator, device=self.generator.device)
