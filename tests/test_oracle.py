@@ -689,12 +689,23 @@ def test_assign_makes_the_model_what_the_vector_decodes_to(encoding):
     torch.testing.assert_close(F.cross_entropy(oracle.model(batch[0]), batch[1]).detach(), losses[0])
 
 
-def test_the_start_is_the_model_and_does_not_move_with_it():
+def test_the_start_is_a_copy_of_where_the_model_is():
     model = network("mlp")
     oracle = oracle_of(model)
     before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    start = oracle.start
     oracle.assign(torch.zeros(oracle.dimension))
-    assert torch.equal(oracle.start, before)
+    assert torch.equal(start, before)
+    start.add_(1)
+    assert torch.equal(oracle.start, torch.zeros(oracle.dimension))
+
+
+def test_the_start_of_an_encoding_does_not_move():
+    oracle = oracle_of(network("mlp"))
+    view = oracle.encoded(Subspace(3))
+    view.start.add_(1)
+    view.assign(torch.ones(3))
+    assert torch.equal(view.start, torch.zeros(3))
 
 
 # -- views ------------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def estimate(name: str, pairs: int, generator: torch.Generator, A: Tensor, x: Te
         settings = {"popsize": 2 * pairs, "sigma": 0.1, "shaping": "none"} | ({"noise": noise} if noise else {})
     search = registry.build("strategy", {"name": name.partition(" ")[0], **settings})
     search.generator, search.shapes = generator, SHAPES
-    search.start(x)
+    search.start(x.clone())
     population = search.ask()
     dense = population if isinstance(population, Tensor) else population.materialize()
     losses = ((dense @ A) * dense).sum(1) / 2

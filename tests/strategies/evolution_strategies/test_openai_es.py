@@ -179,14 +179,6 @@ def test_the_step_follows_the_schedule():
     torch.testing.assert_close(moved(0.75), 0.25 * moved(0.0), rtol=1e-5, atol=1e-7)
 
 
-def test_the_start_vector_is_copied():
-    x0 = torch.ones(3)
-    es = search(x0, popsize=4)
-    population = es.ask()
-    es.tell(population, population.sum(1))
-    assert torch.equal(x0, torch.ones(3))
-
-
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
