@@ -21,10 +21,12 @@ class BudgetConfig:
 
 @dataclass
 class OracleConfig:
-    """How populations are run: mode auto, vmap or loop; chunk auto or a number of members."""
+    """How populations are run: mode auto, vmap or loop; chunk auto or a number of members; what is on meanwhile."""
 
     mode: str = "auto"
     chunk: Any = "auto"
+    dropout: bool = False
+    batch_statistics: bool = False
 
 
 @dataclass

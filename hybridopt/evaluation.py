@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -158,6 +160,8 @@ class PopulationForward:
         return self._chosen[key]
 
     def _choose(self, parameters: Parameters, inputs: Tensor, shared: bool, low_rank: bool) -> str:
+        if any(part.training for part in self.module.modules()):
+            return "loop"  # no trial can tell whether draws, or statistics, are each member's own
         if inputs.device.type == "cpu":
             workload = self.workload(inputs if shared else inputs[0])
             saves = low_rank and workload.parameters > workload.activations  # the products by the centre are shared
@@ -245,10 +249,18 @@ def isolated_rng() -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every attribute of every submodule is again what it was; no graph is built."""
+def evaluating(module: nn.Module, dropout: bool = False, batch_statistics: bool = False) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every attribute of every submodule is again what it was; no graph is built.
+
+    Args:
+        module: the network.
+        dropout: leave dropout on, each member with draws of its own.
+        batch_statistics: normalise by the batch's own mean and variance, not by the running ones.
+    """
     attributes = [(part, dict(vars(part)), dict(part._buffers)) for part in module.modules()]
     module.eval()
+    for part in module.modules():
+        part.training = (dropout and isinstance(part, _DropoutNd)) or (batch_statistics and isinstance(part, _NormBase))
     try:
         with torch.no_grad():
             yield

@@ -11,10 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import jacrev, jvp, vmap
+from torch.utils._pytree import tree_map
 
 from hybridopt.encoding import Direct, Encoding
 from hybridopt.errors import ConfigError
-from hybridopt.evaluation import LowRankParameter, Parameters, PopulationForward, call_with, evaluating, out_of_memory
+from hybridopt.evaluation import (
+    MEMORY,
+    LowRankParameter,
+    Parameters,
+    PopulationForward,
+    brief,
+    call_with,
+    evaluating,
+    out_of_memory,
+)
 from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
 from hybridopt.objective import Batch, Objective
 from hybridopt.parameters import FlatParameters
@@ -22,6 +32,8 @@ from hybridopt.population import LowRankPopulation, Population, SeededPopulation
 from hybridopt.sharding import Alone, Sharding
 
 log = logging.getLogger(__name__)
+
+TYPICAL_OUTPUTS = 16  # by which the memory of a Jacobian is guessed
 
 Mask = Mapping[str, Tensor]
 
@@ -45,6 +57,8 @@ class Oracle:
         encoding: how search vectors become parameters; the parameters themselves if None.
         mode: how a population is run: "auto", "vmap" or "loop".
         chunk: how many members are run at a time: "auto" or a number.
+        dropout: whether populations are run with dropout on, each member with draws of its own.
+        batch_statistics: whether populations are normalised by the batch's statistics, not by the running ones.
         backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
         update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
         sharding: how a population is shared out over processes.
@@ -60,6 +74,8 @@ class Oracle:
         encoding: Encoding | None = None,
         mode: str = "auto",
         chunk: str | int = "auto",
+        dropout: bool = False,
+        batch_statistics: bool = False,
         backward: Callable[[Tensor], Any] = Tensor.backward,
         update: Callable[[torch.optim.Optimizer], Any] = plain_update,
         sharding: Sharding | None = None,
@@ -77,6 +93,7 @@ class Oracle:
         self._chunk = chunk
         self._chunks: dict[tuple[int, ...], int] = {}
         self._charged = 0  # forwards of this process
+        self._modes = {"dropout": dropout, "batch_statistics": batch_statistics}
         self._backward = backward
         self._update = update
         self._sharding = sharding or Alone()
@@ -201,7 +218,7 @@ class Oracle:
         return self._sharding.gather(answers, members)
 
     def _in_chunks(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
-        with evaluating(self.model):
+        with evaluating(self.model, **self._modes):
             size = min(self._chunk_size(batch[0]), len(population))
             parts, first = [], 0
             while first < len(population):
@@ -332,9 +349,9 @@ class Oracle:
             return jvp(lambda p: self._loss_at(p, batch), (names,), (self._masked(directions),))
 
         with evaluating(self.model):
-            pairs = [derivative(tangent) for tangent in tangents]
+            losses, slopes = self._each(derivative, tangents, self._chunk_size(batch[0]))
         self.ledger.charge(JVP * len(batch[0]) * len(tangents), len(tangents))
-        return pairs[0][0], torch.stack([slope for _, slope in pairs])
+        return losses[0], slopes
 
     def jacobian(self, batch: Batch) -> Tensor:
         """The derivative of each output at the model's parameters. Costs B·(1 + 2C) forwards.
@@ -348,11 +365,23 @@ class Oracle:
             return call_with(self.model, parameters, sample[None])[0]
 
         with evaluating(self.model):
-            rows = vmap(jacrev(output), in_dims=(None, 0))(names, batch[0])
+            row = 4 * TYPICAL_OUTPUTS * sum(value.numel() for value in names.values())  # bytes
+            size = max(1, MEMORY // row)
+            rows = self._each(lambda sample: jacrev(output)(names, sample), batch[0], size)
         rows = self._masked(rows)
         jacobian = torch.cat([row.flatten(2) for row in rows.values()], dim=2)
         self.ledger.charge(len(batch[0]) * jacobian_cost(jacobian.shape[1]))
         return jacobian
+
+    def _each(self, function: Callable[[Tensor], Any], rows: Tensor, size: int) -> Any:
+        """A function of a row for each row, vectorised over ``size`` of them, or one by one where vmap cannot go."""
+        if self._population_forward.mode != "loop":
+            try:
+                return vmap(function, chunk_size=size)(rows)
+            except RuntimeError as error:  # no batching rule, or control flow that depends on data
+                log.info("A derivative cannot be vectorised (%s): rows are run one by one.", brief(error))
+        answers = [function(row) for row in rows]
+        return tree_map(lambda *values: torch.stack(values), *answers)
 
     def _direct(self) -> tuple[Direct, dict[str, Tensor]]:
         direct, parameters = Direct(), {name: value.detach() for name, value in self.parameters().items()}

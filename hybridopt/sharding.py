@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
-from torch import Tensor
+import torch
+from torch import Tensor, distributed
 
 
 class Sharding(ABC):
@@ -12,7 +15,7 @@ class Sharding(ABC):
 
     @abstractmethod
     def part(self, members: int) -> slice:
-        """The members that this process evaluates; every member is evaluated by exactly one process."""
+        """The members that this process evaluates, at least one; every member counts for exactly one process."""
 
     @abstractmethod
     def gather(self, answers: Tensor, members: int) -> Tensor:
@@ -20,7 +23,15 @@ class Sharding(ABC):
 
     @abstractmethod
     def total(self, count: int) -> int:
-        """The sum of a count over all processes."""
+        """The sum, over all processes, of what the parts just evaluated have cost."""
+
+    @abstractmethod
+    def agreed(self, value: float) -> float:
+        """The first process's value, for what each would measure differently, such as time."""
+
+    @abstractmethod
+    def same(self, tensors: Iterable[Tensor]) -> bool:
+        """Whether these tensors are the same on every process, bit for bit."""
 
 
 class Alone(Sharding):
@@ -34,3 +45,71 @@ class Alone(Sharding):
 
     def total(self, count: int) -> int:
         return count
+
+    def agreed(self, value: float) -> float:
+        return value
+
+    def same(self, tensors: Iterable[Tensor]) -> bool:
+        return True
+
+
+class Ranks(Sharding):
+    """The ranks of torch's process group, which Lightning has made, take contiguous parts of nearly equal size.
+
+    Every rank draws the whole population from the same stream, so that what travels is n answers a generation
+    (Salimans et al. 2017, https://arxiv.org/abs/1703.03864), and a count. The calls go to torch itself: Lightning's
+    ``all_gather`` does the same three times slower, since it is made for gradients to flow through.
+
+    Args:
+        device: this rank's, where the backend (gloo, NCCL) wants its tensors.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.rank, self.ranks = distributed.get_rank(), distributed.get_world_size()
+        self._counts = True  # whether the part just asked for is this rank's own
+
+    def part(self, members: int) -> slice:
+        """As above; a rank for which no member is left repeats the last one, and its answer and cost are dropped."""
+        start, end = self._bounds(self.rank, members)
+        self._counts = end > start
+        return slice(start, end) if self._counts else slice(members - 1, members)
+
+    def gather(self, answers: Tensor, members: int) -> Tensor:
+        parts = [self._bounds(rank, members) for rank in range(self.ranks)]
+        longest = max(end - start for start, end in parts)
+        padded = answers.new_zeros(longest, *answers.shape[1:])  # a collective wants equal shapes
+        padded[: len(answers)] = answers
+        blocks = zip(self._all(padded), parts, strict=True)
+        return torch.cat([block[: end - start] for block, (start, end) in blocks])
+
+    def total(self, count: int) -> int:
+        counts = torch.tensor(count if self._counts else 0, device=self.device)
+        distributed.all_reduce(counts)
+        return int(counts)
+
+    def agreed(self, value: float) -> float:
+        values = torch.tensor(value, dtype=torch.float64, device=self.device)
+        distributed.broadcast(values, src=0)
+        return values.item()
+
+    def same(self, tensors: Iterable[Tensor]) -> bool:
+        own = torch.tensor(digest(tensors), device=self.device)
+        return all(torch.equal(own, other) for other in self._all(own))
+
+    def _all(self, own: Tensor) -> list[Tensor]:
+        received = [torch.empty_like(own) for _ in range(self.ranks)]
+        distributed.all_gather(received, own)
+        return received
+
+    def _bounds(self, rank: int, members: int) -> tuple[int, int]:
+        """First member and end of a rank's part; rounded up, so that the first ranks are not the idle ones."""
+        return -(-members * rank // self.ranks), -(-members * (rank + 1) // self.ranks)
+
+
+def digest(tensors: Iterable[Tensor]) -> int:
+    """A number of 64 bits that stands for the bits of tensors."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return int.from_bytes(sha.digest()[:8], "little", signed=True)

@@ -9,15 +9,18 @@ from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from hybridopt.dataset import ENDLESS
 from hybridopt.encoding import Direct, Encoding
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, DataError
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.objective import Batch, Objective
 from hybridopt.oracle import Oracle
 from hybridopt.randomness import GlobalStream, derived_seed
+from hybridopt.sharding import Alone, Ranks, Sharding
 from hybridopt.spec import DataSpec
 from hybridopt.strategy import Strategy
 
@@ -35,9 +38,19 @@ class Trial(LightningModule):
     Validation runs at the marks of the budget, with the parameters that the strategy recommends then; loggers get
     their values at ``step`` = forwards spent.
 
+    Under Lightning's DDP every rank sees every batch, draws every population and does every tell; what is shared out
+    is the evaluation of the members, and only answers travel. The ranks agree bit for bit (this is checked at the
+    marks), and the members are those of one process. First-order calls are repeated on every rank, charged once, and
+    DDP averages their equal gradients: right, but no faster than one process. Slicing the batch would be faster and
+    train something else wherever a network has batch normalisation or dropout.
+
     Class attributes:
-        trainer_settings: what a Trainer needs to know: one endless epoch, and validation when the trial says so (with
-            Lightning's own interval, callbacks such as EarlyStopping would wait for the end of the epoch).
+        trainer_settings: what a Trainer needs to know: one endless epoch, validation when the trial says so (with
+            Lightning's own interval, callbacks such as EarlyStopping would wait for the end of the epoch), and the
+            same batches on all ranks.
+
+    Attributes:
+        sharding: how populations are shared out; known from ``setup`` on.
 
     Args:
         model: the network.
@@ -48,6 +61,8 @@ class Trial(LightningModule):
         seed: fixes all that the strategy draws.
         mode: how populations are run: "auto", "vmap" or "loop".
         chunk: how many members are run at a time: "auto" or a number.
+        dropout: whether populations are run with dropout on, each member with draws of its own.
+        batch_statistics: whether populations are normalised by the batch's statistics, not by the running ones.
         spec: the shape of the data; the datamodule's ``spec`` if None.
 
     Raises:
@@ -59,6 +74,7 @@ class Trial(LightningModule):
         "num_sanity_val_steps": 0,
         "check_val_every_n_epoch": None,
         "val_check_interval": ENDLESS,
+        "use_distributed_sampler": False,
     }
 
     def __init__(
@@ -72,6 +88,8 @@ class Trial(LightningModule):
         seed: int = 0,
         mode: str = "auto",
         chunk: str | int = "auto",
+        dropout: bool = False,
+        batch_statistics: bool = False,
         spec: DataSpec | None = None,
     ):
         super().__init__()
@@ -80,12 +98,14 @@ class Trial(LightningModule):
         self.model, self.objective, self.strategy = model, objective, strategy
         self.encoding = encoding or Direct()
         self.budget, self.seed, self.spec = budget, seed, spec
-        self._engine = {"mode": mode, "chunk": chunk}
+        self._engine = {"mode": mode, "chunk": chunk, "dropout": dropout, "batch_statistics": batch_statistics}
         self.ledger = Ledger(budget)
+        self.sharding: Sharding = Alone()
         self.curve: list[tuple[int, Values]] = []  # (forwards, validation metrics), the last mark last
         self.phase_ends: dict[str, Values] = {}
         self.tested: Values = {}
         self.at_mark = False
+        self._batch_unchecked = True
         self._marks = 0
         self._records = 0
         self._averages = Averages()
@@ -100,9 +120,32 @@ class Trial(LightningModule):
             raise ConfigError("The shape of the data is unknown: give Trial a spec, or the Trainer a DataModule.")
         self._metrics = self.objective.metrics(spec).to(device)
         self._validation_loss = Averages()
+        if self.trainer.world_size > 1:
+            self._join(device)
         if stage == "fit":
             check_compatible(self.objective, self.strategy, self.encoding, spec)
             self._start(device)
+
+    def _join(self, device: torch.device) -> None:
+        """Find the other ranks, and take the first one's weights before the strategy takes its start from them."""
+        if not isinstance(self.trainer.strategy, DDPStrategy):
+            name = type(self.trainer.strategy).__name__
+            raise ConfigError(f"Populations are shared out under DDP only, not under {name}: set trainer.strategy=ddp.")
+        self.sharding = Ranks(device)
+        weights = move_data_to_device(self.model.state_dict(), torch.device("cpu"))
+        self.model.load_state_dict(self.trainer.strategy.broadcast(weights))
+        for metric in self._metrics.modules():
+            metric.distributed_available_fn = lambda: False  # every rank has seen the whole set
+
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """DDP reads this when it wraps us: it is to average the model's gradients, and to leave all else alone.
+
+        It would broadcast a strategy's buffers (state as large as the network) at each step, and wait for gradients of
+        parameters that are none of the model's.
+        """
+        parameters = [name for name, _ in self.named_parameters() if not name.startswith("model.")]
+        return parameters + [name for name, _ in self.named_buffers()]
 
     def _start(self, device: torch.device) -> None:
         self._global_stream = GlobalStream(derived_seed(self.seed, GLOBAL), device)
@@ -114,6 +157,7 @@ class Trial(LightningModule):
             encoding=self.encoding,
             backward=self.manual_backward,
             update=self._update,
+            sharding=self.sharding,
             **self._engine,
         )
         self.strategy.setup(self.oracle)
@@ -129,10 +173,15 @@ class Trial(LightningModule):
 
     def on_train_start(self) -> None:
         self._marks, self._records = self.ledger.marks_passed, self._records_passed()
+        self._batch_unchecked = True
         self._lap = time.perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> int | None:
-        return -1 if self.ledger.exhausted else None  # resumed from the last checkpoint: nothing is left to train
+        if self.ledger.exhausted:
+            return -1  # resumed from the last checkpoint: nothing is left to train
+        if self._batch_unchecked:
+            self._check_batch(batch)
+        return None
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         with self._global_stream.flowing():
@@ -151,7 +200,8 @@ class Trial(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         values = self._evaluated("val")
-        self.log_dict(values, logger=False, prog_bar=False)  # for callbacks such as EarlyStopping
+        # For callbacks such as EarlyStopping. All ranks have equal values, of which max is an exact mean.
+        self.log_dict(values, logger=False, prog_bar=False, reduce_fx="max", sync_dist=True)
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         self.curve.append((self.ledger.forwards, values))
@@ -207,7 +257,10 @@ class Trial(LightningModule):
 
     def _book_time(self) -> None:
         now = time.perf_counter()
-        self.ledger.spend_time(now - self._lap)
+        elapsed = now - self._lap
+        if self.budget.seconds is not None:
+            elapsed = self.sharding.agreed(elapsed)  # all ranks must reach a mark, and the end, at the same step
+        self.ledger.spend_time(elapsed)
         self._lap = now
 
     def _look_at_ledger(self) -> None:
@@ -218,11 +271,28 @@ class Trial(LightningModule):
             self._flush_records()
         if self.at_mark:
             self._marks = marks
+            self._batch_unchecked = True
             self.strategy.deploy(self.oracle)
+            self._check_model()
         if not self.trainer.fast_dev_run:
             self.trainer.val_check_batch = 1 if self.at_mark else NEVER
         if self.ledger.exhausted or 0 < self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
+
+    def _check_batch(self, batch: Batch) -> None:
+        self._batch_unchecked = False
+        if not self.sharding.same(part for part in batch if isinstance(part, Tensor)):
+            raise DataError(
+                "The ranks see different batches, so that losses do not compare: give the Trainer the settings "
+                "**Trial.trainer_settings, and use data that is shuffled alike everywhere, such as a TensorDataModule."
+            )
+
+    def _check_model(self) -> None:
+        if not self.sharding.same(part for part in self.model.state_dict().values() if isinstance(part, Tensor)):
+            raise ConfigError(
+                f"The ranks have come to different weights after {self.ledger.forwards} forwards: set "
+                "trainer.deterministic=true, or trainer.devices=1."
+            )
 
     def _records_passed(self) -> int:
         return math.floor(self.ledger.progress * self.budget.marks * RECORDS_PER_MARK)

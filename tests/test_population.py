@@ -157,3 +157,47 @@ def test_autocast_reaches_the_population(name: str, kind: str) -> None:
     assert outputs.dtype == torch.bfloat16
     assert not torch.equal(lower, full)
     assert torch.allclose(lower, full, rtol=0.05, atol=0.05)
+
+
+def regularised() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
+
+
+def copies(model: nn.Module, n: int) -> Tensor:
+    return torch.cat([value.detach().flatten() for value in model.parameters()]).expand(n, -1)
+
+
+def test_populations_are_run_in_evaluation_mode_unless_asked_otherwise() -> None:
+    model, batch = regularised(), (torch.randn(20, 6), torch.randint(3, (20,)))
+    expected = nn.functional.cross_entropy(copy.deepcopy(model).eval()(batch[0]), batch[1])
+    assert torch.allclose(oracle_for(model).losses(copies(model, 4), batch), expected.expand(4))
+
+
+@pytest.mark.parametrize("mode", ["auto", "vmap", "loop"])
+def test_dropout_is_each_members_own(mode: str) -> None:
+    model, batch = regularised(), (torch.randn(20, 6), torch.randint(3, (20,)))
+    losses = oracle_for(model, dropout=True, mode=mode).losses(copies(model, 4), batch)
+    assert len(set(losses.tolist())) == 4
+
+
+def test_batch_statistics_are_each_members_own_and_leave_the_running_ones() -> None:
+    model, batch = regularised(), (3 + 5 * torch.randn(20, 6), torch.randint(3, (20,)))
+    running = model[1].running_mean.clone()
+    members = copies(model, 3) * torch.tensor([[1.0], [2.0], [3.0]])
+    losses = oracle_for(model, batch_statistics=True).losses(members, batch)
+    for member, loss in zip(members, losses, strict=True):
+        alone = copy.deepcopy(model).eval()
+        alone[1].train()
+        nn.utils.vector_to_parameters(member, alone.parameters())
+        assert torch.allclose(nn.functional.cross_entropy(alone(batch[0]), batch[1]), loss, rtol=1e-5)
+    assert torch.equal(model[1].running_mean, running)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "rnn"])
+def test_derivatives_are_the_same_vectorised_or_not(name: str) -> None:
+    model, batch = build(name)
+    tangents = torch.randn(5, oracle_for(model).dimension)
+    for ask in (lambda oracle: oracle.jvp(tangents, batch)[1], lambda oracle: oracle.jacobian(batch)):
+        together, alone = ask(oracle_for(model)), ask(oracle_for(model, mode="loop"))
+        assert torch.allclose(together, alone, rtol=1e-4, atol=1e-5)
