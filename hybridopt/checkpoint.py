@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,54 +33,78 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         partial.replace(target)
 
 
+class Signals:
+    """SIGINT and SIGTERM, noted instead of obeyed; the second one of a kind acts as it always does.
+
+    Attributes:
+        caught: the numbers of those that have arrived.
+    """
+
+    def __init__(self) -> None:
+        self.caught: list[int] = []
+        self._former: dict[int, Any] = {}
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Inside, signals are noted."""
+        with suppress(ValueError):  # not in the main thread: signals are somebody else's business
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._note)
+        try:
+            yield
+        finally:
+            for number, handler in self._former.items():
+                signal.signal(number, handler)
+
+    def take_back(self) -> None:
+        """Put Lightning's handler away: it talks to the other ranks out of turn, in the middle of what they do."""
+        if signal.SIGTERM in self._former and signal.SIGTERM not in self.caught:
+            signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.caught.append(number)
+        signal.signal(number, self._former[number])
+
+
 class MarkCheckpoint(Callback):
     """Saves at each mark, after its validation; on SIGINT or SIGTERM saves after the running step and stops.
 
+    Of several ranks, each may get the signal at another step, or not at all: the first one's counts.
+
     Args:
         directory: the run's directory.
-        signals: what has arrived, as :func:`catching_signals` notes it.
+        signals: what has arrived.
     """
 
-    def __init__(self, directory: Path, signals: list[int]):
+    def __init__(self, directory: Path, signals: Signals):
         self.path = directory / FILE
         self.signals = signals
 
+    def on_train_start(self, trainer: Trainer, trial: Trial) -> None:
+        self.signals.take_back()
+
     def on_validation_end(self, trainer: Trainer, trial: Trial) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.fast_dev_run:
-            self._save_and_maybe_stop(trainer, trial)
+            trainer.save_checkpoint(self.path)
+            number = self._agreed_signal(trial)
+            if number and not trial.ledger.exhausted:
+                self._stop(trial, number)
 
     def on_train_batch_end(self, trainer: Trainer, trial: Trial, *args: Any) -> None:
-        if self.signals and not trial.at_mark:  # at a mark the validation comes first, and saves
-            self._save_and_maybe_stop(trainer, trial)
+        if trial.at_mark:
+            return  # the validation comes first, and saves
+        number = self._agreed_signal(trial)
+        if number:
+            trainer.save_checkpoint(self.path)
+            self._stop(trial, number)
 
-    def _save_and_maybe_stop(self, trainer: Trainer, trial: Trial) -> None:
-        trainer.save_checkpoint(self.path)
-        if self.signals and not trial.ledger.exhausted:
-            name = signal.Signals(self.signals[0]).name
-            raise Interrupted(
-                f"Stopped by {name} after {trial.ledger.forwards} forwards; to go on, type: "
-                f"hybridopt resume={self.path.parent.parent}",
-                self.signals[0],
-            )
+    def _agreed_signal(self, trial: Trial) -> int:
+        """The number of the first signal, or 0."""
+        return int(trial.sharding.agreed(self.signals.caught[0] if self.signals.caught else 0))
 
-
-@contextmanager
-def catching_signals() -> Iterator[list[int]]:
-    """A list that SIGINT and SIGTERM are added to; the second one of a kind acts as it always does."""
-    caught: list[int] = []
-    former: dict[int, Any] = {}
-
-    def note(number: int, frame: Any) -> None:
-        caught.append(number)
-        signal.signal(number, former[number])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            former[number] = signal.signal(number, note)
-    except ValueError:  # not in the main thread: signals are somebody else's business
-        pass
-    try:
-        yield caught
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    def _stop(self, trial: Trial, number: int) -> None:
+        raise Interrupted(
+            f"Stopped by {signal.Signals(number).name} after {trial.ledger.forwards} forwards; to go on, type: "
+            f"hybridopt resume={self.path.parent.parent}",
+            number,
+        )

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 
 from hybridopt import config as schema
 from hybridopt import config_source
@@ -94,9 +97,34 @@ def job(config: DictConfig) -> float | None:
     from hybridopt.experiment import run
     from hybridopt.summary import show
 
-    result = run(plain, Path(hydra_config.runtime.output_dir))
+    with command_line_of_the_job(hydra_config):
+        result = run(plain, Path(hydra_config.runtime.output_dir))
+    if result is None:
+        return None  # another rank than the first: it has nothing to say
     show(result)
     return result.summary.get("final/val/loss")
+
+
+@contextmanager
+def command_line_of_the_job(hydra_config: DictConfig) -> Iterator[None]:
+    """Inside, ``sys.argv`` asks for this job alone, also in a sweep: by it, Lightning starts the job's other ranks."""
+    if hydra_config.mode != RunMode.MULTIRUN:
+        yield
+        return
+    whole = sys.argv
+    kept = [argument for argument in whole[1:] if argument not in ("-m", "--multirun") and not is_override(argument)]
+    sys.argv = [whole[0], *kept, *hydra_config.overrides.task]
+    with read_write(hydra_config):
+        hydra_config.run.dir = hydra_config.runtime.output_dir  # Lightning hands it on
+    try:
+        yield
+    finally:
+        sys.argv = whole
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument of the command line is an override, and no flag or a flag's value."""
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:

@@ -11,29 +11,41 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningDataModule, Trainer
+from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from hybridopt import registry
-from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, catching_signals
+from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
 from hybridopt.dataset import replayable
 from hybridopt.errors import ConfigError, Interrupted
 from hybridopt.identity import CONFIG_FILE, flattened, read_config, run_name, tags, write_config
 from hybridopt.ledger import Budget
 from hybridopt.progress import BudgetBar
 from hybridopt.result import RESULT_FILE, Result, phases, plot_curve, summarise
-from hybridopt.runtime import quiet, threads
+from hybridopt.runtime import processes_of_its_own, quiet, threads
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.tracker import Tracker, deliver_leftovers, open_tracker
 from hybridopt.trial import Trial
 
+TRACEBACK_FILE = "traceback.txt"
+PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 
-def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = None) -> Result:
+
+def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = None) -> Result | None:
     """Run a job, or go on with one.
+
+    Where the Trainer has several devices, Lightning starts the program again for each of the others. Those evaluate
+    their part of every population and report nothing: the first rank alone writes, tracks and prints.
 
     Args:
         config: plain values, resolved; ``resume`` set means: go on with the run in ``directory``, by its own config.
         directory: the run's directory.
         parent_run_id: the MLflow run of the sweep that this job is a part of.
+
+    Returns:
+        What came out; None on the other ranks.
 
     Raises:
         HybridoptError: a sentence for the user.
@@ -43,15 +55,23 @@ def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = 
         config = read_config(directory)
         if (directory / RESULT_FILE).exists():
             return _finished(directory)
-    with quiet(but_profiles=bool(config["trainer"].get("profiler"))):
-        job = Job(config)
-        if not resume:
-            write_config(config, directory)
-        tracker = open_tracker(
-            config["tracking"], directory, run_name=run_name(config), parent_run_id=parent_run_id, resume=resume
-        )
-        with _settling(tracker, directory), threads(config["threads"], job.trial.model):
-            result = job.run(directory, tracker, resume)
+    with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
+        job = Job(config, directory)
+        with threads(config["threads"], job.trial.model):
+            if job.trainer.global_rank > 0:
+                return job.help(resume)
+            return _lead(job, parent_run_id, resume)
+
+
+def _lead(job: Job, parent_run_id: str | None, resume: bool) -> Result:
+    """Run a job as its first rank, which for most jobs is the only one."""
+    if not resume:
+        write_config(job.config, job.directory)
+    tracker = open_tracker(
+        job.config["tracking"], job.directory, run_name=run_name(job.config), parent_run_id=parent_run_id, resume=resume
+    )
+    with _settling(tracker, job.directory):
+        result = job.run(tracker, resume)
     result.undelivered = tracker.finish("FINISHED")
     return result
 
@@ -61,10 +81,11 @@ class Job:
 
     Args:
         config: plain values, resolved.
+        directory: the run's directory.
     """
 
-    def __init__(self, config: Mapping[str, Any]):
-        self.config = config
+    def __init__(self, config: Mapping[str, Any], directory: Path):
+        self.config, self.directory = config, directory
         seed = config["seed"]
         if seed < 0:
             raise ConfigError(f"seed must not be negative, but is {seed}.")
@@ -86,6 +107,8 @@ class Job:
             spec=spec,
             **config["oracle"],
         )
+        self.signals = Signals()
+        self.trainer = self._build_trainer()
 
     def _build_data(self, seed: int) -> LightningDataModule:
         datamodule = registry.build("dataset", self.config["dataset"])
@@ -94,29 +117,46 @@ class Job:
             datamodule.setup("fit")
         return replayable(datamodule, seed)
 
-    def run(self, directory: Path, tracker: Tracker, resume: bool) -> Result:
+    def run(self, tracker: Tracker, resume: bool) -> Result:
         """Train, test once, and report."""
+        if not self.trainer.fast_dev_run:
+            self.trainer.logger = TrackerLogger(tracker, lambda: self.trial.ledger.forwards)
         tracker.set_tags(tags(self.config))
         tracker.log_params(flattened(self.config))
-        tracker.log_artifact(directory / CONFIG_FILE)
+        tracker.log_artifact(self.directory / CONFIG_FILE)
         started = time.perf_counter()
-        with catching_signals() as signals:
-            trainer = self._trainer(directory, tracker, signals)
-            checkpoint = directory / FILE
-            found = resume and checkpoint.exists()
-            trainer.fit(
-                self.trial, datamodule=self.datamodule, ckpt_path=checkpoint if found else None, weights_only=True
-            )
-        trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
+        self._train_and_test(resume)
         tracker.set_tags({f"hybridopt.{key}": value for key, value in self.trial.strategy.facts().items()})
         summary = summarise(self.trial, time.perf_counter() - started)
-        result = Result(str(directory), summary, phases(self.trial), tracker.run_id, tracker.url)
+        result = Result(str(self.directory), summary, phases(self.trial), tracker.run_id, tracker.url)
         tracker.log_metrics(summary, self.trial.ledger.forwards)
-        if not trainer.fast_dev_run:
+        if not self.trainer.fast_dev_run:
             self._keep(result, tracker)
         return result
 
-    def _trainer(self, directory: Path, tracker: Tracker, signals: list[int]) -> Trainer:
+    def help(self, resume: bool) -> None:
+        """Take part as another rank than the first, and report nothing.
+
+        What befalls all ranks is the first one's to report. Lightning kills it as soon as another one fails, and it has
+        a tracked run to close: so this rank waits, and ends in peace if the first one has failed by itself.
+        """
+        started = time.time()
+        try:
+            self._train_and_test(resume)
+        except Interrupted:
+            return
+        except Exception:
+            if not appears(self.directory / TRACEBACK_FILE, started):
+                raise
+
+    def _train_and_test(self, resume: bool) -> None:
+        checkpoint = self.directory / FILE
+        found = checkpoint if resume and checkpoint.exists() else None
+        with self.signals.catching():
+            self.trainer.fit(self.trial, datamodule=self.datamodule, ckpt_path=found, weights_only=True)
+        self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
+
+    def _build_trainer(self) -> Trainer:
         settings = dict(self.config["trainer"])
         chosen = [
             registry.build("callback", {"name": name, **(arguments or {})})
@@ -125,10 +165,10 @@ class Job:
         bar = settings.get("enable_progress_bar", True)
         own: list[Callback] = [BudgetBar()] if bar else []
         fixed: dict[str, Any] = {
-            "callbacks": [*own, *chosen, MarkCheckpoint(directory, signals)],
-            "logger": TrackerLogger(tracker, lambda: self.trial.ledger.forwards),
+            "callbacks": [*own, *chosen, MarkCheckpoint(self.directory, self.signals)],
+            "logger": DummyLogger(),  # until it is known who leads
             "plugins": [AtomicCheckpointIO()],
-            "default_root_dir": directory,
+            "default_root_dir": self.directory,
             "enable_checkpointing": any(type(callback).__name__ == "ModelCheckpoint" for callback in chosen),
             "use_distributed_sampler": False,  # the population is what is shared out, every rank sees every batch
         }
@@ -137,13 +177,16 @@ class Job:
         if clashing:
             raise ConfigError(f"trainer.{clashing[0]} is set by hybridopt itself: leave it out.")
         try:
-            return Trainer(**(defaults | settings | fixed))
-        except TypeError as error:
+            trainer = Trainer(**(defaults | settings | fixed))
+        except (TypeError, ValueError, MisconfigurationException) as error:
             raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {error}.") from error
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            raise ConfigError("The run would end in another process than it began: set trainer.strategy=ddp.")
+        return trainer
 
     def _keep(self, result: Result, tracker: Tracker) -> None:
         """What outlasts the run: the numbers, the checkpoint, the curve, and the network as an MLflow model."""
-        directory = Path(result.directory)
+        directory = self.directory
         kept = [result.save(), directory / FILE, plot_curve(self.trial.curve, directory / "curve.png")]
         if self.config["tracking"].get("log_model"):
             inputs, _ = next(iter(self.datamodule.test_dataloader()))
@@ -162,11 +205,21 @@ def _settling(tracker: Tracker, directory: Path) -> Iterator[None]:
         tracker.finish("KILLED")
         raise
     except BaseException as error:
-        trace = directory / "traceback.txt"
+        trace = directory / TRACEBACK_FILE
         trace.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         tracker.log_artifact(trace)
         tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
+
+
+def appears(path: Path, since: float) -> bool:
+    """Whether a file is written, after the time ``since``, before patience is at an end."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if path.exists() and path.stat().st_mtime >= since:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _finished(directory: Path) -> Result:

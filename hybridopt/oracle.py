@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -57,7 +57,8 @@ class Oracle:
         encoding: how search vectors become parameters; the parameters themselves if None.
         mode: how a population is run: "auto", "vmap" or "loop".
         chunk: how many members are run at a time: "auto" or a number.
-        dropout: whether populations are run with dropout on, each member with draws of its own.
+        dropout: whether populations are run with dropout on, each member with draws of its own; over several processes
+            they are others than in one.
         batch_statistics: whether populations are normalised by the batch's statistics, not by the running ones.
         backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
         update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
@@ -213,7 +214,9 @@ class Oracle:
         members = len(population)
         self._refuse_if_beyond_budget(members, batch)
         before = self._charged
-        answers = self._in_chunks(population[self._sharding.part(members)], batch, ask)
+        own_draws = self._sharding.apart() if self._modes["dropout"] else nullcontext()
+        with own_draws:
+            answers = self._in_chunks(population[self._sharding.part(members)], batch, ask)
         self.ledger.charge(self._sharding.total(self._charged - before))
         return self._sharding.gather(answers, members)
 

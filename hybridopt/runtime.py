@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import distributed
 
 from hybridopt.errors import ConfigError
 
 SMALL_NETWORK = 100_000  # parameters
+LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
 UNSAID = (
     ".*configure_optimizers.*returned .None.*",  # a search has no optimiser
     ".*does not have many workers.*",  # data is in memory
@@ -35,11 +38,30 @@ def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
         raise ConfigError(f"threads must be auto or a positive whole number, but is {setting!r}.")
     before = torch.get_num_threads()
     small = sum(parameter.numel() for parameter in model.parameters()) < SMALL_NETWORK
-    torch.set_num_threads(setting if setting != "auto" else 1 if small else before)
+    if setting != "auto" or small:
+        torch.set_num_threads(1 if setting == "auto" else setting)
+        os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # or else Lightning sets it for ranks
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def processes_of_its_own() -> Iterator[None]:
+    """Whatever Lightning leaves behind of the ranks it started is gone afterwards: another run can start its own."""
+    before = {name: os.environ.get(name) for name in LAUNCH}
+    joined = distributed.is_available() and distributed.is_initialized()
+    try:
+        yield
+    finally:
+        if not joined and distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -49,13 +71,15 @@ def quiet(but_profiles: bool = False) -> Iterator[None]:
     Args:
         but_profiles: a profiler reports through the same voice, so let Lightning speak.
     """
-    lightning = logging.getLogger("pytorch_lightning")
-    level = lightning.level
-    lightning.setLevel(level if but_profiles else logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logger.level if but_profiles else logging.WARNING)
     try:
         with warnings.catch_warnings():
             for said in UNSAID:
                 warnings.filterwarnings("ignore", message=said)
             yield
     finally:
-        lightning.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

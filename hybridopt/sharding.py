@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, distributed
+
+from hybridopt.randomness import derived_seed
 
 
 class Sharding(ABC):
@@ -24,6 +27,13 @@ class Sharding(ABC):
     @abstractmethod
     def total(self, count: int) -> int:
         """The sum, over all processes, of what the parts just evaluated have cost."""
+
+    @abstractmethod
+    def apart(self) -> AbstractContextManager[None]:
+        """Inside, torch's global generators give each process draws of its own; afterwards they are in step again.
+
+        For networks that are evaluated with dropout: in step, members of different processes would get equal masks.
+        """
 
     @abstractmethod
     def agreed(self, value: float) -> float:
@@ -45,6 +55,9 @@ class Alone(Sharding):
 
     def total(self, count: int) -> int:
         return count
+
+    def apart(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def agreed(self, value: float) -> float:
         return value
@@ -87,6 +100,13 @@ class Ranks(Sharding):
         counts = torch.tensor(count if self._counts else 0, device=self.device)
         distributed.all_reduce(counts)
         return int(counts)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        seed = int(torch.randint(2**32, ()))  # the same on all ranks, and another one each time
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(derived_seed(seed, self.rank))
+            yield
 
     def agreed(self, value: float) -> float:
         values = torch.tensor(value, dtype=torch.float64, device=self.device)

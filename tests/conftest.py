@@ -14,10 +14,7 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hybridopt import cli, registry
-
-SMALL = ("dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "tracking=none", "budget.marks=5")
-FORWARDS = 40_000  # of the small problem: 2500 losses, or 833 gradients
+from hybridopt import cli
 
 
 @pytest.fixture(autouse=True)
@@ -40,16 +37,6 @@ def composed() -> Callable[..., dict[str, Any]]:
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
     return make
-
-
-def strategy_overrides(name: str) -> list[str]:
-    """How a strategy is chosen; where it wants phases and has none, it gets a search and a gradient method."""
-    overrides = [f"strategy={name}"]
-    for parameter in registry.find("strategy", name).describe().parameters:
-        if parameter.many:
-            group = f"+strategy/{parameter.name}@strategy.{parameter.name}"
-            overrides += [f"{group}.first=openai_es", f"{group}.second=adam"]
-    return overrides
 
 
 @pytest.fixture

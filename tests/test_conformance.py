@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FORWARDS, SMALL, strategy_overrides
+from jobs import FORWARDS, SMALL, strategy_overrides
 from pytorch_lightning import Callback
 
 from hybridopt import experiment, registry

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL
+from jobs import SMALL
 from test_conformance import assert_same, curve
 
 from hybridopt import experiment

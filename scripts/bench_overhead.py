@@ -1,0 +1,250 @@
+"""How much of a training step is not the model's own work, for each installed strategy.
+
+    python scripts/bench_overhead.py --json overhead.json --picture overhead.png
+    python scripts/bench_overhead.py --strategies adam openai_es
+
+Each strategy, with its default settings, trains the default job's network (64-32-10) on batches of 256. Compared are
+
+- **model**: the forward passes that the ledger charged, as plain inference over as many samples with one set of weights
+  in the chunk that is fastest, and each charged gradient as a plain forward and backward pass over the batch;
+- **step**: `strategy.step(oracle, batch)`, again and again: noise, bookkeeping and update come on top of the model;
+- **fit**: the same inside of Lightning's Trainer, from the beginning of one batch to that of the next.
+
+"outside" is the share of a step that is not the model: 1 - model / step. It can be negative, where a population runs
+faster than plain inference. Strategies made of phases are composed of a search and a gradient method; both phases count
+by what they charge. One thread, as small networks have it by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import benchlib
+import torch
+from benchlib import CLASSES, Rows, interleaved, median_ratio, mlp
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hybridopt import Budget, DataModule, Oracle, Strategy, Trial, registry
+from hybridopt.describe import REQUIRED
+from hybridopt.ledger import GRADIENT, Ledger
+
+BATCH = 256
+PHASES = {"search": "openai_es", "finetune": "adam"}  # what strategies made of strategies are composed of
+LENGTH = 200  # steps of a run; a hybrid passes through its phases in them
+
+
+# -- what is measured --------------------------------------------------------------------------------------------------
+
+
+def default_config(kind: str, name: str) -> dict[str, Any]:
+    """A plugin's default settings, as Hydra would compose them; what has no default is a phase."""
+    config: dict[str, Any] = {"name": name}
+    for parameter in registry.find(kind, name).describe().parameters:
+        if parameter.many:
+            config[parameter.name] = {key: default_config(parameter.nested, inner) for key, inner in PHASES.items()}
+        elif parameter.nested is not None and (parameter.preset or parameter.default is REQUIRED):
+            config[parameter.name] = default_config(parameter.nested, parameter.preset or PHASES["search"])
+    return config
+
+
+def build(name: str) -> Strategy:
+    """A strategy with its default settings."""
+    return registry.build("strategy", default_config("strategy", name), spec=CLASSES)
+
+
+class CountingLedger(Ledger):
+    """A ledger that also knows how many forwards were charged for gradients.
+
+    It reads that off the oracle's own charges: a gradient is booked in one piece with its one loss, ``3 B``; the
+    forwards and the losses of a population are booked apart.
+    """
+
+    gradients = 0  # forwards' worth
+
+    def charge(self, forwards: int, evaluations: int = 0) -> None:
+        super().charge(forwards, evaluations)
+        self.gradients += forwards if evaluations and forwards else 0
+
+
+class Bench:
+    """A strategy at work on the default network.
+
+    Args:
+        name: the strategy.
+        batch: inputs and targets.
+        forwards: the budget, so that schedules and phases are passed through as in a run.
+    """
+
+    def __init__(self, name: str, batch: tuple[Tensor, Tensor], forwards: float):
+        self.name, self.batch, self.forwards = name, batch, forwards
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew."""
+        device = self.batch[0].device
+        torch.manual_seed(0)
+        self.ledger = CountingLedger(Budget(forwards=self.forwards))
+        objective = registry.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
+        generator = torch.Generator(device).manual_seed(0)
+        self.oracle = Oracle(mlp(64, [32], str(device)), objective, self.ledger, generator)
+        self.strategy = build(self.name).to(device)
+        self.strategy.setup(self.oracle)
+        self.strategy.step(self.oracle, self.batch)  # the first step makes what the others find made
+
+    def run(self) -> tuple[int, int, int]:
+        """To the end of the budget: steps, forwards charged for populations, forwards' worth of gradients."""
+        before = (self.ledger.forwards, self.ledger.gradients)
+        steps = 0
+        while not self.ledger.exhausted:
+            self.strategy.step(self.oracle, self.batch)
+            steps += 1
+        gradients = self.ledger.gradients - before[1]
+        return steps, self.ledger.forwards - before[0] - gradients, gradients
+
+
+def cost_of_a_step(name: str, batch: tuple[Tensor, Tensor]) -> int:
+    """Forwards of one step of the costliest phase that comes first."""
+    return Bench(name, batch, benchlib.PLENTY).ledger.forwards
+
+
+def forward_and_backward(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Callable[[], None]:
+    """What a gradient is made of, by hand."""
+
+    def run() -> None:
+        model.zero_grad(set_to_none=True)
+        F.cross_entropy(model(batch[0]), batch[1]).backward()
+
+    return run
+
+
+# -- Lightning ---------------------------------------------------------------------------------------------------------
+
+
+class Stopwatch(Callback):
+    """The time at which each batch begins."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.times.append(time.perf_counter())
+
+
+def seconds_in_fit(name: str, data: DataModule, forwards: float, device: str) -> float:
+    """Mean seconds from batch to batch inside of a Trainer; the first step, and validation at the end, are left out."""
+    torch.manual_seed(0)
+    objective = registry.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
+    trial = Trial(mlp(64, [32]), objective, build(name), Budget(forwards=forwards, marks=1), spec=CLASSES)
+    watch = Stopwatch()
+    settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(
+        accelerator="gpu" if device.startswith("cuda") else "cpu",
+        devices=1,
+        callbacks=[watch],
+        enable_model_summary=False,
+        **settings,
+        **Trial.trainer_settings,
+    )
+    trainer.fit(trial, datamodule=data)
+    gaps = [after - before for before, after in zip(watch.times[1:], watch.times[2:], strict=False)]
+    return statistics.fmean(gaps)
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def measure(name: str, batch: tuple[Tensor, Tensor], data: DataModule, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Model, step and fit in turn, each over a whole small budget."""
+    device = arguments.device
+    forwards = cost_of_a_step(name, batch) * arguments.length
+    bench = Bench(name, batch, forwards)
+    steps, passes, gradients = bench.run()
+    model = mlp(64, [32], device)
+    inference, _ = benchlib.best_plain_inference(model, batch[0].repeat(32, 1), device)
+    backward = forward_and_backward(model.train(), batch)
+    cases = {"inference": inference, "backward": backward}
+    rounds: dict[str, list[float]] = {"model": [], "step": [], "fit": []}
+    for _ in range(arguments.repetitions):
+        plain = interleaved(cases, 1, device, arguments.least)
+        model_seconds = plain["inference"][0] * passes / (32 * BATCH) + plain["backward"][0] * gradients / (
+            GRADIENT * BATCH
+        )
+        rounds["model"].append(model_seconds / steps)
+        bench.start()
+        rounds["step"].append(benchlib.timed(bench.run, device) / steps)
+        rounds["fit"].append(seconds_in_fit(name, data, forwards, device))
+    return row(name, rounds, (passes + gradients) / steps)
+
+
+def row(name: str, rounds: dict[str, list[float]], forwards: float) -> dict[str, Any]:
+    """Medians over rounds; ratios within rounds."""
+    lightning = statistics.median(fit - step for fit, step in zip(rounds["fit"], rounds["step"], strict=True))
+    return {
+        "strategy": name,
+        "forwards a step": round(forwards),
+        "model ms": 1e3 * statistics.median(rounds["model"]),
+        "step ms": 1e3 * statistics.median(rounds["step"]),
+        "outside": 1 - median_ratio(rounds["model"], rounds["step"]),
+        "fit ms": 1e3 * statistics.median(rounds["fit"]),
+        "Lightning ms": 1e3 * lightning,
+        "outside in fit": 1 - median_ratio(rounds["model"], rounds["fit"]),
+    }
+
+
+def draw(rows: Rows, path: Path) -> None:
+    """What a step consists of, as stacked bars that add up to one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.35 * len(rows) + 1.5), layout="constrained")
+    axes = figure.subplots()
+    left = [0.0] * len(rows)
+    for label, value in (
+        ("model", lambda r: min(r["model ms"], r["step ms"])),
+        ("strategy and oracle", lambda r: max(0.0, r["step ms"] - r["model ms"])),
+        ("Lightning and trial", lambda r: max(0.0, r["Lightning ms"])),
+    ):
+        shares = [value(r) / max(r["fit ms"], 1e-9) for r in rows]
+        axes.barh([r["strategy"] for r in rows], shares, left=left, label=label)
+        left = [a + b for a, b in zip(left, shares, strict=True)]
+    axes.set(xlabel="share of a step inside of Trainer.fit")
+    axes.invert_yaxis()
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = benchlib.parser(__doc__)
+    parser.add_argument("--strategies", nargs="+", help="which ones (default: all that are installed)")
+    parser.add_argument("--length", type=int, default=LENGTH, help="steps of a run (default: 200)")
+    arguments = benchlib.parse(parser)
+    arguments.length = 10 if arguments.quick else arguments.length
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")  # Lightning's advice, on what is meant to be as it is
+    batch = benchlib.random_batch((64,), BATCH, arguments.device)
+    data = registry.build("dataset", {"name": "digits", "batch_size": BATCH})
+    rows = []
+    with benchlib.threads(1):
+        report: dict[str, Any] = {"machine": benchlib.machine(arguments.device)}
+        benchlib.say("machine", [report["machine"]])
+        for name in arguments.strategies or registry.names("strategy"):
+            rows.append(measure(name, batch, data, arguments))
+            print(f"{name}: done", file=sys.stderr)
+    report["overhead"] = rows
+    benchlib.say("a step of each strategy, with its default settings", rows)
+    benchlib.save(arguments.json, report)
+    if arguments.picture:
+        draw(rows, arguments.picture)
+
+
+if __name__ == "__main__":
+    main()
