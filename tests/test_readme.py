@@ -21,11 +21,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ("budget.forwards=2e4", "budget.marks=2", "dataset.batch_size=32", "trainer.enable_progress_bar=false")
 DRIVER = """
 import sys
+from importlib.util import find_spec
 from hydra.core.global_hydra import GlobalHydra
 from hybridopt.cli import main
+program = find_spec("hybridopt.__main__").origin  # what Lightning starts again for further processes
 for line in sys.stdin.read().splitlines():
     print("$", line, flush=True)
-    sys.argv = line.split("\\t")
+    sys.argv = [program, *line.split("\\t")[1:]]
     try:
         main()
     except SystemExit as end:
