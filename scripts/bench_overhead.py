@@ -40,7 +40,8 @@ from hybridopt.ledger import GRADIENT, Ledger
 
 BATCH = 256
 PHASES = {"search": "openai_es", "finetune": "adam"}  # what strategies made of strategies are composed of
-LENGTH = 200  # steps of a run; a hybrid passes through its phases in them
+LENGTH = 200  # steps of a run at most; a hybrid passes through its phases in them
+FORWARDS = 1.5e6  # of a run, for strategies of costly steps; but ten steps at least
 
 
 # -- what is measured --------------------------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ class Bench:
 
 
 def cost_of_a_step(name: str, batch: tuple[Tensor, Tensor]) -> int:
-    """Forwards of one step of the costliest phase that comes first."""
+    """Forwards of the first step; of a hybrid, that is a step of its first phase."""
     return Bench(name, batch, benchlib.PLENTY).ledger.forwards
 
 
@@ -166,7 +167,8 @@ def seconds_in_fit(name: str, data: DataModule, forwards: float, device: str) ->
 def measure(name: str, batch: tuple[Tensor, Tensor], data: DataModule, arguments: argparse.Namespace) -> dict[str, Any]:
     """Model, step and fit in turn, each over a whole small budget."""
     device = arguments.device
-    forwards = cost_of_a_step(name, batch) * arguments.length
+    cost = cost_of_a_step(name, batch)
+    forwards = cost * max(10, min(arguments.length, round(FORWARDS / cost)))
     bench = Bench(name, batch, forwards)
     steps, passes, gradients = bench.run()
     model = mlp(64, [32], device)
@@ -225,7 +227,7 @@ def draw(rows: Rows, path: Path) -> None:
 def main() -> None:
     parser = benchlib.parser(__doc__)
     parser.add_argument("--strategies", nargs="+", help="which ones (default: all that are installed)")
-    parser.add_argument("--length", type=int, default=LENGTH, help="steps of a run (default: 200)")
+    parser.add_argument("--length", type=int, default=LENGTH, help="steps of a run at most (default: 200)")
     arguments = benchlib.parse(parser)
     arguments.length = 10 if arguments.quick else arguments.length
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
