@@ -45,19 +45,31 @@ class Objective(nn.Module, ABC):
     def metrics(self, spec: DataSpec) -> MetricCollection:
         """Fresh torchmetrics under their names in snake case; they take (outputs, targets)."""
 
-    def losses(self, forward: Forward, batch: Batch) -> Tensor:
-        """The loss of each member of a population.
+    def outputs(self, forward: Forward, batch: Batch) -> Tensor:
+        """What loss and metrics are computed from, in training, validation and test: one pass over the inputs.
 
-        Override it where a loss is more than one pass over a batch: rollouts, solvers.
+        Override it where that takes more than one pass: rollouts, solvers. A derivative is still taken of one pass.
 
         Args:
             forward: maps inputs (B, ...), the same for all, or (population, B, ...), each its own, to outputs
-                (population, B, output_size). Every call is charged.
+                (population, B, output_size). Every call is charged in training.
+            batch: inputs and targets.
+
+        Returns:
+            (population, B, ...): for each member what ``loss`` and the metrics take as outputs.
+        """
+        inputs, _ = batch
+        return forward(inputs)
+
+    def losses(self, forward: Forward, batch: Batch) -> Tensor:
+        """The loss of each member of a population: ``loss`` of each one's ``outputs``.
+
+        Args:
+            forward: as for :meth:`outputs`.
             batch: inputs and targets.
 
         Returns:
             (population,), lower is better.
         """
-        inputs, targets = batch
-        outputs = forward(inputs)
-        return torch.vmap(self.loss, in_dims=(0, None))(outputs, targets)
+        _, targets = batch
+        return torch.vmap(self.loss, in_dims=(0, None))(self.outputs(forward, batch), targets)

@@ -130,3 +130,27 @@ def test_searches_and_gradients_stop_at_max_steps(tmp_path: Path) -> None:
         fit = trainer(tmp_path, max_steps=3)
         fit.fit(trial(strategy, forwards=1e6), datamodule=data())
         assert fit.global_step == 3
+
+
+class AgainAndAgain(registry.find("objective", "mse").load()):
+    """The network feeds on itself, as a policy does on the world that it acts in."""
+
+    tasks = None
+
+    def outputs(self, forward, batch):
+        return forward(forward(forward(batch[0])))
+
+
+def test_what_is_validated_is_what_is_minimised(tmp_path: Path) -> None:
+    model = nn.Linear(4, 4)
+    inputs, targets = torch.randn(2, 60, 4, generator=torch.Generator().manual_seed(0))
+    sets = zip(inputs.split(20), targets.split(20), strict=True)
+    module = TensorDataModule(*sets, DataSpec((4,), 4, "regression"), batch_size=20)
+    strategy = registry.build("strategy", {"name": "openai_es"})
+    ours = Trial(model, AgainAndAgain(), strategy, Budget(forwards=100_000, marks=2))
+    trainer(tmp_path).fit(ours, datamodule=module)
+    with torch.no_grad():
+        outputs = model(model(model(inputs[20:40])))
+    assert ours.curve[-1][1]["val/loss"] == pytest.approx((outputs - targets[20:40]).square().mean().item(), rel=1e-5)
+    members, passes, batch = 100, 3, 20
+    assert ours.ledger.forwards % (members * passes * batch) == 0
