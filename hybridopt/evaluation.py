@@ -7,9 +7,9 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from hybridopt.layers import Interception, LowRankWeight, whole
+from hybridopt.layers import Interception, LowRankWeight
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,21 @@ class PopulationForward:
         self.mode = mode
         self._chosen: dict[tuple[Any, ...], str] = {}
         self._workloads: dict[tuple[int, ...], Workload] = {}
+        self._stage: Stage | None = None
         keep_freed_memory()
+
+    @contextmanager
+    def evaluating(self, **modes: bool) -> Iterator[None]:
+        """As :func:`evaluating`, for as many calls as come inside: entering it again costs nothing."""
+        if self._stage is not None:
+            yield
+            return
+        with evaluating(self.module, **modes):
+            self._stage = Stage(self.module)
+            try:
+                yield
+            finally:
+                self._stage = None
 
     def workload(self, inputs: Tensor) -> Workload:
         """What one network takes for inputs (B, ...) of this shape."""
@@ -143,7 +157,7 @@ class PopulationForward:
             (n, B, ...).
         """
         if not parameters:  # the module as it is
-            return call_with(self.module, {}, inputs if shared else inputs[0])[None]
+            return (self._stage or Stage(self.module)).run({}, inputs if shared else inputs[0])[None]
         mode = self._mode(parameters, inputs, shared)
         run = self._vmap if mode == "vmap" else self._loop
         return run(parameters, inputs, shared)
@@ -198,17 +212,63 @@ class PopulationForward:
             return call_with(self.module, {**dense, **weights}, inputs)
 
         vectorised = torch.vmap(member, in_dims=(0, 0, None if shared else 0), randomness="different")
-        lower = Interception() if torch.is_autocast_enabled(inputs.device.type) else nullcontext()
-        with lower, warnings.catch_warnings():
+        with Interception(torch.is_autocast_enabled(inputs.device.type)), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
             return vectorised(dense, factors, inputs)
 
     def _loop(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
+        stage = self._stage or Stage(self.module)
+        run = stage.run if stage.can_hold(parameters) else partial(call_with, self.module)
         outputs = []
         for i in range(count(parameters)):
             member = {name: single(value, i) for name, value in parameters.items()}
-            outputs.append(call_with(self.module, member, inputs if shared else inputs[i]))
-        return torch.stack(outputs)
+            outputs.append(run(member, inputs if shared else inputs[i]))
+        return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
+
+
+class Stage:
+    """Where a module keeps its parameters and buffers, so that other values can stand in for them without a copy.
+
+    Args:
+        module: the network; it stays as it is.
+    """
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+        self.places = dict(module.named_parameters())
+        self.buffers = [
+            (part._buffers, key, buffer)
+            for part in module.modules()
+            for key, buffer in part._buffers.items()
+            if buffer is not None
+        ]
+
+    def can_hold(self, parameters: Parameters) -> bool:
+        """Whether such values may stand in: of the same kind, and no autocast, which remembers casts by the place."""
+        if torch.is_autocast_enabled(next(iter(self.places.values())).device.type):
+            return False
+        return all(kind_of(value) == kind_of(self.places[name]) for name, value in parameters.items())
+
+    def run(self, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """The module's outputs under these parameters; what it writes into its buffers is thrown away."""
+        former = [(place, place.data) for place in map(self.places.__getitem__, values)]
+        try:
+            for (place, _), value in zip(former, values.values(), strict=True):
+                place.data = value
+            for home, key, buffer in self.buffers:
+                home[key] = buffer.clone()
+            return self.module(inputs)
+        finally:
+            for place, data in former:
+                place.data = data
+            for home, key, buffer in self.buffers:
+                home[key] = buffer
+
+
+def kind_of(value: Tensor | LowRankParameter) -> tuple[torch.dtype, torch.device]:
+    """What a value must share with another one to take its place."""
+    tensor = value.center if isinstance(value, LowRankParameter) else value
+    return tensor.dtype, tensor.device
 
 
 def count(parameters: Parameters) -> int:
@@ -226,7 +286,7 @@ def members(value: Tensor | LowRankParameter, part: slice) -> Tensor | LowRankPa
 def single(value: Tensor | LowRankParameter, i: int) -> Tensor:
     """One parameter of one member."""
     if isinstance(value, LowRankParameter):
-        return whole(LowRankWeight(value.center, value.left[i], value.right[i], value.scale))
+        return value.center + (value.scale * value.left[i] @ value.right[i].mT).view_as(value.center)
     return value[i]
 
 

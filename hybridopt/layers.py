@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._C._functorch import is_batchedtensor
+from torch._C._functorch import _add_batch_dim, get_unwrapped, is_batchedtensor, maybe_get_bdim, maybe_get_level
 from torch.overrides import TorchFunctionMode
 
 MATRIX_OPERATIONS = frozenset(
@@ -17,13 +18,78 @@ MATRIX_OPERATIONS = frozenset(
 
 
 class Interception(TorchFunctionMode):
-    """Runs matrix operations in autocast's precision where it is on: the CPU's does not see through vmap."""
+    """Around vmap: linear layers of dense members, and autocast's precision where it is on.
+
+    Args:
+        autocast: whether autocast is on for the population's device; the CPU's does not see through vmap.
+    """
+
+    def __init__(self, autocast: bool):
+        super().__init__()
+        self.autocast = autocast
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        if func in MATRIX_OPERATIONS:
+        if self.autocast and func in MATRIX_OPERATIONS:
             args, kwargs = lowered(args), dict(zip(kwargs, lowered(kwargs.values()), strict=True))
-        return func(*args, **kwargs)
+        return dense_linear(*args, **kwargs) if func is F.linear else func(*args, **kwargs)
+
+
+def dense_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W.T + bias; features lie before samples in memory where each member has a weight of its own.
+
+    Samples are many and outputs few, so that products, activations and softmaxes then run along the longer side; and
+    where the members share the input, all their weights make one matrix.
+    """
+    member = Members.of(weight)
+    if isinstance(weight, LowRankWeight) or input.ndim != 2 or member is None or not member.knows(input, bias):
+        return F.linear(input, weight, bias)
+    W, x, b = member.all(weight), member.split(input), None if bias is None else member.all(bias)
+    y = (W.flatten(0, 1) @ x.mT).unflatten(0, W.shape[:2]) if x.ndim == 2 else torch.bmm(W, x.mT)
+    return member.each((y if b is None else y.add_(b[:, :, None])).mT)
+
+
+@dataclass(frozen=True)
+class Members:
+    """The population inside of vmap: from one member's view of a tensor to that of all, and back.
+
+    ``torch.autograd.Function`` can do the same, at ten times the cost: populations are evaluated without a graph.
+
+    Args:
+        level: which vmap it is, where several are nested.
+        n: members.
+    """
+
+    level: int
+    n: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Members | None:
+        """The population that a tensor is a member's part of; None outside of vmap, or where all share it."""
+        if not is_batchedtensor(tensor):
+            return None
+        return cls(maybe_get_level(tensor), get_unwrapped(tensor).shape[maybe_get_bdim(tensor)])
+
+    def knows(self, *tensors: Tensor | None) -> bool:
+        """Whether these are this population's, or shared, and no other vmap's."""
+        return all(
+            tensor is None or not is_batchedtensor(tensor) or maybe_get_level(tensor) == self.level
+            for tensor in tensors
+        )
+
+    def split(self, tensor: Tensor) -> Tensor:
+        """All members' values (n, ...), or the shared tensor as it is."""
+        if not is_batchedtensor(tensor):
+            return tensor
+        return get_unwrapped(tensor).movedim(maybe_get_bdim(tensor), 0)
+
+    def all(self, tensor: Tensor) -> Tensor:
+        """All members' values (n, ...), repeated (by a view) where they are shared."""
+        return self.split(tensor) if is_batchedtensor(tensor) else tensor.expand(self.n, *tensor.shape)
+
+    def each(self, tensor: Tensor) -> Tensor:
+        """(n, ...) as one member sees it."""
+        return _add_batch_dim(tensor, 0, self.level)
 
 
 def lowered(values: Any) -> tuple:
@@ -37,11 +103,6 @@ def lowered(values: Any) -> tuple:
         else value
         for value in values
     )
-
-
-def leading(value: Tensor, dim: int | None, n: int) -> Tensor:
-    """The batch dimension in front; expanded where there is none."""
-    return value.expand(n, *value.shape) if dim is None else value.movedim(dim, 0)
 
 
 class LowRankWeight(Tensor):
@@ -104,44 +165,66 @@ def low_rank_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -
     center = _plain(weight)
     samples = input.numel() // input.shape[-1]
     if is_batchedtensor(input) and samples * sum(center.shape) > center.numel():
-        return F.linear(*lowered((input, whole(weight), bias)))  # the weight is smaller than what the factors touch
+        return dense_linear(*lowered((input, whole(weight), bias)))  # smaller than what the factors touch
     center, left, right = lowered((center, weight.scale * weight.left, weight.right))
-    return LowRankLinear.apply(*lowered((input,)), center, left, right, *lowered((bias,)))
-
-
-class LowRankLinear(torch.autograd.Function):
-    """A linear layer by a centre and factors; its vmap makes one product by the centre, and adds the rest in place."""
-
-    @staticmethod
-    def forward(x: Tensor, center: Tensor, left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+    x, b = lowered((input, bias))
+    member = Members.of(left)
+    if member is None or not member.knows(x, right, b):
         y = x @ center.mT + (x @ right) @ left.mT
-        return y if bias is None else y + bias
+        return y if b is None else y + b
+    run = low_rank_features_first if x.ndim == 2 else low_rank_samples_first
+    left, right, b = (None if value is None else member.all(value) for value in (left, right, b))
+    return member.each(run(member.split(x), x.ndim, center, left, right, b))
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Populations are evaluated without a graph."""
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, center: Tensor, *factors: Tensor | None) -> tuple[Tensor, int]:
-        n = info.batch_size
-        left, right, bias = (
-            None if value is None else leading(value, dim, n) for value, dim in zip(factors, in_dims[2:], strict=True)
-        )
-        x_dim, samples = in_dims[0], x.shape[:-1]
-        if x_dim is None:  # everybody's input: the product by the centre is everybody's too
-            rows = x.reshape(1, -1, x.shape[-1])
-            projected = (rows[0] @ right.movedim(0, 1).flatten(1)).unflatten(1, (n, -1)).movedim(1, 0)
-            y = rows @ center.mT
-        else:
-            x = x.movedim(x_dim, 0)
-            samples, rows = x.shape[1:-1], x.reshape(n, -1, x.shape[-1])
-            projected = torch.bmm(rows, right)
-            y = (rows.flatten(0, 1) @ center.mT).unflatten(0, rows.shape[:2])
-        if bias is not None:  # the bias is one more column
-            left = torch.cat([left, bias[:, :, None]], dim=2)
-            projected = torch.cat([projected, projected.new_ones(*projected.shape[:2], 1)], dim=2)
-        y = y.baddbmm_(projected, left.mT) if x_dim is not None else torch.baddbmm(y, projected, left.mT)
-        return y.unflatten(1, samples), 0
+def low_rank_features_first(
+    x: Tensor, ndim: int, center: Tensor, left: Tensor, right: Tensor, bias: Tensor | None
+) -> Tensor:
+    """All members' outputs, laid out as :func:`dense_linear` does: one product by the centre, the rest added in place.
+
+    Args:
+        x: (n, B, b), or (B, b) where the members share it.
+        ndim: dimensions of one member's input: 2.
+        center: (a, b).
+        left: (n, a, r).
+        right: (n, b, r).
+        bias: (n, a).
+
+    Returns:
+        (n, B, a).
+    """
+    if x.ndim == ndim:  # the product by the centre is everybody's, too
+        projected = (right.mT.flatten(0, 1) @ x.mT).unflatten(0, (len(right), -1))
+        y = (center @ x.mT).expand(len(left), -1, -1)
+        add = torch.baddbmm
+    else:
+        projected = right.mT @ x.mT
+        y = center @ x.mT
+        add = Tensor.baddbmm_
+    if bias is not None:  # one more column
+        left = torch.cat([left, bias[:, :, None]], dim=2)
+        projected = torch.cat([projected, projected.new_ones(len(left), 1, projected.shape[2])], dim=1)
+    return add(y, left, projected).mT
+
+
+def low_rank_samples_first(
+    x: Tensor, ndim: int, center: Tensor, left: Tensor, right: Tensor, bias: Tensor | None
+) -> Tensor:
+    """The same for (n, \\*samples, b), or (\\*samples, b) where it is shared, to (n, \\*samples, a), as they stand."""
+    n, samples = len(left), x.shape[-ndim:-1]
+    if x.ndim == ndim:
+        rows = x.reshape(1, -1, x.shape[-1])
+        projected = (rows[0] @ right.movedim(0, 1).flatten(1)).unflatten(1, (n, -1)).movedim(1, 0)
+        y = rows @ center.mT
+    else:
+        rows = x.reshape(n, -1, x.shape[-1])
+        projected = torch.bmm(rows, right)
+        y = (rows.flatten(0, 1) @ center.mT).unflatten(0, rows.shape[:2])
+    if bias is not None:
+        left = torch.cat([left, bias[:, :, None]], dim=2)
+        projected = torch.cat([projected, projected.new_ones(*projected.shape[:2], 1)], dim=2)
+    y = torch.baddbmm(y, projected, left.mT) if x.ndim == ndim else y.baddbmm_(projected, left.mT)
+    return y.unflatten(1, samples)
 
 
 def low_rank_embedding(input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:

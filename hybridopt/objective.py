@@ -71,5 +71,7 @@ class Objective(nn.Module, ABC):
         Returns:
             (population,), lower is better.
         """
-        _, targets = batch
-        return torch.vmap(self.loss, in_dims=(0, None))(self.outputs(forward, batch), targets)
+        outputs, targets = self.outputs(forward, batch), batch[1]
+        if len(outputs) == 1:
+            return self.loss(outputs[0], targets)[None]  # vmap costs more than the loss of one
+        return torch.vmap(self.loss, in_dims=(0, None))(outputs, targets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -195,6 +195,10 @@ class Oracle:
         self.ledger.charge(0, len(population))
         return torch.where(torch.isfinite(losses), losses, torch.inf).float()
 
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Inside, the network is as populations are evaluated; for many small questions it pays to enter once."""
+        return self._population_forward.evaluating(**self._modes)
+
     def outputs(self, population: Population, batch: Batch) -> Tensor:
         """The outputs of each member: (n, B, output_size). Costs n·B forwards."""
         return self._ask_all(population, batch, lambda forward: forward(batch[0]))
@@ -221,7 +225,7 @@ class Oracle:
         return self._sharding.gather(answers, members)
 
     def _in_chunks(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
-        with evaluating(self.model, **self._modes):
+        with self.evaluating():
             size = min(self._chunk_size(batch[0]), len(population))
             parts, first = [], 0
             while first < len(population):

@@ -121,15 +121,16 @@ class Search(Strategy):
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         self.horizon = oracle.horizon(batch)
         best = []
-        for move in range(self.moves_per_step):
-            self.move = move
-            self.progress = oracle.progress
-            population = self.ask()
-            losses = oracle.losses(population, batch)
-            self.tell(population, losses)
-            best.append(losses.min())
-            if oracle.exhausted:
-                break
+        with oracle.evaluating():
+            for move in range(self.moves_per_step):
+                self.move = move
+                self.progress = oracle.progress
+                population = self.ask()
+                losses = oracle.losses(population, batch)
+                self.tell(population, losses)
+                best.append(losses.min())
+                if oracle.exhausted:
+                    break
         return {"loss": torch.stack(best).min()}
 
     @final
