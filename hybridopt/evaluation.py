@@ -24,7 +24,7 @@ from hybridopt.layers import Interception, LowRankWeight
 
 log = logging.getLogger(__name__)
 
-MEMORY = 64 * 2**20  # bytes of activations and parameters that a chunk of members may take
+MEMORY = 128 * 2**20  # bytes of activations and parameters that a chunk of members may take
 BUSY = 2e6  # floating-point operations a call from which on one network keeps a CPU busy, and vmap gains nothing
 
 Parameters = Mapping[str, Any]  # name -> (n, *shape), or a LowRankParameter

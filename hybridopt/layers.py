@@ -18,7 +18,11 @@ MATRIX_OPERATIONS = frozenset(
 
 
 class Interception(TorchFunctionMode):
-    """Around vmap: linear layers of dense members, and autocast's precision where it is on.
+    """Around vmap: linear layers of many members, and autocast's precision where it is on.
+
+    Layers lay features before samples in memory, in a network that has met no sequence yet. Samples are many and
+    outputs few, so that products, activations and softmaxes then run along the longer side; and where the members share
+    the input, all their weights make one matrix. In a sequence that would part the steps of a sample.
 
     Args:
         autocast: whether autocast is on for the population's device; the CPU's does not see through vmap.
@@ -27,26 +31,43 @@ class Interception(TorchFunctionMode):
     def __init__(self, autocast: bool):
         super().__init__()
         self.autocast = autocast
+        self.sequences = False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if self.autocast and func in MATRIX_OPERATIONS:
             args, kwargs = lowered(args), dict(zip(kwargs, lowered(kwargs.values()), strict=True))
-        return dense_linear(*args, **kwargs) if func is F.linear else func(*args, **kwargs)
+        return self._linear(*args, **kwargs) if func is F.linear else func(*args, **kwargs)
+
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        self.sequences = self.sequences or input.ndim != 2
+        return linear(input, whole(weight) if self._smaller(input, weight) else weight, bias, not self.sequences)
+
+    @staticmethod
+    def _smaller(input: Tensor, weight: Tensor) -> bool:
+        """Whether a low-rank weight, made explicit, is smaller than what its factors touch."""
+        samples = input.numel() // input.shape[-1]
+        return is_batchedtensor(input) and samples * sum(weight.shape) > weight.numel()
 
 
-def dense_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W.T + bias; features lie before samples in memory where each member has a weight of its own.
-
-    Samples are many and outputs few, so that products, activations and softmaxes then run along the longer side; and
-    where the members share the input, all their weights make one matrix.
-    """
-    member = Members.of(weight)
-    if isinstance(weight, LowRankWeight) or input.ndim != 2 or member is None or not member.knows(input, bias):
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None, features_first: bool) -> Tensor:
+    """x W.T + bias for members with weights of their own, dense or low-rank; other cases go to torch."""
+    low_rank = isinstance(weight, LowRankWeight) and not isinstance(bias, LowRankWeight)
+    member = Members.of(weight.left if low_rank else weight)
+    if member is None or not member.knows(input, bias) or not (low_rank or features_first):
         return F.linear(input, weight, bias)
-    W, x, b = member.all(weight), member.split(input), None if bias is None else member.all(bias)
-    y = (W.flatten(0, 1) @ x.mT).unflatten(0, W.shape[:2]) if x.ndim == 2 else torch.bmm(W, x.mT)
-    return member.each((y if b is None else y.add_(b[:, :, None])).mT)
+    x, b = member.split(input), None if bias is None else member.all(bias)
+    if not low_rank:
+        return member.each(dense_features_first(x, member.all(weight), b))
+    run = low_rank_features_first if features_first else low_rank_samples_first
+    center, left, right = lowered((_plain(weight), weight.scale * weight.left, weight.right))
+    return member.each(run(x, input.ndim, center, member.all(left), member.all(right), b))
+
+
+def dense_features_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Inputs (n, B, b), or (B, b) where they are shared; weights (n, a, b), biases (n, a) -> (n, B, a)."""
+    y = (weight.flatten(0, 1) @ x.mT).unflatten(0, weight.shape[:2]) if x.ndim == 2 else torch.bmm(weight, x.mT)
+    return (y if bias is None else y.add_(bias[:, :, None])).mT
 
 
 @dataclass(frozen=True)
@@ -158,29 +179,10 @@ def whole(value: Any) -> Any:
     return value.made
 
 
-def low_rank_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W.T + (x right) (scale left).T + bias."""
-    if not isinstance(weight, LowRankWeight) or isinstance(bias, LowRankWeight):
-        return NotImplemented
-    center = _plain(weight)
-    samples = input.numel() // input.shape[-1]
-    if is_batchedtensor(input) and samples * sum(center.shape) > center.numel():
-        return dense_linear(*lowered((input, whole(weight), bias)))  # smaller than what the factors touch
-    center, left, right = lowered((center, weight.scale * weight.left, weight.right))
-    x, b = lowered((input, bias))
-    member = Members.of(left)
-    if member is None or not member.knows(x, right, b):
-        y = x @ center.mT + (x @ right) @ left.mT
-        return y if b is None else y + b
-    run = low_rank_features_first if x.ndim == 2 else low_rank_samples_first
-    left, right, b = (None if value is None else member.all(value) for value in (left, right, b))
-    return member.each(run(member.split(x), x.ndim, center, left, right, b))
-
-
 def low_rank_features_first(
     x: Tensor, ndim: int, center: Tensor, left: Tensor, right: Tensor, bias: Tensor | None
 ) -> Tensor:
-    """All members' outputs, laid out as :func:`dense_linear` does: one product by the centre, the rest added in place.
+    """All members' outputs, features before samples: one product by the centre, the rest added in place.
 
     Args:
         x: (n, B, b), or (B, b) where the members share it.
@@ -252,7 +254,6 @@ def low_rank_convolution(convolve: Callable[..., Tensor]) -> Callable[..., Tenso
 
 
 RULES: dict[Any, Callable[..., Any]] = {
-    F.linear: low_rank_linear,
     F.embedding: low_rank_embedding,
     F.conv1d: low_rank_convolution(F.conv1d),
     F.conv2d: low_rank_convolution(F.conv2d),

@@ -28,7 +28,7 @@ from hybridopt.evaluation import (
 from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
 from hybridopt.objective import Batch, Objective
 from hybridopt.parameters import FlatParameters
-from hybridopt.population import LowRankPopulation, Population, SeededPopulation, materialize, noise_blocks
+from hybridopt.population import LowRankPopulation, Population, SeededPopulation, materialize
 from hybridopt.sharding import Alone, Sharding
 
 log = logging.getLogger(__name__)
@@ -269,10 +269,9 @@ class Oracle:
     @contextmanager
     def _standing_at(self, population: SeededPopulation) -> Iterator[None]:
         """The model is the one member inside, and the centre, exactly, afterwards: no second copy of it is made."""
-        seed, scale = int(population.seeds), float(population.scales)
         flat = FlatParameters(self.parameters())
-        for part, noise in noise_blocks(seed, population.center):
-            flat.write(part, noise.mul_(scale).add_(population.center[part]))
+        for part, values in population.member(0):
+            flat.write(part, values)
         try:
             yield
         finally:

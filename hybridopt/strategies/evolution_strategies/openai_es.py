@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hybridopt.descent import AdamDescent, shaped
 from hybridopt.errors import ConfigError
-from hybridopt.population import SeededPopulation, noise_blocks
+from hybridopt.population import SeededPopulation, table_size
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 
@@ -30,7 +30,8 @@ class OpenAIES(Search):
         shaping: what stands for the losses in the estimate: their centred ranks in [-1/2, 1/2], or the losses
             themselves ("none"), whose estimate is unbiased for the gradient of the smoothed loss.
         noise: "dense" keeps all perturbations in memory; "seeded" keeps their seeds and makes them again for the
-            update, which takes longer, and memory that does not grow with the population.
+            update, in memory that does not grow with the population. For large populations they are windows of one
+            table of noise, new in each generation, which is several times faster than drawing them.
         weight_decay: coefficient of the L2 penalty.
 
     Raises:
@@ -108,17 +109,16 @@ class OpenAIES(Search):
 
     def _ask_seeded(self) -> SeededPopulation:
         seeds = torch.randint(2**32, (self.popsize // 2,), generator=self.generator, device=self.generator.device)
+        size = table_size(len(seeds), len(self.x))
+        if size is not None:
+            self._noise = self.x.new_empty(size) if self._noise is None else self._noise
+            self._noise.normal_(generator=self.generator)
         scales = torch.full((len(seeds),), self.sigma)
-        return SeededPopulation(self.x, seeds.cpu().repeat(2), torch.cat([scales, -scales]))
+        return SeededPopulation(self.x, seeds.cpu().repeat(2), torch.cat([scales, -scales]), self._noise)
 
     def _tell_seeded(self, population: SeededPopulation, losses: Tensor, rate: float) -> None:
         """The same step, block by block over the parameters: neither the noise nor the gradient is ever whole."""
-        weights = self._weights(losses)
         self.adam.begin()
-        streams = [noise_blocks(seed, self.x) for seed in population.seeds[: len(weights)].tolist()]
-        for blocks in zip(*streams, strict=True):
-            part = blocks[0][0]
-            gradient = self.weight_decay * self.x[part]
-            for weight, (_, noise) in zip(weights.tolist(), blocks, strict=True):
-                gradient.add_(noise, alpha=weight)
+        for part, gradient in population.weighted_noise(self._weights(losses)):
+            gradient = gradient + self.weight_decay * self.x[part]
             self.x[part] += self.adam.part_of_step(part, gradient, rate)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.errors import ConfigError
-from hybridopt.population import SeededPopulation, noise_blocks
+from hybridopt.population import SeededPopulation
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 
@@ -63,9 +63,8 @@ class Mezo(Search):
         slopes = self.slopes(losses)
         rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
         self.theta.mul_(1 - rate * self.weight_decay)
-        for seed, slope in zip(population.seeds[: self.samples].tolist(), slopes.tolist(), strict=True):
-            for part, z in noise_blocks(seed, self.theta):
-                self.theta[part].add_(z, alpha=-rate * slope / self.samples)
+        for part, change in population.weighted_noise(slopes * (-rate / self.samples)):
+            self.theta[part] += change
 
     def recommend(self) -> Tensor:
         return self.theta
