@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -98,9 +98,16 @@ class InOrder:
 class BatchStream:
     """Endless batches whose place is (epoch, position), so that a resumed run reads on where it stopped.
 
+    It is its own iterator: whoever asks for the next batch moves the one place there is.
+
+    Class attributes:
+        on_device: whether batches need not be moved any more.
+
     Args:
         seed: fixes the order of all epochs.
     """
+
+    on_device: ClassVar[bool] = False
 
     def __init__(self, seed: int):
         self.seed = seed
@@ -114,7 +121,14 @@ class BatchStream:
     def __len__(self) -> int:
         return ENDLESS
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> BatchStream:
+        self._batches = self._endless()
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def _endless(self) -> Iterator[Any]:
         while True:
             skip = self.position
             empty = True
@@ -143,6 +157,8 @@ class TensorStream(BatchStream):
         batch_size: samples a batch; None for all of them, unshuffled.
         seed: fixes the order of all epochs.
     """
+
+    on_device: ClassVar[bool] = True
 
     def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int | None, seed: int):
         super().__init__(seed)

@@ -6,8 +6,10 @@ import ctypes
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MEMORY = 128 * 2**20  # bytes of activations and parameters that a chunk of members may take
 BUSY = 2e6  # floating-point operations a call from which on one network keeps a CPU busy, and vmap gains nothing
+FEW = 6  # members from which vmap pays on a small network
 
 Parameters = Mapping[str, Any]  # name -> (n, *shape), or a LowRankParameter
 
@@ -165,8 +168,8 @@ class PopulationForward:
     def _mode(self, parameters: Parameters, inputs: Tensor, shared: bool) -> str:
         if self.mode != "auto":
             return self.mode
-        if count(parameters) == 1:
-            return "loop"  # one member gains nothing from vmap, and pays for it
+        if count(parameters) < FEW:
+            return "loop"  # so few gain less from vmap than it costs
         low_rank = any(isinstance(value, LowRankParameter) for value in parameters.values())
         key = (tuple(inputs.shape), shared, low_rank)
         if key not in self._chosen:
@@ -218,12 +221,49 @@ class PopulationForward:
 
     def _loop(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
         stage = self._stage or Stage(self.module)
-        run = stage.run if stage.can_hold(parameters) else partial(call_with, self.module)
-        outputs = []
-        for i in range(count(parameters)):
-            member = {name: single(value, i) for name, value in parameters.items()}
-            outputs.append(run(member, inputs if shared else inputs[i]))
-        return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
+
+        def outputs(run: Callable[..., Tensor], part: range) -> list[Tensor]:
+            members = ({name: single(value, i) for name, value in parameters.items()} for i in part)
+            return [run(member, inputs if shared else inputs[i]) for i, member in zip(part, members, strict=True)]
+
+        everybody = range(count(parameters))
+        if not stage.can_hold(parameters):
+            return stacked(outputs(partial(call_with, self.module), everybody))
+        stages = stage.several(min(len(everybody), self._workers(inputs if shared else inputs[0])))
+        return stacked(on_threads(outputs, [each.run for each in stages], everybody))
+
+    def _workers(self, inputs: Tensor) -> int:
+        """How many members are best run at the same time: as many as there are threads, if one keeps a core busy."""
+        threads = torch.get_num_threads()
+        if threads == 1 or inputs.device.type != "cpu" or any(part.training for part in self.module.modules()):
+            return 1
+        return threads if self.workload(inputs).busy else 1
+
+
+def stacked(outputs: list[Tensor]) -> Tensor:
+    """One tensor (n, ...) of n outputs; a single one is not copied."""
+    return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
+
+
+def on_threads(outputs: Callable[..., list[Tensor]], runs: list[Callable[..., Tensor]], members: range) -> list[Tensor]:
+    """Each runs its part of the members, at the same time, on one core each: their layers are too small to share out.
+
+    The numbers are those of one thread, however many there are.
+    """
+    if len(runs) == 1:
+        return outputs(runs[0], members)
+    size = -(-len(members) // len(runs))
+    parts = [members[first : first + size] for first in range(0, len(members), size)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(len(parts) - 1 or 1) as pool:
+            others = [
+                pool.submit(torch.no_grad()(outputs), run, part) for run, part in zip(runs[1:], parts[1:], strict=False)
+            ]
+            return sum((other.result() for other in others), outputs(runs[0], parts[0]))
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Stage:
@@ -236,6 +276,9 @@ class Stage:
     def __init__(self, module: nn.Module):
         self.module = module
         self.places = dict(module.named_parameters())
+        self.kinds = {kind_of(place) for place in self.places.values()}
+        self.device = next(iter(self.places.values())).device
+        self._copies: list[Stage] = []
         self.buffers = [
             (part._buffers, key, buffer)
             for part in module.modules()
@@ -245,9 +288,27 @@ class Stage:
 
     def can_hold(self, parameters: Parameters) -> bool:
         """Whether such values may stand in: of the same kind, and no autocast, which remembers casts by the place."""
-        if torch.is_autocast_enabled(next(iter(self.places.values())).device.type):
-            return False
-        return all(kind_of(value) == kind_of(self.places[name]) for name, value in parameters.items())
+        kinds = {kind_of(value) for value in parameters.values()}
+        return kinds <= self.kinds and len(self.kinds) == 1 and not torch.is_autocast_enabled(self.device.type)
+
+    def several(self, number: int) -> list[Stage]:
+        """This stage and copies of it, for use at the same time; this one alone where the module cannot be copied.
+
+        The copies share the values of parameters and buffers, so that they cost no memory. A module with hooks is not
+        copied: whoever hung them there expects one call after the other.
+        """
+        if number == 1:
+            return [self]
+        hooked = any(part._forward_hooks or part._forward_pre_hooks for part in self.module.modules())
+        while len(self._copies) < number - 1 and not hooked:
+            kept = {id(p): nn.Parameter(p.data, p.requires_grad) for p in self.places.values()}
+            kept |= {id(buffer): buffer for _, _, buffer in self.buffers}
+            try:
+                self._copies.append(Stage(deepcopy(self.module, kept)))
+            except Exception as error:  # whatever a module may hold on to
+                log.info("%s cannot be copied (%s): members run one by one.", type(self.module).__name__, brief(error))
+                break
+        return [self, *self._copies[: number - 1]]
 
     def run(self, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """The module's outputs under these parameters; what it writes into its buffers is thrown away."""

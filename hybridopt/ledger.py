@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from hybridopt.errors import ConfigError
@@ -51,6 +52,10 @@ class Budget:
 
     def limits(self) -> dict[str, float]:
         """The limits that are set, by name."""
+        return self._limits
+
+    @cached_property
+    def _limits(self) -> dict[str, float]:
         named = {"forwards": self.forwards, "seconds": self.seconds, "evaluations": self.evaluations}
         return {name: limit for name, limit in named.items() if limit is not None}
 

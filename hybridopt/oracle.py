@@ -43,6 +43,12 @@ def plain_update(optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
+def sliced(population: Population, members: slice) -> Population:
+    """The population restricted to a slice of its members; the population itself if these are all."""
+    whole = members.start == 0 and members.stop == len(population)
+    return population if whole else population[members]
+
+
 class Oracle:
     """What a strategy may ask of a model and its data.
 
@@ -193,7 +199,7 @@ class Oracle:
         """
         losses = self._ask_all(population, batch, lambda forward: self.objective.losses(forward, batch))
         self.ledger.charge(0, len(population))
-        return torch.where(torch.isfinite(losses), losses, torch.inf).float()
+        return losses.float().nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=torch.inf)
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Inside, the network is as populations are evaluated; for many small questions it pays to enter once."""
@@ -218,26 +224,28 @@ class Oracle:
         members = len(population)
         self._refuse_if_beyond_budget(members, batch)
         before = self._charged
-        own_draws = self._sharding.apart() if self._modes["dropout"] else nullcontext()
-        with own_draws:
-            answers = self._in_chunks(population[self._sharding.part(members)], batch, ask)
-        self.ledger.charge(self._sharding.total(self._charged - before))
-        return self._sharding.gather(answers, members)
+        with self._sharding.apart() if self._modes["dropout"] else nullcontext():
+            answers = self._in_chunks(sliced(population, self._sharding.part(members)), batch, ask)
+        answers, cost = self._sharding.gather(answers, members, self._charged - before)
+        self.ledger.charge(cost)
+        return answers
 
     def _in_chunks(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
         with self.evaluating():
-            size = min(self._chunk_size(batch[0]), len(population))
+            members = len(population)
+            size = min(self._chunk_size(batch[0]), members)
             parts, first = [], 0
-            while first < len(population):
+            while first < members:
                 try:
-                    parts.append(self._one_chunk(population[first : first + size], batch, ask))
+                    chunk = sliced(population, slice(first, min(first + size, members)))
+                    parts.append(self._one_chunk(chunk, batch, ask))
                 except Exception as error:
                     if size == 1 or not out_of_memory(error):
                         raise
                     size = self._halve_chunk(size, batch[0])
                     continue
                 first += size
-            return torch.cat(parts)
+            return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _one_chunk(self, population: Population, batch: Batch, ask: Callable[..., Tensor]) -> Tensor:
         if len(population) == 1 and isinstance(population, SeededPopulation) and self._plain:
@@ -248,13 +256,13 @@ class Oracle:
     def _metered(
         self, population: Population, batch: Batch, ask: Callable[..., Tensor], parameters: Parameters
     ) -> Tensor:
-        charged = 0
+        charged, members = 0, len(population)
 
         def forward(inputs: Tensor) -> Tensor:
             nonlocal charged
             shared = inputs.ndim <= batch[0].ndim
             outputs = self._population_forward(parameters, inputs, shared)
-            charged += FORWARD * len(population) * inputs.shape[0 if shared else 1]
+            charged += FORWARD * members * inputs.shape[0 if shared else 1]
             return outputs
 
         answer = ask(forward)

@@ -18,6 +18,8 @@ REFRESH, REFRESH_IN_A_FILE = 0.1, 10.0  # seconds
 class BudgetBar(ProgressBar):
     """Shows the share of the budget that is spent, the phase, and the latest losses and metrics."""
 
+    skips_batches = True  # a look now and then is enough
+
     def __init__(self) -> None:
         super().__init__()
         self._bar: tqdm | None = None

@@ -21,12 +21,17 @@ class Sharding(ABC):
         """The members that this process evaluates, at least one; every member counts for exactly one process."""
 
     @abstractmethod
-    def gather(self, answers: Tensor, members: int) -> Tensor:
-        """This process's answers (k, ...) -> those of all members (members, ...), the same on every process."""
+    def gather(self, answers: Tensor, members: int, cost: int) -> tuple[Tensor, int]:
+        """What every process knows afterwards: the answers of all members, and what they have cost.
 
-    @abstractmethod
-    def total(self, count: int) -> int:
-        """The sum, over all processes, of what the parts just evaluated have cost."""
+        Args:
+            answers: (k, ...), of the part that this process has just evaluated.
+            members: of the whole population.
+            cost: of this process's part.
+
+        Returns:
+            (members, ...), and the sum of the costs.
+        """
 
     @abstractmethod
     def apart(self) -> AbstractContextManager[None]:
@@ -50,11 +55,8 @@ class Alone(Sharding):
     def part(self, members: int) -> slice:
         return slice(0, members)
 
-    def gather(self, answers: Tensor, members: int) -> Tensor:
-        return answers
-
-    def total(self, count: int) -> int:
-        return count
+    def gather(self, answers: Tensor, members: int, cost: int) -> tuple[Tensor, int]:
+        return answers, cost
 
     def apart(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -70,8 +72,8 @@ class Ranks(Sharding):
     """The ranks of torch's process group, which Lightning has made, take contiguous parts of nearly equal size.
 
     Every rank draws the whole population from the same stream, so that what travels is n answers a generation
-    (Salimans et al. 2017, https://arxiv.org/abs/1703.03864), and a count. The calls go to torch itself: Lightning's
-    ``all_gather`` does the same three times slower, since it is made for gradients to flow through.
+    (Salimans et al. 2017, https://arxiv.org/abs/1703.03864), and what they cost. The calls go to torch itself:
+    Lightning's ``all_gather`` does the same three times slower, since it is made for gradients to flow through.
 
     Args:
         device: this rank's, where the backend (gloo, NCCL) wants its tensors.
@@ -88,18 +90,17 @@ class Ranks(Sharding):
         self._counts = end > start
         return slice(start, end) if self._counts else slice(members - 1, members)
 
-    def gather(self, answers: Tensor, members: int) -> Tensor:
+    def gather(self, answers: Tensor, members: int, cost: int) -> tuple[Tensor, int]:
+        """As above, in one exchange: the cost travels in the last eight bytes."""
         parts = [self._bounds(rank, members) for rank in range(self.ranks)]
         longest = max(end - start for start, end in parts)
         padded = answers.new_zeros(longest, *answers.shape[1:])  # a collective wants equal shapes
         padded[: len(answers)] = answers
-        blocks = zip(self._all(padded), parts, strict=True)
-        return torch.cat([block[: end - start] for block, (start, end) in blocks])
-
-    def total(self, count: int) -> int:
-        counts = torch.tensor(count if self._counts else 0, device=self.device)
-        distributed.all_reduce(counts)
-        return int(counts)
+        count = torch.tensor([cost if self._counts else 0], device=answers.device)
+        received = self._all(torch.cat([as_bytes(padded), as_bytes(count)]))
+        blocks = [block[:-8].view(answers.dtype).view_as(padded) for block in received]
+        everything = torch.cat([block[: end - start] for block, (start, end) in zip(blocks, parts, strict=True)])
+        return everything, int(sum(block[-8:].clone().view(torch.int64) for block in received))
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -125,6 +126,11 @@ class Ranks(Sharding):
     def _bounds(self, rank: int, members: int) -> tuple[int, int]:
         """First member and end of a rank's part; rounded up, so that the first ranks are not the idle ones."""
         return -(-members * rank // self.ranks), -(-members * (rank + 1) // self.ranks)
+
+
+def as_bytes(tensor: Tensor) -> Tensor:
+    """The same memory as (bytes,)."""
+    return tensor.contiguous().flatten().view(torch.uint8)
 
 
 def digest(tensors: Iterable[Tensor]) -> int:

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import LightningModule
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.core.hooks import DataHooks
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.plugins import Precision
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.utilities import move_data_to_device
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
-from hybridopt.dataset import ENDLESS
+from hybridopt.dataset import ENDLESS, BatchStream
 from hybridopt.encoding import Direct, Encoding
 from hybridopt.errors import ConfigError, DataError
 from hybridopt.ledger import Budget, Ledger
@@ -26,6 +30,7 @@ from hybridopt.strategy import Strategy
 
 NEVER = 2**62  # a validation interval that no run reaches
 STRATEGY, GLOBAL = 0, 1  # streams of random numbers that one seed fixes
+TURN = 0.05  # seconds of steps after which the Trainer has its turn: progress bar, signals
 RECORDS_PER_MARK = 10  # training losses are averaged over this part of the way between two marks
 
 Values = dict[str, float]
@@ -155,7 +160,7 @@ class Trial(LightningModule):
             self.ledger,
             torch.Generator(device).manual_seed(derived_seed(self.seed, STRATEGY)),
             encoding=self.encoding,
-            backward=self.manual_backward,
+            backward=self._backward,
             update=self._update,
             sharding=self.sharding,
             **self._engine,
@@ -174,6 +179,10 @@ class Trial(LightningModule):
     def on_train_start(self) -> None:
         self._marks, self._records = self.ledger.marks_passed, self._records_passed()
         self._batch_unchecked = True
+        self._turns = self._takes_turns()
+        wrapped = self.optimizers()
+        self._wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
+        self._direct = self._goes_direct()
         self._lap = time.perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> int | None:
@@ -184,13 +193,46 @@ class Trial(LightningModule):
         return None
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
+        """One step of the strategy, and as many more as fit into :data:`TURN`: the Trainer costs more than a small one.
+
+        Where somebody counts on the Trainer to see each batch (see :meth:`_takes_turns`), it is one.
+        """
+        end = time.perf_counter() + TURN
         with self._global_stream.flowing():
-            record = self.strategy.step(self.oracle, batch)
+            self._step(batch)
+            while self._turns and not self.at_mark and not self.trainer.should_stop and time.perf_counter() < end:
+                self._step(self.trainer.precision_plugin.convert_input(next(self.trainer.train_dataloader)))
+
+    def _step(self, batch: Batch) -> None:
+        record = self.strategy.step(self.oracle, batch)
         self._averages.add(record)
-        if self._without_optimizer:
-            self.optimizers().step()  # the mock optimiser: without it Lightning's global_step would stay at 0
+        if self._without_optimizer:  # Lightning counts steps of optimisers; this one is a mock
+            self._count_step(self._wrapped[0])
         self._book_time()
         self._look_at_ledger()
+
+    @staticmethod
+    def _count_step(optimizer: LightningOptimizer) -> None:
+        """What a wrapped optimiser tells Lightning around its step."""
+        optimizer._on_before_step()
+        optimizer._on_after_step()
+
+    def _takes_turns(self) -> bool:
+        """Whether several batches may pass in one of the Trainer's steps.
+
+        Not if they must be moved, or agreed on by several ranks; nor if Lightning counts them, or a callback does.
+        """
+        trainer, stream = self.trainer, self.trainer.train_dataloader
+        counted = trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.world_size > 1
+        watched = any(
+            is_overridden(hook, callback, parent=Callback)
+            for callback in trainer.callbacks
+            if not getattr(callback, "skips_batches", False)
+            for hook in ("on_train_batch_start", "on_train_batch_end")
+        )
+        hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+        changed = any(is_overridden(hook, trainer.datamodule, parent=DataHooks) for hook in hooks)
+        return isinstance(stream, BatchStream) and stream.on_device and not (counted or watched or changed)
 
     def on_validation_start(self) -> None:
         self._metrics.reset()
@@ -246,14 +288,27 @@ class Trial(LightningModule):
 
     # -- after a step ------------------------------------------------------------------------------------------------
 
+    def _backward(self, loss: Tensor) -> None:
+        """By Lightning, which knows about precision, processes and hooks, unless there is nothing to know."""
+        loss.backward() if self._direct else self.manual_backward(loss)
+
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        """One step through Lightning, which knows about precision and counts steps."""
-        wrapped = self.optimizers()
-        for candidate in wrapped if isinstance(wrapped, list) else [wrapped]:
-            if candidate.optimizer is optimizer:
-                candidate.step()
-                return
-        optimizer.step()
+        """One step, likewise; Lightning counts it in any case."""
+        wrapped = next((candidate for candidate in self._wrapped if candidate.optimizer is optimizer), None)
+        if wrapped is None or self._direct:
+            optimizer.step()
+        if wrapped is not None:
+            self._count_step(wrapped) if self._direct else wrapped.step()
+
+    def _goes_direct(self) -> bool:
+        """Whether backward passes and updates need nothing of Lightning: one device, full precision, no listeners.
+
+        Its ways there cost as much as the backward pass of a small network.
+        """
+        plain = type(self.trainer.precision_plugin) is Precision and type(self.trainer.strategy) is SingleDeviceStrategy
+        hooks = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
+        listeners = [(self, LightningModule), *((callback, Callback) for callback in self.trainer.callbacks)]
+        return plain and not any(is_overridden(hook, who, parent=parent) for who, parent in listeners for hook in hooks)
 
     def _book_time(self) -> None:
         now = time.perf_counter()

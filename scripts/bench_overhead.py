@@ -40,7 +40,7 @@ from hybridopt.ledger import GRADIENT, Ledger
 
 BATCH = 256
 PHASES = {"search": "openai_es", "finetune": "adam"}  # what strategies made of strategies are composed of
-LENGTH = 200  # steps of a run at most; a hybrid passes through its phases in them
+LENGTH = 2000  # steps of a run at most; a hybrid passes through its phases in them
 FORWARDS = 1.5e6  # of a run, for strategies of costly steps; but ten steps at least
 
 
@@ -132,17 +132,24 @@ def forward_and_backward(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Call
 
 
 class Stopwatch(Callback):
-    """The time at which each batch begins."""
+    """The time, and what has been charged, whenever the Trainer has its turn."""
+
+    skips_batches = True  # several steps may pass in between, as in any run
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.laps: list[tuple[float, int]] = []
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        self.times.append(time.perf_counter())
+    def on_train_batch_start(self, trainer: Trainer, trial: Trial, *_: Any) -> None:
+        self.laps.append((time.perf_counter(), trial.ledger.forwards))
+
+    def seconds_a_forward(self) -> float:
+        """From the second turn on: the first one makes what the others find made."""
+        (started, before), (ended, after) = self.laps[1], self.laps[-1]
+        return (ended - started) / (after - before)
 
 
 def seconds_in_fit(name: str, data: DataModule, forwards: float, device: str) -> float:
-    """Mean seconds from batch to batch inside of a Trainer; the first step, and validation at the end, are left out."""
+    """Seconds a forward inside of a Trainer; the first turn, and validation at the end, are left out."""
     torch.manual_seed(0)
     objective = registry.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
     trial = Trial(mlp(64, [32]), objective, build(name), Budget(forwards=forwards, marks=1), spec=CLASSES)
@@ -157,8 +164,7 @@ def seconds_in_fit(name: str, data: DataModule, forwards: float, device: str) ->
         **Trial.trainer_settings,
     )
     trainer.fit(trial, datamodule=data)
-    gaps = [after - before for before, after in zip(watch.times[1:], watch.times[2:], strict=False)]
-    return statistics.fmean(gaps)
+    return watch.seconds_a_forward()
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -184,7 +190,7 @@ def measure(name: str, batch: tuple[Tensor, Tensor], data: DataModule, arguments
         rounds["model"].append(model_seconds / steps)
         bench.start()
         rounds["step"].append(benchlib.timed(bench.run, device) / steps)
-        rounds["fit"].append(seconds_in_fit(name, data, forwards, device))
+        rounds["fit"].append(seconds_in_fit(name, data, forwards, device) * (passes + gradients) / steps)
     return row(name, rounds, (passes + gradients) / steps)
 
 
@@ -227,7 +233,7 @@ def draw(rows: Rows, path: Path) -> None:
 def main() -> None:
     parser = benchlib.parser(__doc__)
     parser.add_argument("--strategies", nargs="+", help="which ones (default: all that are installed)")
-    parser.add_argument("--length", type=int, default=LENGTH, help="steps of a run at most (default: 200)")
+    parser.add_argument("--length", type=int, default=LENGTH, help="steps of a run at most (default: 2000)")
     arguments = benchlib.parse(parser)
     arguments.length = 10 if arguments.quick else arguments.length
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle, registry
 from hybridopt.ledger import Ledger
-from hybridopt.population import SeededPopulation, materialize
+from hybridopt.population import SeededPopulation, materialize, table_size
 
 SPECS = {
     "mlp": DataSpec((12,), 3, "classification"),
@@ -96,16 +96,25 @@ def test_members_with_inputs_of_their_own(mode: str) -> None:
     assert torch.allclose(low, whole, rtol=1e-4)
 
 
-def seeded(model: nn.Module, n: int = 6) -> SeededPopulation:
+def seeded(model: nn.Module, n: int = 6, table: int | None = None) -> SeededPopulation:
     center = torch.cat([value.detach().flatten() for value in model.parameters()])
-    return SeededPopulation(center, torch.arange(n) // 2, torch.tensor([0.1, -0.1] * (n // 2)))
+    values = None if table is None else torch.randn(table, generator=torch.Generator().manual_seed(1))
+    return SeededPopulation(center, 7**9 * torch.arange(n).div(2).int(), torch.tensor([0.1, -0.1] * (n // 2)), values)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 6), st.integers(0, 5))
-def test_a_seeded_member_is_the_same_in_any_chunk(chunk: int, member: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 5), st.sampled_from([None, 1000]), st.sampled_from([100, 2**15]))
+def test_a_seeded_member_is_the_same_in_any_chunk(chunk: int, member: int, table: int | None, short: int) -> None:
     model, batch = build("mlp")
-    population = seeded(model)
+    population = seeded(model, table=table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hybridopt.population.SHORT", short)  # windows copied at once, or met one by one
+        check_chunks(model, batch, population, chunk, member)
+
+
+def check_chunks(
+    model: nn.Module, batch: tuple[Tensor, Tensor], population: SeededPopulation, chunk: int, member: int
+) -> None:
     dense = population.materialize()
     assert torch.equal(population[member : member + 1].materialize()[0], dense[member])
     losses = oracle_for(model, chunk=chunk).losses(population, batch)
@@ -201,3 +210,87 @@ def test_derivatives_are_the_same_vectorised_or_not(name: str) -> None:
     for ask in (lambda oracle: oracle.jvp(tangents, batch)[1], lambda oracle: oracle.jacobian(batch)):
         together, alone = ask(oracle_for(model)), ask(oracle_for(model, mode="loop"))
         assert torch.allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("short", [100, 2**15])
+@pytest.mark.parametrize("table", [None, 1000])
+def test_weighted_noise_is_the_sum_of_the_members_noises(
+    table: int | None, short: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybridopt.population.SHORT", short)
+    monkeypatch.setattr("hybridopt.population.BLOCK", 300)
+    population = seeded(build("mlp")[0], table=table)
+    noise = (population.materialize() - population.center) / population.scales[:, None]
+    weights = torch.randn(len(population))
+    total = torch.empty_like(population.center)
+    for part, values in population.weighted_noise(weights):
+        total[part] = values
+    torch.testing.assert_close(total, weights @ noise, rtol=1e-3, atol=1e-4)
+
+
+def test_windows_of_a_table_look_like_noise_of_their_own() -> None:
+    table = torch.randn(40_000, generator=torch.Generator().manual_seed(2))
+    population = SeededPopulation(torch.zeros(5000), torch.randint(2**32, (200,)), torch.ones(200), table)
+    noise = population.materialize()
+    assert noise.std(1).sub(1).abs().max() < 0.05
+    correlations = torch.corrcoef(noise).fill_diagonal_(0)
+    assert correlations.abs().max() < 6 / 5000**0.5  # of 19 900 pairs, all as good as independent
+
+
+@pytest.mark.parametrize(("noises", "d", "size"), [(50, 2410, 15_062), (50, 10**7, None), (1, 10, None)])
+def test_a_table_is_made_where_it_saves_noise_and_fits(noises: int, d: int, size: int | None) -> None:
+    assert table_size(noises, d) == size
+
+
+class Busy(nn.Module):
+    """Keeps a core busy, and counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(300, 300), nn.Linear(300, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.calls += 1
+        return self.second(torch.tanh(self.first(inputs))) + 0 * self.calls
+
+
+@pytest.mark.parametrize("kind", ["dense", "seeded", "low rank"])
+def test_members_that_run_at_the_same_time_have_the_losses_of_one_thread(kind: str) -> None:
+    torch.manual_seed(0)
+    model, batch = Busy().eval(), (torch.randn(200, 300), torch.randint(3, (200,)))
+    population = low_rank(model, 9, 2) if kind == "low rank" else seeded(model, 10)
+    population = population.materialize() if kind == "dense" else population
+    before = copy.deepcopy(model.state_dict())
+    losses = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        oracle = oracle_for(model, mode="loop")
+        assert oracle._population_forward._workers(batch[0]) == threads
+        losses.append(oracle.losses(population, batch))
+        assert torch.get_num_threads() == threads
+    assert torch.equal(*losses)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_who_listens_to_a_network_hears_one_call_after_the_other() -> None:
+    model, batch = Busy(), (torch.randn(200, 300), torch.randint(3, (200,)))
+    heard: list[int] = []
+    model.second.register_forward_hook(lambda *_: heard.append(len(heard)))
+    torch.set_num_threads(2)
+    oracle_for(model, mode="loop").losses(seeded(model, 4).materialize(), batch)
+    assert len(heard) >= 4
+
+
+def test_a_network_that_cannot_be_copied_runs_member_by_member() -> None:
+    class Bound(Busy):
+        def __deepcopy__(self, memo: object) -> None:
+            raise TypeError("bound to this place")
+
+    model, batch = Bound(), (torch.randn(200, 300), torch.randint(3, (200,)))
+    population = seeded(model, 4).materialize()
+    losses = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        losses.append(oracle_for(model, mode="loop").losses(population, batch))
+    assert torch.equal(*losses)

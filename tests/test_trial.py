@@ -154,3 +154,38 @@ def test_what_is_validated_is_what_is_minimised(tmp_path: Path) -> None:
     assert ours.curve[-1][1]["val/loss"] == pytest.approx((outputs - targets[20:40]).square().mean().item(), rel=1e-5)
     members, passes, batch = 100, 3, 20
     assert ours.ledger.forwards % (members * passes * batch) == 0
+
+
+class EachBatch(Callback):
+    """Counts on the Trainer to see every batch, and every update."""
+
+    def __init__(self) -> None:
+        self.batches = self.updates = 0
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.batches += 1
+
+    def on_before_optimizer_step(self, *_: object) -> None:
+        self.updates += 1
+
+
+@pytest.mark.parametrize("strategy", ["adam", "openai_es"])
+def test_several_steps_in_one_of_the_trainers_are_the_same_steps(strategy: str, tmp_path: Path) -> None:
+    swift, watched = trial(strategy, 20_000), trial(strategy, 20_000)
+    watcher = EachBatch()
+    fits = trainer(tmp_path / "swift"), trainer(tmp_path / "watched", watcher)
+    for ours, fit in zip((swift, watched), fits, strict=True):
+        fit.fit(ours, datamodule=data())
+    assert swift.curve == watched.curve
+    for one, other in zip(swift.model.parameters(), watched.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert fits[0].global_step == fits[1].global_step == watcher.batches
+    assert fits[0].fit_loop.total_batch_idx < watcher.batches - 1  # turns are fewer than steps
+    assert watcher.updates == (watcher.batches if strategy == "adam" else 0)
+
+
+def test_the_trainers_limits_count_steps(tmp_path: Path) -> None:
+    for limit in ({"max_steps": 7}, {"limit_train_batches": 7}):
+        ours, fit = trial("adam", forwards=1e9), trainer(tmp_path, **limit)
+        fit.fit(ours, datamodule=data())
+        assert fit.global_step == 7

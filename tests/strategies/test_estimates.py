@@ -51,7 +51,7 @@ def test_the_expectation_is_the_gradient(name: str) -> None:
     assert error.max() < 0.2 * (A @ x).abs().max()
 
 
-@pytest.mark.parametrize("name", ["openai_es", "mezo"])
+@pytest.mark.parametrize("name", ["openai_es dense", "openai_es seeded", "mezo"])
 @pytest.mark.parametrize("pairs", [16, 128])
 def test_the_alignment_law_on_a_real_network(name: str, pairs: int) -> None:
     """cos(estimate, gradient) = sqrt(m / (m + d)) for m mirrored pairs (methods: Salimans 2017; Zhang et al. 2017)."""
@@ -68,7 +68,10 @@ def test_the_alignment_law_on_a_real_network(name: str, pairs: int) -> None:
 
 
 def cosine_of_step(name: str, pairs: int, oracle: Oracle, batch: tuple[Tensor, Tensor], gradient: Tensor) -> float:
-    settings = {"samples": pairs, "epsilon": 1e-2} if name == "mezo" else {"popsize": 2 * pairs, "sigma": 1e-2}
+    name, _, noise = name.partition(" ")
+    settings = {"popsize": 2 * pairs, "sigma": 1e-2, "shaping": "none", "noise": noise}
+    if name == "mezo":
+        settings = {"samples": pairs, "epsilon": 1e-2}
     search = registry.build("strategy", {"name": name, **settings})
     start = oracle.start.clone()
     search.setup(oracle)
@@ -77,7 +80,9 @@ def cosine_of_step(name: str, pairs: int, oracle: Oracle, batch: tuple[Tensor, T
     if name == "mezo":
         search.tell(population, losses)
         step = start - search.recommend()
+    elif noise == "seeded":
+        assert population.table is not None  # the windows overlap, and the law holds all the same
+        step = torch.cat([part for _, part in population.weighted_noise(search._weights(losses))])
     else:
-        search.shaping = "none"
         step = search.estimate(search._noise, losses)
     return torch.cosine_similarity(step, gradient, dim=0).item()

@@ -55,15 +55,23 @@ class TorchOptim(Strategy):
 
     def _build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         try:
-            return self.optimizer_class(parameters, lr=self.lr, **self.settings)
+            return self.optimizer_class(parameters, lr=self.lr, **self._kernel(parameters), **self.settings)
         except (TypeError, ValueError, IndexError) as error:
             raise ConfigError(f"torch.optim.{self.optimizer_class.__name__} refuses its settings: {error}.") from error
+
+    def _kernel(self, parameters: list[nn.Parameter]) -> dict[str, bool]:
+        """One kernel for all parameters, where torch has it: a small network's step takes a third of the time."""
+        chosen = self.settings.keys() & {"fused", "foreach", "capturable", "differentiable"}
+        known = "fused" in inspect.signature(self.optimizer_class).parameters
+        there = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+        return {"fused": True} if known and there and not chosen else {}
 
     def setup(self, oracle: Oracle) -> None:
         """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
 
     def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        self.optimizer = self._build([parameter for parameter in module.parameters() if parameter.requires_grad])
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.optimizer = self._build(parameters)
         return [self.optimizer]
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:

@@ -14,35 +14,47 @@ from hybridopt.strategy import Search
 class RandomSearch(Search):
     """Random search: independent samples around the start vector, of which the best one is kept.
 
-    It learns nothing, which is its use: whatever beats it has learned from the losses. The incumbent is one member of
-    each population, evaluated on the same batch as the newcomers, so that it has to win again and again and the
-    luckiest batch decides nothing.
+    It learns nothing, which is its use: whatever beats it has learned from the losses. The incumbent is evaluated on
+    each new batch together with newcomers, so that it has to win again and again and the luckiest batch decides
+    nothing.
 
     Args:
         popsize: the incumbent and popsize - 1 newcomers.
         sigma: the standard deviation of the samples around the start vector.
+        moves_per_step: populations on one batch; from the second one on the incumbent's loss is known, and its place
+            is a newcomer's. More than one suits a small popsize.
     """
 
-    def __init__(self, popsize: int = 100, sigma: float = 0.15):
+    def __init__(self, popsize: int = 100, sigma: float = 0.15, moves_per_step: int = 1):
         super().__init__()
         if popsize < 2:
             raise ConfigError(f"strategy.popsize must be at least 2, the incumbent and a newcomer, but is {popsize}.")
         if not (sigma > 0 and math.isfinite(sigma)):
             raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        if moves_per_step < 1:
+            raise ConfigError(f"strategy.moves_per_step must be at least 1, but is {moves_per_step}.")
         self.popsize = popsize
         self.sigma = sigma
+        self.moves_per_step = moves_per_step
 
     def start(self, x0: Tensor) -> None:
-        self.register_buffer("x0", x0.clone())
+        self.register_buffer("x0", x0)
         self.register_buffer("incumbent", x0.clone())
+        self.register_buffer("loss", x0.new_tensor(math.inf))  # of the incumbent, on this batch
 
     def ask(self) -> Tensor:
-        size = (self.popsize - 1, len(self.x0))
+        size = (self.popsize - (self.move == 0), len(self.x0))
         noise = torch.randn(size, generator=self.generator, device=self.generator.device)
-        return torch.cat([self.incumbent[None], self.x0 + self.sigma * noise.to(self.x0)])
+        newcomers = noise.to(self.x0).mul_(self.sigma).add_(self.x0)
+        return newcomers if self.move else torch.cat([self.incumbent[None], newcomers])
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        self.incumbent = population[losses.argmin()].clone()  # a tie goes to the first, the incumbent
+        if self.move == 0:
+            self.loss = losses[0]
+        best = losses.argmin()
+        better = losses[best] < self.loss  # a tie goes to the incumbent
+        self.incumbent = torch.where(better, population[best], self.incumbent)
+        self.loss = torch.where(better, losses[best], self.loss)
 
     def recommend(self) -> Tensor:
         return self.incumbent

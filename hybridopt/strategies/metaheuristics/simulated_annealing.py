@@ -15,6 +15,8 @@ from torch import Tensor
 from hybridopt.errors import ConfigError
 from hybridopt.strategy import Search
 
+NOISE = 2**20  # values of noise that are drawn at once
+
 
 class SimulatedAnnealing(Search):
     """Simulated annealing: a random walk that takes every step down and, while it is hot, some steps up.
@@ -54,20 +56,23 @@ class SimulatedAnnealing(Search):
         self.moves_per_step = moves_per_step
 
     def start(self, x0: Tensor) -> None:
-        self.register_buffer("theta", x0.clone())
+        self.register_buffer("theta", x0)
         self.register_buffer("loss", x0.new_tensor(math.inf))
         self.register_buffer("T0", None)  # measured by the first tell
 
     def ask(self) -> Tensor:
         if self.T0 is None:
-            return torch.cat([self.theta[None], self._propose(self._affordable_probes(), self.sigma)])
-        if self.move > 0:
-            return self._propose(1, self.s)
-        self._cool()
-        return torch.cat([self.theta[None], self._propose(1, self.s)])  # the current point meets the new batch
+            noise = self._normal(self._affordable_probes())
+            return torch.cat([self.theta[None], self.theta + self.sigma * noise])
+        if self.move == 0:
+            self._cool()
+        candidate = torch.add(self.theta, self._noise[self.move % len(self._noise)], alpha=self.s)
+        if self.move % len(self._noise) == len(self._noise) - 1:
+            self._noise = self._normal(len(self._noise))
+        return torch.stack([self.theta, candidate]) if self.move == 0 else candidate[None]
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        if len(losses) > 1:
+        if len(losses) > 1:  # the current point has met the new batch
             self.loss = losses[0]
         if self.T0 is None:
             self.T0 = initial_temperature(losses[1:] - losses[0])
@@ -83,20 +88,21 @@ class SimulatedAnnealing(Search):
         return max(1, min(self.probes, self.horizon // 10 - 1))
 
     def _cool(self) -> None:
-        self.T = self.T0 * self.temperature_decay**self.progress
+        """The temperature and the scale for this batch, and the noise of its moves."""
+        self.T = float(self.T0) * self.temperature_decay**self.progress
         self.s = self.sigma * self.sigma_decay**self.progress
+        self._noise = self._normal(min(self.moves_per_step, max(1, NOISE // len(self.theta))))
 
-    def _propose(self, n: int, s: float) -> Tensor:
-        noise = torch.randn((n, len(self.theta)), generator=self.generator, device=self.generator.device)
-        return self.theta + s * noise.to(self.theta)
+    def _normal(self, n: int) -> Tensor:
+        size = (n, len(self.theta))
+        return torch.randn(size, generator=self.generator, device=self.generator.device).to(self.theta)
 
     def _accept_or_reject(self, candidate: Tensor, loss: Tensor) -> None:
-        """The Metropolis rule; without a branch, so that no accelerator has to wait for the answer."""
-        delta = loss - self.loss
-        u = torch.rand((), generator=self.generator, device=self.generator.device)
-        accepted = (delta <= 0) | (u < torch.exp(-delta / self.T))
-        self.theta = torch.where(accepted, candidate, self.theta)
-        self.loss = torch.where(accepted, loss, self.loss)
+        """The Metropolis rule."""
+        delta, T = float(loss) - float(self.loss), float(self.T)
+        u = float(torch.rand((), generator=self.generator, device=self.generator.device))
+        if delta <= 0 or (T > 0 and u < math.exp(-delta / T)):
+            self.theta, self.loss = candidate, loss
 
 
 def initial_temperature(deltas: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """TorchOptim against a loop written by hand; its schedule, and what it refuses."""
 
 import copy
+import inspect
 from itertools import cycle, islice
 
 import pytest
@@ -54,7 +55,9 @@ def run(strategy, model):
 
 def run_by_hand(name, model, rates, **settings):
     """The losses of the same run in plain torch."""
-    optimizer = getattr(torch.optim, name)(model.parameters(), lr=rates[0], **settings)
+    optimizer_class = getattr(torch.optim, name)
+    kernel = {"fused": True} if "fused" in inspect.signature(optimizer_class).parameters else {}
+    optimizer = optimizer_class(model.parameters(), lr=rates[0], **kernel, **settings)
     losses = []
     for rate, (inputs, targets) in zip(rates, batches(), strict=True):
         optimizer.param_groups[0]["lr"] = rate

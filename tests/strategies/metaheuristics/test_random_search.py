@@ -53,6 +53,20 @@ def test_the_incumbent_is_a_member_of_each_population_and_is_charged():
     assert (oracle.ledger.evaluations, oracle.ledger.forwards) == (10, 80)
 
 
+def test_on_the_same_batch_the_incumbent_is_not_evaluated_again():
+    search, oracle = RandomSearch(popsize=3, moves_per_step=4), make_oracle()
+    search.setup(oracle)
+    search.step(oracle, make_batch())
+    assert (oracle.ledger.evaluations, oracle.ledger.forwards) == (12, 96)
+    search.move = 1
+    population, before = search.ask(), search.recommend().clone()
+    assert len(population) == 3
+    search.tell(population, search.loss + torch.tensor([0.1, 0.2, 0.3]))
+    assert torch.equal(search.recommend(), before)
+    search.tell(population, search.loss - torch.tensor([0.1, 0.2, 0.3]))
+    assert torch.equal(search.recommend(), population[2])
+
+
 def test_a_lucky_batch_is_not_remembered():
     search, oracle = RandomSearch(popsize=3), make_oracle()
     search.setup(oracle)
