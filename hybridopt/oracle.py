@@ -96,6 +96,7 @@ class Oracle:
         self.ledger = ledger
         self.generator = generator
         self.mask: Mask | None = None
+        self._pruned: list[tuple[nn.Parameter, Tensor]] = []  # parameters, and where they are masked
         self._population_forward = PopulationForward(model, mode)
         self._chunk = chunk
         self._chunks: dict[tuple[int, ...], int] = {}
@@ -129,6 +130,8 @@ class Oracle:
         view = copy.copy(self)
         kept = {name: value.to(self.device) for name, value in mask.items()}
         view.mask = {name: value & kept.get(name, value) for name, value in {**kept, **(self.mask or {})}.items()}
+        own = self.parameters()
+        view._pruned = [(own[name], ~value) for name, value in view.mask.items() if name in own and not value.all()]
         view.apply_mask()
         view._attach(self.encoding)
         return view
@@ -336,8 +339,9 @@ class Oracle:
         loss = self.objective.loss(self.model(inputs), targets)
         self._backward(loss)
         self.ledger.charge(GRADIENT * len(inputs), 1)
-        if self.mask is not None:
-            self._mask_each(lambda parameter: parameter.grad)
+        for parameter, gone in self._pruned:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(gone, 0.0)
         return loss.detach()
 
     def update(self, optimizer: torch.optim.Optimizer) -> None:
@@ -413,15 +417,9 @@ class Oracle:
 
     def apply_mask(self) -> None:
         """Set the model's masked parameters to exactly zero."""
-        if self.mask is not None:
-            self._mask_each(lambda parameter: parameter)
-
-    def _mask_each(self, tensor_of: Callable[[Tensor], Tensor | None]) -> None:
         with torch.no_grad():
-            for name, parameter in self.parameters().items():
-                tensor = tensor_of(parameter)
-                if tensor is not None and name in self.mask:
-                    tensor.masked_fill_(~self.mask[name], 0.0)
+            for parameter, gone in self._pruned:
+                parameter.masked_fill_(gone, 0.0)
 
     def _masked(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         if self.mask is None:

@@ -118,11 +118,11 @@ class SeededPopulation:
             parts = zip(weights.split(rows), range(0, len(weights), rows), strict=True)
             yield slice(None), sum(few @ self._windows(slice(first, first + len(few))) for few, first in parts)
             return
-        for blocks in zip(*(self._noise(i) for i in range(len(weights))), strict=True):
-            part, first = blocks[0]
-            total = torch.zeros_like(first)
-            for weight, (_, noise) in zip(weights.tolist(), blocks, strict=True):
-                total.add_(noise, alpha=weight)
+        streams = [self._noise(i) for i in range(len(weights))]
+        for part in blocks(len(self.center)):
+            total = torch.zeros_like(self.center[part])
+            for weight, stream in zip(weights.tolist(), streams, strict=True):
+                total.add_(next(stream)[1], alpha=weight)
             yield part, total
 
     @property

@@ -5,8 +5,8 @@
 
 Each strategy, with its default settings, trains the default job's network (64-32-10) on batches of 256. Compared are
 
-- **model**: the forward passes that the ledger charged, as plain inference over as many samples with one set of weights
-  in the chunk that is fastest, and each charged gradient as a plain forward and backward pass over the batch;
+- **model**: the forward passes that the ledger charged, as plain inference and loss over as many samples with one set
+  of weights in the chunk that is fastest, and each charged gradient as a plain forward and backward pass;
 - **step**: `strategy.step(oracle, batch)`, again and again: noise, bookkeeping and update come on top of the model;
 - **fit**: the same inside of Lightning's Trainer, from the beginning of one batch to that of the next.
 
@@ -32,13 +32,13 @@ import torch
 from benchlib import CLASSES, Rows, interleaved, median_ratio, mlp
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from hybridopt import Budget, DataModule, Oracle, Strategy, Trial, registry
+from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial, registry
 from hybridopt.describe import REQUIRED
 from hybridopt.ledger import GRADIENT, Ledger
 
 BATCH = 256
+REPEATS = 32  # batches that plain inference takes in one go, if it likes
 PHASES = {"search": "openai_es", "finetune": "adam"}  # what strategies made of strategies are composed of
 LENGTH = 2000  # steps of a run at most; a hybrid passes through its phases in them
 FORWARDS = 1.5e6  # of a run, for strategies of costly steps; but ten steps at least
@@ -118,12 +118,24 @@ def cost_of_a_step(name: str, batch: tuple[Tensor, Tensor]) -> int:
     return Bench(name, batch, benchlib.PLENTY).ledger.forwards
 
 
-def forward_and_backward(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Callable[[], None]:
+class WithLoss(nn.Module):
+    """A network and its loss, for batches whose targets repeat those of one batch."""
+
+    def __init__(self, model: nn.Module, objective: Objective, targets: Tensor):
+        super().__init__()
+        self.model, self.objective = model, objective
+        self.targets = targets.repeat(REPEATS)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.objective.loss(self.model(inputs), self.targets[: len(inputs)])
+
+
+def forward_and_backward(model: nn.Module, inputs: Tensor) -> Callable[[], None]:
     """What a gradient is made of, by hand."""
 
     def run() -> None:
         model.zero_grad(set_to_none=True)
-        F.cross_entropy(model(batch[0]), batch[1]).backward()
+        model(inputs).backward()
 
     return run
 
@@ -177,14 +189,14 @@ def measure(name: str, batch: tuple[Tensor, Tensor], data: DataModule, arguments
     forwards = cost * max(10, min(arguments.length, round(FORWARDS / cost)))
     bench = Bench(name, batch, forwards)
     steps, passes, gradients = bench.run()
-    model = mlp(64, [32], device)
-    inference, _ = benchlib.best_plain_inference(model, batch[0].repeat(32, 1), device)
-    backward = forward_and_backward(model.train(), batch)
+    model = WithLoss(mlp(64, [32], device), bench.oracle.objective, batch[1])
+    inference, _ = benchlib.best_plain_inference(model, batch[0].repeat(REPEATS, 1), device)
+    backward = forward_and_backward(model, batch[0])
     cases = {"inference": inference, "backward": backward}
     rounds: dict[str, list[float]] = {"model": [], "step": [], "fit": []}
     for _ in range(arguments.repetitions):
         plain = interleaved(cases, 1, device, arguments.least)
-        model_seconds = plain["inference"][0] * passes / (32 * BATCH) + plain["backward"][0] * gradients / (
+        model_seconds = plain["inference"][0] * passes / (REPEATS * BATCH) + plain["backward"][0] * gradients / (
             GRADIENT * BATCH
         )
         rounds["model"].append(model_seconds / steps)
