@@ -1,0 +1,1 @@
+"""NEAT for hybridopt: networks whose topology evolves."""
