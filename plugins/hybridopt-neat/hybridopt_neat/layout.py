@@ -94,14 +94,14 @@ class Layout:
         )
 
     def vectors(self, networks: Sequence[Phenotype]) -> Tensor:
-        """Networks as parameters: (n, d); what a network has not is zero."""
+        """Networks as parameters: (n, d), float64 as neat-python computes; what a network has not is zero."""
         entries = [
             (row * self.dimension + place, value)
             for row, network in enumerate(networks)
             for place, value in self._entries(network).items()
         ]
         places, values = zip(*entries, strict=True)
-        flat = torch.zeros(len(networks) * self.dimension)
+        flat = torch.zeros(len(networks) * self.dimension, dtype=torch.float64)
         flat[torch.tensor(places)] = torch.tensor(values, dtype=flat.dtype)
         return flat.view(len(networks), self.dimension)
 

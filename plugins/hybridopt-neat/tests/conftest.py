@@ -1,0 +1,66 @@
+"""Parts that the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from hybridopt_neat.evolution import Evolution
+from hybridopt_neat.genome_network import genome_network
+from hybridopt_neat.layout import Layout
+from hybridopt_neat.neat_search import NEAT
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from hybridopt import DataSpec, cli
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small networks are slower on two threads, and much slower where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def composed() -> Callable[..., dict[str, Any]]:
+    """Overrides -> a resolved config of plain values, as a job gets it."""
+
+    def make(*overrides: str) -> dict[str, Any]:
+        cli.register()
+        with initialize_config_module("hybridopt.conf", version_base="1.3"):
+            config = compose("config", overrides=["hydra.searchpath=[pkg://hybridopt_neat.conf]", *overrides])
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def advance() -> Callable[..., None]:
+    """Some generations more, whose losses are chance."""
+
+    def more(evolution, generations, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(generations):
+            evolution.advance(torch.rand(len(evolution.members), generator=generator).tolist())
+
+    return more
+
+
+@pytest.fixture(scope="session")
+def evolve(advance: Callable[..., None]) -> Callable[..., tuple[Any, Evolution]]:
+    """A model of 3 inputs and 2 outputs, and genomes for it after some generations."""
+
+    def make(generations=0, seed=0, model=None, **settings):
+        network = genome_network(DataSpec((3,), 2, "regression"), **(model or {}))
+        shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+        evolution = Evolution(NEAT(**settings).settings, Layout.of(shapes))
+        evolution.begin(seed)
+        advance(evolution, generations, seed)
+        return network, evolution
+
+    return make
