@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from types import SimpleNamespace
@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from neat.genome import DefaultGenome
-from neat.graphs import feed_forward_layers
 from neat.reporting import ReporterSet
 from neat.reproduction import DefaultReproduction
 from neat.species import DefaultSpeciesSet, Species
@@ -155,13 +154,13 @@ class Evolution:
 
     def phenotype(self, genome: BoundedGenome) -> Phenotype:
         """The network that a genome expresses: its enabled connections, and the nodes that the outputs depend on."""
-        config = self.config.genome_config
+        outputs = self.config.genome_config.output_keys
         enabled = {key: gene for key, gene in genome.connections.items() if gene.enabled}
-        layers, required = feed_forward_layers(config.input_keys, config.output_keys, list(enabled))
-        hidden = [node for layer in layers for node in sorted(layer) if node not in config.output_keys]
+        order = evaluation_order(outputs, enabled)
+        hidden = [node for node in order if node not in outputs]
         return Phenotype(
-            nodes=[genome.nodes[key] for key in (*hidden, *config.output_keys)],
-            links=[gene for (source, target), gene in enabled.items() if target in required],
+            nodes=[genome.nodes[key] for key in (*hidden, *outputs)],
+            links=[gene for (_, target), gene in enabled.items() if target in order],
         )
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
@@ -223,6 +222,29 @@ class Evolution:
     def declined(self) -> int:
         """How often a genome that fills the model was not given another node."""
         return self.config.genome_config.declined
+
+
+def evaluation_order(outputs: Iterable[int], links: Iterable[tuple[int, int]]) -> dict[int, None]:
+    """The nodes that the outputs depend on, themselves included, each behind those that feed it.
+
+    neat-python's ``feed_forward_layers`` says the same, in a time that grows with the square of the network.
+
+    Args:
+        outputs: keys of nodes.
+        links: (source, target), without a cycle; inputs have negative keys.
+    """
+    sources: dict[int, list[int]] = {}
+    for source, target in links:
+        sources.setdefault(target, []).append(source)
+    order: dict[int, None] = {}
+    todo = list(outputs)
+    while todo:
+        waiting = [source for source in sources.get(todo[-1], ()) if source >= 0 and source not in order]
+        if waiting:
+            todo += waiting
+        else:
+            order[todo.pop()] = None
+    return order
 
 
 def _revived(settings: Mapping[str, Any], layout: Layout, state: Mapping[str, Any]) -> Evolution:
