@@ -38,7 +38,8 @@ class Phenotype:
         def name(key: int) -> str:
             return f"x{-key - 1}" if key < 0 else f"y{key}" if key < outputs else f"h{key}"
 
-        return " ".join(f"{name(source)}>{name(target)}" for source, target in sorted(gene.key for gene in self.links))
+        arrows = (f"{name(source)}>{name(target)}" for source, target in sorted(gene.key for gene in self.links))
+        return " ".join(arrows) or "no connection"
 
 
 @dataclass(frozen=True)

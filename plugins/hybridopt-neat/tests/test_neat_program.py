@@ -89,11 +89,19 @@ def test_gradient_descent_goes_on_from_the_champion(composed, tmp_path):
     assert summary["final/val/loss"] < ends[1]  # the search ends at half of the budget
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_composes_and_its_parts_fit(name, composed, tmp_path):
+def skip_without_its_package(name):
     needed = WITH.get(name)
     if needed and not any(found.name == needed for found in importlib.metadata.distributions()):
         pytest.skip(f"experiment={name} needs {needed}, which is not installed")
+
+
+def test_there_are_experiments():
+    assert {"neat_xor", "neat_cartpole"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_composes_and_its_parts_fit(name, composed, tmp_path):
+    skip_without_its_package(name)
     job = experiment.Job(composed(f"experiment={name}", *QUIET), tmp_path)
     assert type(job.trial.strategy).__name__ == "NEAT"
 
@@ -102,3 +110,10 @@ def test_the_experiment_on_xor_ends_when_it_is_solved(composed, tmp_path):
     summary = experiment.run(composed("experiment=neat_xor", *QUIET), tmp_path).summary
     assert summary["test/loss"] <= 0.025
     assert summary["cost/forwards"] < 1e5
+
+
+@pytest.mark.slow
+def test_the_experiment_on_cartpole_solves_it(composed, tmp_path):
+    skip_without_its_package("neat_cartpole")
+    summary = experiment.run(composed("experiment=neat_cartpole", *QUIET), tmp_path).summary
+    assert summary["test/return"] >= 475
