@@ -55,6 +55,24 @@ class BoundedStagnation(DefaultStagnation):
         return bounded
 
 
+class ExactReproduction(DefaultReproduction):
+    """Offspring as neat-python counts them, also where it raises: it takes what is too much in one round only."""
+
+    @staticmethod
+    def compute_spawn(
+        adjusted_fitness: Sequence[float], previous_sizes: Sequence[int], pop_size: int, min_species_size: int
+    ) -> list[int]:
+        spawn = DefaultReproduction.compute_spawn(adjusted_fitness, previous_sizes, pop_size, min_species_size)
+        surplus = sum(spawn) - pop_size
+        largest_first = sorted(range(len(spawn)), key=spawn.__getitem__, reverse=True)
+        while surplus > 0:
+            for i in largest_first:
+                if surplus > 0 and spawn[i] > min_species_size:
+                    spawn[i] -= 1
+                    surplus -= 1
+        return spawn
+
+
 class Counter:
     """``itertools.count`` that can be read without counting on."""
 
@@ -90,8 +108,8 @@ class Evolution:
         stagnation = BoundedStagnation(BoundedStagnation.parse_config(chosen(settings, STAGNATION)), reporters)
         smallest = max(settings["min_species_size"], settings["elitism"])
         stagnation.most_species = settings["popsize"] // smallest
-        self.reproduction = DefaultReproduction(
-            DefaultReproduction.parse_config(chosen(settings, REPRODUCTION)), reporters, stagnation
+        self.reproduction = ExactReproduction(
+            ExactReproduction.parse_config(chosen(settings, REPRODUCTION)), reporters, stagnation
         )
         self.species = DefaultSpeciesSet(DefaultSpeciesSet.parse_config(chosen(settings, SPECIATION)), reporters)
         self.population: dict[int, BoundedGenome] = {}

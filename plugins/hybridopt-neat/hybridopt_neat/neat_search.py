@@ -205,7 +205,14 @@ class NEAT(Search):
         self._begun = state["evolution"] is not None
 
 
+FIXED = "It evolves topologies, and refuses a model whose topology is fixed, as this one's is."
+
 NEAT.conformance = {
+    "expected_failures": {
+        "improves_on_sphere": FIXED,
+        "improves_on_noisy_quadratic": FIXED,
+        "dimension_of_one": FIXED,
+    },
     "problem": {
         "dataset": {"name": "xor"},
         "model": {"name": "genome_network", "max_hidden": 4},

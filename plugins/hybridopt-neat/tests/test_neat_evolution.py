@@ -9,6 +9,7 @@ from io import BytesIO
 
 import pytest
 import torch
+from hybridopt_neat.evolution import ExactReproduction
 
 SMALL = {"popsize": 20, "node_add_prob": 0.5}
 
@@ -95,6 +96,23 @@ def test_species_are_no_more_than_the_population_can_feed(evolve):
     assert len(evolution.population) == 12
     fittest = sorted(evolution.population)[:6]
     assert fittest == [1, 2, 3, 4, 5, 6]  # what the surplus ended were the least fit
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_species_share_the_population_exactly(evolve, seed):
+    settings = {"popsize": 20, "compatibility_threshold": 1.2, "initial_connection": "partial_direct", "num_hidden": 2}
+    _, evolution = evolve(8, seed, **settings)
+    assert len(evolution.population) == 20
+    assert all(len(species.members) >= 1 for species in evolution.species.species.values())
+
+
+@pytest.mark.parametrize(
+    ("fitness", "sizes"), [([0.1] * 10, [2] * 9 + [2]), ([1.0, *[0.0] * 8], [40, *[1] * 8]), ([0.0, 0.0], [18, 2])]
+)
+def test_offspring_add_up(fitness, sizes):
+    spawn = ExactReproduction.compute_spawn(fitness, sizes, 20, 2)
+    assert sum(spawn) <= 20  # neat-python fills up what is missing
+    assert min(spawn) >= 2
 
 
 def test_after_an_extinction_there_is_a_new_population(evolve, advance):
