@@ -58,7 +58,7 @@ class SignalAt(Callback):
 
 @pytest.fixture
 def config(composed):
-    return composed(*MOONS, *NEAT, *QUIET, "budget.forwards=30000", "budget.marks=4")
+    return composed(*MOONS, *NEAT, *QUIET, "budget.forwards=20000", "budget.marks=4")
 
 
 @pytest.mark.parametrize("share", [0.13, 0.5, 0.83])
@@ -82,7 +82,7 @@ def test_the_seed_fixes_the_numbers(config, tmp_path):
 
 def test_gradient_descent_goes_on_from_the_champion(composed, tmp_path):
     phases = ["+strategy/phases@strategy.phases.grow=neat", "+strategy/phases@strategy.phases.tune=adam"]
-    sizes = ["strategy.phases.grow.popsize=30", "strategy.phases.tune.lr=0.01", "budget.forwards=100000"]
+    sizes = ["strategy.phases.grow.popsize=30", "strategy.phases.tune.lr=0.01", "budget.forwards=40000"]
     config = composed(*MOONS, "strategy=sequence", *phases, *sizes, *QUIET, "budget.marks=4")
     summary = experiment.run(config, tmp_path).summary
     ends = [row["val/loss"] for _, row in curve(tmp_path) if "val/loss" in row]
