@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import gymnasium
 from gymnasium import spaces
-from gymnasium.error import DependencyNotInstalled, DeprecatedEnv, UnregisteredEnv
+from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import FlattenObservation
 
 from hybridopt import DataSpec
@@ -66,20 +66,25 @@ def make(id: str, kwargs: Mapping[str, Any], max_steps: int | None, package: str
         raise ConfigError(f"dataset.max_steps must be at least 1, or null for the environment's own, not {max_steps}.")
     if package is not None:
         _import(package)
-    try:
-        environment = gymnasium.make(id, max_episode_steps=max_steps, disable_env_checker=True, **kwargs)
-    except (UnregisteredEnv, DeprecatedEnv) as error:
-        raise ConfigError(f"There is no environment called {id!r}.{_similar(id)}") from error
-    except DependencyNotInstalled as error:
-        raise ConfigError(f"The environment {id} needs more than gymnasium itself: {_brief(error)}.") from error
-    except Exception as error:  # an environment may refuse its arguments in any way
-        given = ", ".join(f"{key}={value}" for key, value in kwargs.items())
-        raise ConfigError(
-            f"The environment {id} cannot be made with dataset.kwargs={{{given}}}: {_brief(error)}."
-        ) from error
+    if (
+        id not in gymnasium.registry
+    ):  # gymnasium would take the latest version of one without, which is another next year
+        raise ConfigError(f"There is no environment called {id!r}.{_similar(id)}")
+    environment = _made(id, kwargs, max_steps)
     if environment.spec.max_episode_steps is None:
         raise ConfigError(f"The environment {id} has no time limit: give it one, such as dataset.max_steps=1000.")
     return _as_arrays(environment)
+
+
+def _made(id: str, kwargs: Mapping[str, Any], max_steps: int | None) -> gymnasium.Env:
+    try:
+        return gymnasium.make(id, max_episode_steps=max_steps, disable_env_checker=True, **kwargs)
+    except (DependencyNotInstalled, ImportError) as error:
+        raise ConfigError(f"The environment {id} needs more than gymnasium itself: {_brief(error)}.") from error
+    except Exception as error:  # an environment may refuse its arguments in any way
+        given = ", ".join(f"{key}: {value}" for key, value in kwargs.items())
+        reason = _brief(error).partition(" was raised from")[0]
+        raise ConfigError(f"The environment {id} cannot be made with the kwargs {{{given}}}: {reason}.") from error
 
 
 def _import(package: str) -> None:

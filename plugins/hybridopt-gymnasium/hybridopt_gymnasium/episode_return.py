@@ -51,7 +51,7 @@ class EpisodeReturn(Objective):
                 "one, such as dataset=cartpole, or another objective, such as objective=cross_entropy."
             )
         self.spec = spec
-        self._slots = None
+        self._game: Game | None = None  # made by the first batch
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Minus the mean return; outputs (B, 2) are those of :meth:`outputs`, targets (B,) the seeds."""
@@ -70,8 +70,8 @@ class EpisodeReturn(Objective):
         inputs, seeds = batch
         answers = forward(inputs)
         members, episodes = answers.shape[:2]
-        self._open()
-        self._slots.reset(seeds.numpy(force=True), members)
+        self._game = self._game or Game(self.spec)
+        self._game.slots.reset(seeds.numpy(force=True), members)
         record = np.zeros((members * episodes, 2))
         running, answers = np.arange(len(record)), answers.flatten(0, 1)
         while True:
@@ -96,14 +96,6 @@ class EpisodeReturn(Objective):
             statistics["solved"] = partial(share_from, threshold=spec.threshold)
         return MetricCollection({name: OfEpisodes(f) for name, f in statistics.items()}, compute_groups=False)
 
-    def _open(self) -> None:
-        if self._slots is None:
-            environment = self.spec.make()
-            self._observe = Observations(environment.observation_space, self.spec.scaling)
-            _, self._act = actor(environment.action_space)
-            environment.close()
-            self._slots = slots(self.spec)
-
     def _step(self, running: np.ndarray, answers: Tensor, record: np.ndarray) -> tuple[np.ndarray, Tensor]:
         """One step of the episodes that run; write it down.
 
@@ -117,15 +109,30 @@ class EpisodeReturn(Objective):
         """
         answers = answers.float().cpu()
         failed = answers.isnan().any(1).numpy()
-        observations, rewards, ended = self._slots.step(running, self._act(answers.nan_to_num()))
+        observations, rewards, ended = self._game.slots.step(running, self._game.act(answers.nan_to_num()))
         record[running, RETURN] += np.where(failed, np.nan, rewards)
         record[running, LENGTH] += 1
         on = ~(ended | failed)
-        return running[on], self._observe(observations[on])
+        return running[on], self._game.observe(observations[on])
 
     def __getstate__(self) -> dict[str, Any]:
         """Without environments: another process makes its own."""
-        return {**super().__getstate__(), "_slots": None}
+        return {**super().__getstate__(), "_game": None}
+
+
+class Game:
+    """What it takes to play an environment: places for episodes, and how networks see and act.
+
+    Args:
+        spec: the environment.
+    """
+
+    def __init__(self, spec: EnvironmentSpec):
+        self.slots = slots(spec)
+        environment = spec.make()
+        self.observe = Observations(environment.observation_space, spec.scaling)
+        _, self.act = actor(environment.action_space)
+        environment.close()
 
 
 def ask(forward: Forward, observations: Tensor, members: Tensor, population: int) -> Tensor:

@@ -78,6 +78,6 @@ def _within(outputs: np.ndarray, space: spaces.Box) -> np.ndarray:
     outputs = outputs.reshape(-1, *space.shape)
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     bounded = (np.abs(low) < UNBOUNDED) & (np.abs(high) < UNBOUNDED)
-    centre, radius = np.where(bounded, (low + high) / 2, 0.0), np.where(bounded, (high - low) / 2, 1.0)
-    actions = np.where(bounded, centre + radius * np.tanh(outputs), outputs)
-    return np.clip(actions, low, high).astype(space.dtype)
+    least, most = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    squashed = least + (most - least) * (np.tanh(outputs) + 1) / 2
+    return np.clip(np.where(bounded, squashed, outputs), low, high).astype(space.dtype)
