@@ -43,3 +43,6 @@ def any_environment(
         split_seed=split_seed,
         package=package,
     )
+
+
+any_environment.conformance = {"settings": [{"id": "CartPole-v1"}, {"id": "MountainCarContinuous-v0"}]}

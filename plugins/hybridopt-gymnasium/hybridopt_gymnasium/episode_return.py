@@ -42,6 +42,12 @@ class EpisodeReturn(Objective):
 
     differentiable: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = frozenset({"control"})
+    conformance: ClassVar[dict[str, Any]] = {
+        "problem": {
+            "dataset": {"name": "cartpole", "max_steps": 30, "episodes": 2, "val_episodes": 2, "test_episodes": 2},
+            "model": {"name": "linear"},
+        }
+    }
 
     def __init__(self, spec: DataSpec):
         super().__init__()
