@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -76,6 +77,7 @@ class EpisodeStream(BatchStream):
         super().__init__(seed)
         self.spec, self.episodes = spec, episodes
         self.environment = spec.make()
+        weakref.finalize(self, self.environment.close)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         first = derived_seed(self.seed, TRAIN) + epoch * self.episodes
