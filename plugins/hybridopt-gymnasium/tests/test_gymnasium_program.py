@@ -19,7 +19,6 @@ from hybridopt.errors import ConfigError, Interrupted
 EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experiment").glob("*.yaml"))
 PLAYS = ["dataset=cartpole", "objective=episode_return", "model=linear", "tracking=none"]
 QUIET = ["tracking=none", "trainer.enable_progress_bar=false"]
-SEARCHPATH = "hydra.searchpath=[pkg://hybridopt_gymnasium.conf]"
 
 
 def curve(directory):
@@ -93,7 +92,7 @@ def planned(request, composed):
     """The config of each experiment."""
     if request.param == "cartpole_cma" and "cma_es" not in registry.names("strategy"):
         pytest.skip("hybridopt-cma is not installed")
-    return composed(SEARCHPATH, f"experiment={request.param}", *QUIET)
+    return composed(f"experiment={request.param}", *QUIET)
 
 
 def test_an_experiment_composes_and_its_parts_fit(planned, tmp_path):
@@ -102,8 +101,8 @@ def test_an_experiment_composes_and_its_parts_fit(planned, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("planned", ["cartpole_openai_es", "cartpole_cma", "cartpole_annealing"], indirect=True)
 def test_cartpole_is_solved(planned, tmp_path):
-    """As the README says, at seed 0."""
-    if planned["dataset"]["name"] != "cartpole":
-        pytest.skip("another environment")
+    """As the README says, at seed 0 and with the whole budget."""
+    planned["budget"]["marks"] = 10
     assert experiment.run(planned, tmp_path).summary["test/return"] >= 475
