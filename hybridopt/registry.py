@@ -117,7 +117,11 @@ def build(kind: str, config: Mapping[str, Any], **supplied: Any) -> Any:
         PluginError: the plugin cannot be found or imported.
         ConfigError: it refuses its arguments.
     """
-    plugin = find(kind, config["name"])
+    return make(find(kind, config["name"]), config, **supplied)
+
+
+def make(plugin: Plugin, config: Mapping[str, Any], **supplied: Any) -> Any:
+    """Build this plugin, wherever it was found; as :func:`build`, but for ``name``, which is of no matter here."""
     description = plugin.describe()
     arguments = {key: value for key, value in config.items() if key != "name"}
     for parameter in description.parameters:
@@ -131,7 +135,7 @@ def build(kind: str, config: Mapping[str, Any], **supplied: Any) -> Any:
         raise
     except (TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
-        raise ConfigError(f"{kind}={plugin.name} cannot be built from its settings: {reason}.") from error
+        raise ConfigError(f"{plugin.kind}={plugin.name} cannot be built from its settings: {reason}.") from error
 
 
 def _value(plugin: Plugin, parameter: Any, value: Any, supplied: Mapping[str, Any]) -> Any:
