@@ -1,0 +1,54 @@
+"""What is asked of every plugin, of whatever kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hybridopt.config_source import config_of
+from hybridopt.describe import REQUIRED
+from hybridopt.errors import HybridoptError
+from hybridopt.registry import Plugin
+from hybridopt.testing.kit import CheckFailure, check, fail_if
+from hybridopt.testing.plugins import KINDS, variants
+from hybridopt.testing.runs import difference
+
+
+@check(*KINDS)
+def has_a_summary(plugin: Plugin) -> None:
+    """The docstring's first line, by which it is listed, is there, and fits on a line."""
+    summary = plugin.describe().summary
+    fail_if(not summary, "it has no docstring, whose first line lists it.")
+    fail_if(len(summary) > 120, f"the first line of its docstring has {len(summary)} characters: 120 are the most.")
+
+
+@check(*KINDS)
+def config_survives_yaml(plugin: Plugin) -> None:
+    """Its settings are typed and plain: written as YAML and read again, as a run's config is, they are the same."""
+    parameters = plugin.describe().parameters
+    default = {parameter.name: parameter.default for parameter in parameters if parameter.default is not REQUIRED}
+    for what, settings in variants(plugin).items():
+        config = {"name": plugin.name} | plain(default | settings)
+        found = through_yaml(plugin, settings)
+        place = difference(config, found)
+        fail_if(place, f"with {what} its config is another one after it went through YAML: {place} differs.")
+
+
+def through_yaml(plugin: Plugin, settings: dict[str, Any]) -> dict[str, Any]:
+    """The whole config that these settings make, with the defaults and types of the signature."""
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(config_of(plugin, plugin.name)), settings)
+        read = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(config)), throw_on_missing=True)
+    except (OmegaConfBaseException, HybridoptError, TypeError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise CheckFailure(f"its settings {settings} do not fit the types of its signature ({said}).") from error
+    return {key: value for key, value in read.items() if key != "defaults"}  # Hydra's list of nested configs
+
+
+def plain(value: Any) -> Any:
+    """Tuples as the lists that YAML makes of them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,189 @@
+"""Named checks, which of them apply to a plugin, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
+
+from hybridopt.errors import HybridoptError, PluginError, options
+from hybridopt.registry import Plugin
+from hybridopt.testing.plugins import as_plugin, conformance
+
+MODULES = ("general", "strategies")
+EXPECTED = "expected_failures"
+
+Expected = Mapping[str, str] | Callable[[Plugin], Mapping[str, str]]
+
+
+class CheckFailure(AssertionError):
+    """A plugin that does not do what is asked of it; the message is one sentence."""
+
+
+def fail_if(wrong: Any, sentence: str) -> None:
+    """Raise a :class:`CheckFailure` with this sentence where something is wrong."""
+    if wrong:
+        raise CheckFailure(sentence)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that is asked of a plugin; call it with the plugin.
+
+    Args:
+        name: as reports, and ``expected_failures``, call it.
+        function: takes a plugin, and raises where it fails.
+        kinds: the kinds of plugin that it is for.
+        applies: whether it is for this plugin, of one of these kinds.
+    """
+
+    name: str
+    function: Callable[[Plugin], None]
+    kinds: tuple[str, ...]
+    applies: Callable[[Plugin], bool]
+
+    def __call__(self, plugin: Any) -> None:
+        """Check a plugin, a class or a function.
+
+        Raises:
+            CheckFailure: in one sentence, what fails.
+        """
+        plugin = as_plugin(plugin)
+        try:
+            self.function(plugin)
+        except (CheckFailure, HybridoptError) as error:
+            raise CheckFailure(f"{plugin.kind} {plugin.name} fails {self.name}: {error}") from error
+        except Exception as error:
+            said = (str(error).strip().splitlines() or [""])[0]
+            raise CheckFailure(
+                f"{plugin.kind} {plugin.name} fails {self.name}: it raises {type(error).__name__} ({said})."
+            ) from error
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a check.
+
+    Args:
+        check: its name.
+        status: "passed", "failed", or "expected" for a failure that was declared.
+        sentence: what fails, or why that was expected; empty if it passed.
+    """
+
+    check: str
+    status: Literal["passed", "failed", "expected"]
+    sentence: str = ""
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
+
+_CHECKS: list[Check] = []
+
+
+def check(*kinds: str, applies: Callable[[Plugin], bool] = lambda plugin: True) -> Callable[[Any], Any]:
+    """Put a function on the list of checks, under its own name."""
+
+    def add(function: Callable[[Plugin], None]) -> Callable[[Plugin], None]:
+        _CHECKS.append(Check(function.__name__, function, kinds, applies))
+        return function
+
+    return add
+
+
+def can_be_imported(plugin: Plugin) -> None:
+    """The plugin can be imported, says nothing that the kit does not understand, and expects failures that exist."""
+    known = {check.name for check in every_check() if plugin.kind in check.kinds}
+    for name in conformance(plugin).expected_failures:
+        fail_if(name not in known, unknown_sentence(name, known))
+
+
+IMPORT = Check("can_be_imported", can_be_imported, (), lambda plugin: True)
+
+
+@cache
+def every_check() -> tuple[Check, ...]:
+    """All that there are."""
+    for module in MODULES:
+        import_module(f"hybridopt.testing.{module}")
+    return tuple(_CHECKS)
+
+
+def checks(plugin: Any) -> list[Check]:
+    """The checks that apply to a plugin, a class or a function: one alone where it cannot be imported."""
+    plugin = as_plugin(plugin)
+    try:
+        conformance(plugin)
+    except PluginError:
+        return [IMPORT]
+    return [IMPORT, *(one for one in every_check() if plugin.kind in one.kinds and applies(one, plugin))]
+
+
+def applies(check: Check, plugin: Plugin) -> bool:
+    """Whether a check is for a plugin; where the plugin cannot even be asked, it is: it will fail, and say why."""
+    try:
+        return check.applies(plugin)
+    except Exception:
+        return True
+
+
+def declared(plugin: Plugin, more: Expected | None = None) -> dict[str, str]:
+    """The failures that are declared, by the plugin and besides, each with its reason.
+
+    Raises:
+        PluginError: there is no check of that name.
+    """
+    more = more(plugin) if callable(more) else more or {}
+    known = {check.name for check in every_check()}
+    for name in more:
+        if name not in known:
+            raise PluginError(unknown_sentence(name, known))
+    try:
+        return {**conformance(plugin).expected_failures, **more}
+    except PluginError:
+        return dict(more)
+
+
+def unknown_sentence(name: str, known: Iterable[str]) -> str:
+    return f"{EXPECTED} names {name!r}, and there is no such check.{options(known, name)}"
+
+
+# -- without pytest ---------------------------------------------------------------------------------------------------
+
+
+def run_checks(plugin: Any, expected_failures: Expected | None = None) -> list[Outcome]:
+    """Check a plugin, a class or a function.
+
+    Args:
+        plugin: what is checked.
+        expected_failures: deviations besides those that the plugin declares: name of a check -> reason, or a function
+            that gives that for a plugin.
+
+    Returns:
+        What came out of each check that applies. A deviation that was declared and is none has failed.
+    """
+    plugin = as_plugin(plugin)
+    expected = declared(plugin, expected_failures)
+    return [outcome(check, plugin, expected.get(check.name)) for check in checks(plugin)]
+
+
+def outcome(check: Check, plugin: Plugin, reason: str | None = None) -> Outcome:
+    """Run one check, whose failure is expected if there is a reason."""
+    try:
+        check(plugin)
+    except CheckFailure as failure:
+        return (
+            Outcome(check.name, "failed", str(failure)) if reason is None else Outcome(check.name, "expected", reason)
+        )
+    if reason is not None:
+        return Outcome(
+            check.name,
+            "failed",
+            f"{plugin.kind} {plugin.name} passes {check.name}, though it is declared to fail ({reason.rstrip('.')}): "
+            f"take it out of {EXPECTED}.",
+        )
+    return Outcome(check.name, "passed")

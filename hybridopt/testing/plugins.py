@@ -1,0 +1,228 @@
+"""What is checked: plugins that are installed, or a class or function as it stands; and the settings to try."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import re
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+
+from hybridopt import registry
+from hybridopt.describe import REQUIRED, Description, Parameter, from_object
+from hybridopt.errors import PluginError, options
+from hybridopt.registry import GROUPS, Plugin
+
+KINDS = ("model", "dataset", "objective", "encoding", "strategy")  # callbacks are Lightning's, and so is their contract
+USUAL = {  # for a nested plugin that has neither a default nor a preset
+    "model": {"name": "hybridopt:mlp", "hidden": [4]},
+    "dataset": {"name": "hybridopt:iris", "batch_size": 16},
+    "objective": {"name": "hybridopt:cross_entropy"},
+    "encoding": {"name": "hybridopt:direct"},
+    "strategy": {"name": "hybridopt:openai_es"},
+}
+SECOND = {"strategy": {"name": "hybridopt:adam"}}  # where several are nested
+
+Settings = dict[str, Any]
+
+
+# -- plugins ----------------------------------------------------------------------------------------------------------
+
+
+def installed(kind: str | None = None, package: str | None = None) -> list[Plugin]:
+    """What is installed, from entry points; nothing is imported.
+
+    Args:
+        kind: "model", "dataset", "objective", "encoding" or "strategy"; all of them if None.
+        package: the name of a distribution, however it is spelt; all of them if None.
+
+    Raises:
+        PluginError: there is no such kind, or no such plugin: tests over nothing would pass unseen.
+    """
+    if kind is not None and kind not in KINDS:
+        raise PluginError(f"There is no kind of plugin called {kind!r}.{options(KINDS, kind)}")
+    everything = [plugin for one in KINDS for claims in registry.plugins(one).values() for plugin in claims]
+    found = [plugin for plugin in everything if kind in (None, plugin.kind)]
+    if package is not None:
+        found = [plugin for plugin in found if canonical(plugin.distribution) == canonical(package)]
+    if not found:
+        packages = {plugin.distribution for plugin in everything}
+        of = "" if package is None else f" of a package {package!r}"
+        raise PluginError(
+            f"No {kind or 'plugin'}{of} is installed: install the package that brings it, for example by "
+            f"pip install -e . in its folder.{options(packages, package)}"
+        )
+    return found
+
+
+def canonical(package: str) -> str:
+    """A distribution's name in the one spelling that all spellings mean."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+@dataclass(frozen=True)
+class Unregistered(Plugin):
+    """A class or function that no entry point names.
+
+    Args:
+        target: the class or function.
+    """
+
+    target: Any = None
+
+    def load(self) -> Any:
+        return self.target
+
+    def describe(self) -> Description:
+        return from_object(self.target)
+
+
+def as_plugin(target: Any, kind: str | None = None) -> Plugin:
+    """A class or function as a plugin; a plugin is returned as it is.
+
+    Args:
+        target: a class, or a function whose return annotation tells what it makes.
+        kind: what it is, where that does not tell.
+
+    Raises:
+        PluginError: it does not say what kind of plugin it is.
+    """
+    if isinstance(target, Plugin):
+        return target
+    name = getattr(target, "__name__", None)
+    kind = kind or (kind_of(target) if name else None)
+    if kind not in KINDS:
+        raise PluginError(
+            f"{name or target!r} does not tell what kind of plugin it is: give a class that derives from Strategy, "
+            "Encoding or Objective, a function with a return annotation such as nn.Module, or as_plugin(it, kind)."
+        )
+    entry_point = EntryPoint(name, f"{target.__module__}:{target.__qualname__}", GROUPS[kind])
+    return Unregistered(kind, name, entry_point, target)
+
+
+def kind_of(target: Any) -> str | None:
+    """What a class is, or what a function makes, or None."""
+    from torch import nn
+
+    from hybridopt.dataset import DataModule
+    from hybridopt.encoding import Encoding
+    from hybridopt.objective import Objective
+    from hybridopt.strategy import Strategy
+
+    made = target
+    if not inspect.isclass(target):
+        try:
+            made = typing.get_type_hints(target).get("return")
+        except (NameError, TypeError):
+            return None
+    contracts = {Strategy: "strategy", Encoding: "encoding", Objective: "objective", nn.Module: "model"}
+    contracts |= {DataModule.__base__: "dataset"}  # Lightning's
+    return next((kind for base, kind in contracts.items() if inspect.isclass(made) and issubclass(made, base)), None)
+
+
+# -- what a plugin says of itself -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """A plugin's attribute ``conformance``; the package's docstring says what the keys mean."""
+
+    settings: list[Settings] = field(default_factory=list)
+    problem: Mapping[str, Settings] = field(default_factory=dict)
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def conformance(plugin: Plugin) -> Conformance:
+    """What a plugin says of itself.
+
+    Raises:
+        PluginError: it cannot be imported, or says it in words that the kit does not know.
+    """
+    said = getattr(plugin.load(), "conformance", {})
+    known = Conformance.__dataclass_fields__
+    unknown = sorted(said.keys() - known) or sorted(said.get("problem", {}).keys() - {"dataset", "model", "objective"})
+    if unknown:
+        raise PluginError(
+            f"The {plugin.kind} {plugin.name!r} has conformance[{unknown[0]!r}], which the kit does not know: it takes "
+            "'settings', 'expected_failures', and 'problem' with a 'dataset', a 'model' and an 'objective'."
+        )
+    settings = said.get("settings", [])
+    if callable(settings):
+        settings = examples(plugin.kind, plugin.name, settings)
+    return Conformance(list(settings), said.get("problem", {}), said.get("expected_failures", {}))
+
+
+@cache
+def examples(kind: str, name: str, make: Any) -> list[Settings]:
+    """Settings that name files, which are written once into a folder of their own, and gone at the end."""
+    folder = Path(mkdtemp(prefix=f"{kind}_{name}_", dir=_folder().name))
+    return make(folder)
+
+
+@cache
+def _folder() -> TemporaryDirectory:
+    folder = TemporaryDirectory(prefix="hybridopt_conformance_")
+    atexit.register(folder.cleanup)
+    return folder
+
+
+# -- settings to try --------------------------------------------------------------------------------------------------
+
+
+def defaults(plugin: Plugin) -> Settings:
+    """What a plugin needs to be built by its defaults: settings without one, and nested plugins.
+
+    Raises:
+        PluginError: a setting has no default, and the plugin shows no example.
+    """
+    needed = [parameter for parameter in plugin.describe().parameters if parameter.default is REQUIRED]
+    shown = conformance(plugin).settings
+    example = shown[0] if shown else {}
+    return {p.name: example[p.name] if p.name in example else usual(plugin, p) for p in needed}
+
+
+def usual(plugin: Plugin, parameter: Parameter) -> Any:
+    """What is taken for a setting without a default."""
+    if parameter.nested is None:
+        raise PluginError(
+            f"The {plugin.kind} {plugin.name!r} has no default for {parameter.name!r}, so that the kit cannot build "
+            f"it: give it one, or show an example by conformance = {{'settings': [{{'{parameter.name}': ...}}]}}."
+        )
+    one, kind = USUAL[parameter.nested], parameter.nested
+    if parameter.many:
+        return {"first": filled(kind, one), "second": filled(kind, SECOND.get(kind, one))}
+    return filled(kind, {"name": parameter.preset} if parameter.preset else one)
+
+
+def filled(kind: str, config: Settings) -> Settings:
+    """A nested plugin's config with what it needs itself."""
+    return defaults(registry.find(kind, config["name"])) | config
+
+
+def variants(plugin: Plugin) -> dict[str, Settings]:
+    """Settings to build a plugin with, under words that say what is special about them.
+
+    The defaults; each other choice of a ``Literal``; each switch the other way; and the plugin's own examples. A choice
+    that an example shows may need that company, and is not tried alone.
+    """
+    base, shown = defaults(plugin), conformance(plugin).settings
+    found = {"its defaults": base}
+    for parameter in plugin.describe().parameters:
+        for value in alternatives(parameter):
+            if not any(parameter.name in example and example[parameter.name] == value for example in shown):
+                found[f"{parameter.name}={value}"] = base | {parameter.name: value}
+    found |= {", ".join(f"{key}={value}" for key, value in example.items()): base | example for example in shown}
+    return found
+
+
+def alternatives(parameter: Parameter) -> Iterable[Any]:
+    """The values of a setting other than its default, where there are few."""
+    if parameter.choices:
+        return [choice for choice in parameter.choices if choice != parameter.default]
+    return [not parameter.default] if parameter.type is bool and parameter.default is not REQUIRED else []

@@ -1,0 +1,415 @@
+"""What is asked of a strategy."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hybridopt import oracle, registry
+from hybridopt.errors import HybridoptError
+from hybridopt.ledger import Budget
+from hybridopt.objective import Batch, Forward, Objective
+from hybridopt.registry import Plugin
+from hybridopt.spec import DataSpec
+from hybridopt.strategy import Search, Strategy
+from hybridopt.testing.kit import CheckFailure, check, fail_if
+from hybridopt.testing.plugins import defaults, variants
+from hybridopt.testing.problems import Problem, config_of, line, noisy_quadratic, problem_of, sphere
+from hybridopt.testing.runs import (
+    MOST,
+    Run,
+    callers,
+    difference,
+    global_seeds,
+    global_states,
+    short_budget,
+    threads,
+)
+from hybridopt.testing.worker import elsewhere
+
+SEEDS = 5  # of runs that must all improve
+IMPROVING = 1000  # losses that such a run may ask for
+LATE = 0.1  # of the budget, that a step may spend after the budget is spent
+POPULATION = "popsize"
+
+
+def asks_for_losses(plugin: Plugin) -> bool:
+    """Whether a strategy works on the losses of populations."""
+    return "losses" in _built(plugin).requires
+
+
+def has_a_population(plugin: Plugin) -> bool:
+    """Whether a strategy lets its population's size be set."""
+    return any(parameter.name == POPULATION for parameter in plugin.describe().parameters)
+
+
+def _built(plugin: Plugin) -> Strategy:
+    return registry.make(plugin, defaults(plugin), spec=problem_of(plugin).spec)
+
+
+# -- building ---------------------------------------------------------------------------------------------------------
+
+
+@check("strategy")
+def builds_from_every_option(plugin: Plugin) -> None:
+    """It is built, and takes a step, with its defaults, each choice, each switch the other way, and its examples."""
+    problem = problem_of(plugin)
+    for what, settings in variants(plugin).items():
+        with during(f"with {what}"):
+            run = Run(plugin, problem, settings)
+            fail_if(not isinstance(run.strategy, Strategy), "it makes something that is no Strategy.")
+            run.step()
+            finite(run.answer(), "after a step it recommends")
+
+
+# -- learning ---------------------------------------------------------------------------------------------------------
+
+
+def improves(plugin: Plugin, problem: Problem, what: str) -> None:
+    """On each of five seeds the final loss is lower than the first one.
+
+    The level: what learns nothing improves by luck with probability 1/2 at most, so that it passes with probability
+    1/32, 3 %, at most. Seeds are fixed: who passes once passes always.
+    """
+    budget = short_budget(plugin, problem, steps=4, losses=IMPROVING)
+    for seed in range(SEEDS):
+        run = Run(plugin, problem, seed=seed, budget=budget)
+        first = run.loss()
+        finite(run.finish().answer(), "it ends at")
+        last = run.loss()
+        fail_if(
+            not last < first,
+            f"on {what} it comes from a loss of {first:.4g} to {last:.4g} with seed {seed} and "
+            f"{budget.forwards:.0f} forwards.",
+        )
+
+
+@check("strategy")
+def improves_on_sphere(plugin: Plugin) -> None:
+    """The final loss on a sphere in 12 dimensions is below the first one, on each of five seeds (level 3 %)."""
+    improves(plugin, sphere(), "a sphere")
+
+
+@check("strategy")
+def improves_on_noisy_quadratic(plugin: Plugin) -> None:
+    """The same on a quadratic of condition 10 whose targets are noisy, by the loss without noise (level 3 %)."""
+    improves(plugin, noisy_quadratic(), "a noisy quadratic")
+
+
+@check("strategy")
+def improves_on_network(plugin: Plugin) -> None:
+    """The same on a small network, or the plugin's own problem, by the loss on validation data (level 3 %)."""
+    improves(plugin, problem_of(plugin), "a small network")
+
+
+# -- cost -------------------------------------------------------------------------------------------------------------
+
+
+@check("strategy")
+def honours_the_budget(plugin: Plugin) -> None:
+    """Once forwards, or evaluations, are spent, its step ends: no more than a tenth of the budget is spent beyond."""
+    problem = problem_of(plugin)
+    size = len(next(problem.batches(0))[0])
+    for budget in (short_budget(plugin, problem, losses=300), Budget(evaluations=300)):
+        run = Run(plugin, problem, budget=budget).finish()
+        limit = budget.forwards or budget.evaluations * size
+        fail_if(
+            run.ledger.late > LATE * limit,
+            f"it asks for {run.ledger.late} forwards after a budget of {limit:.0f} is spent: end the step when "
+            "oracle.exhausted says so.",
+        )
+
+
+@check("strategy")
+def leaves_the_ledger_alone(plugin: Plugin) -> None:
+    """What is on the ledger is what the oracle has put there: a strategy charges nothing, and refunds nothing."""
+    run = Run(plugin, problem := problem_of(plugin), budget=short_budget(plugin, problem)).finish(MOST)
+    own = run.ledger.forwards - run.ledger.metered
+    fail_if(
+        own,
+        f"it puts {own} forwards on the ledger itself: leave that to the oracle, which meters every call.",
+    )
+
+
+@check("strategy")
+def goes_through_the_oracle(plugin: Plugin) -> None:
+    """It never runs the network itself, which nobody would charge."""
+    run = Run(plugin, problem := problem_of(plugin), budget=short_budget(plugin, problem))
+    passes: list[bool] = []
+    handle = run.model.register_forward_pre_hook(lambda *_: passes.append(oracle.__name__ in callers()))
+    run.finish(MOST)
+    handle.remove()
+    fail_if(
+        not all(passes),
+        f"it runs the network {passes.count(False)} times past the oracle: ask oracle.losses, outputs or gradient.",
+    )
+
+
+# -- randomness and reproducibility -----------------------------------------------------------------------------------
+
+
+def assert_same_end(one: Run, other: Run, sentence: str) -> None:
+    """Two runs end alike, to the last bit, in what they recommend and in their state."""
+    answers = one.answer(), other.answer()
+    place = difference(answers[0], answers[1]) and "the recommended parameters differ"
+    if place is None:
+        place = difference(one.state(), other.state())
+        place = place and f"{place} differs"
+    fail_if(place, f"{sentence}: {place}.")
+
+
+@check("strategy")
+def same_seed_same_numbers(plugin: Plugin) -> None:
+    """Two runs with the same seed end with the same parameters and state, to the last bit."""
+    problem = problem_of(plugin)
+    budget = short_budget(plugin, problem)
+    one, other = (Run(plugin, problem, budget=budget).finish(MOST) for _ in range(2))
+    assert_same_end(one, other, "two runs with the same seed end differently")
+
+
+@check("strategy")
+def ignores_global_random_state(plugin: Plugin) -> None:
+    """It draws from ``self.generator`` alone: torch's, numpy's and Python's global generators neither have a say nor
+    are touched."""
+    problem, ends = problem_of(plugin), []
+    budget = short_budget(plugin, problem)
+    for seed in (1, 2):
+        with global_seeds(seed):
+            run = Run(plugin, problem, budget=budget)
+            before = global_states()
+            ends.append(run.finish(MOST))
+            touched = [name for name, state in global_states().items() if difference(state, before[name])]
+            fail_if(touched, f"it draws from, or seeds, the global generator of {' and '.join(touched)}: {DRAW}")
+    assert_same_end(*ends, f"another state of the global generators gives another run; {DRAW}")
+
+
+DRAW = "draw from self.generator (in a Strategy: oracle.generator) alone"
+
+
+@check("strategy")
+def ignores_the_number_of_threads(plugin: Plugin) -> None:
+    """A run on two threads ends where one on a single thread does, to rounding (1e-3 after three steps)."""
+    problem, answers = problem_of(plugin), []
+    budget = short_budget(plugin, problem)
+    for count in (1, 2):
+        with threads(count):
+            answers.append(Run(plugin, problem, budget=budget).finish(3).answer())
+    distance = (answers[0] - answers[1]).abs().max().item()
+    fail_if(not distance < 1e-3, f"with two threads it ends {distance:.2g} away from where it does with one.")
+
+
+# -- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+@check("strategy")
+def survives_save_and_load(plugin: Plugin) -> None:
+    """A run that is saved, built anew and loaded at every step equals one that never stopped, to the last bit.
+
+    Whatever a step leaves outside of buffers, optimisers and ``get_extra_state`` is lost each time, and shows.
+    Checkpoints are loaded as a trial loads them: with nothing that needs pickle.
+    """
+    problem = problem_of(plugin)
+    budget = short_budget(plugin, problem)
+    whole, parts = Run(plugin, problem, budget=budget), Run(plugin, problem, budget=budget)
+    for step in whole.steps():
+        parts = resumed(plugin, problem, budget, parts, step - 1)
+        with during(f"in the step after a checkpoint of step {step - 1} was loaded"):
+            parts.step()
+        place = difference(whole.state(), parts.state())
+        fail_if(
+            place,
+            f"{place} differs after step {step} from a run that was never saved and loaded: keep what a step needs of "
+            "those before in buffers or get_extra_state.",
+        )
+    assert_same_end(whole, resumed(plugin, problem, budget, parts, whole.taken), "the loaded run ends differently")
+
+
+def resumed(plugin: Plugin, problem: Problem, budget: Budget, run: Run, step: int) -> Run:
+    """The run in new objects, from a checkpoint."""
+    try:
+        return Run(plugin, problem, budget=budget).load(run.save())
+    except Exception as error:
+        raise CheckFailure(
+            f"a checkpoint after step {step} cannot be saved and loaded again: {first(error)}."
+        ) from error
+
+
+# -- places and types -------------------------------------------------------------------------------------------------
+
+
+@check("strategy")
+def follows_the_dtype(plugin: Plugin) -> None:
+    """With a network and data in float64 it works, and what it recommends is float64."""
+    run = Run(plugin, problem := problem_of(plugin), budget=short_budget(plugin, problem), dtype=torch.float64)
+    with during("with a network in float64"):
+        run.finish(MOST)
+    finite(run.answer(), "in float64 it recommends")
+    if isinstance(run.strategy, Search):
+        dtype = run.strategy.recommend().dtype
+        fail_if(dtype != torch.float64, f"it recommends {dtype} for a network in float64: make tensors like x0.")
+
+
+@check("strategy", applies=lambda plugin: torch.cuda.is_available())
+def follows_the_device(plugin: Plugin) -> None:
+    """With a network on CUDA it works, and a checkpoint that was written on the CPU goes on there, and the reverse."""
+    problem = problem_of(plugin)
+    budget = short_budget(plugin, problem)
+    runs = {device: Run(plugin, problem, budget=budget, device=device) for device in ("cpu", "cuda")}
+    for device, run in runs.items():
+        with during(f"on {device}"):
+            run.finish(2)
+    contents = {device: run.save() for device, run in runs.items()}
+    for source, device in (("cpu", "cuda"), ("cuda", "cpu")):
+        with during(f"on {device}, from a checkpoint that was written on {source}"):
+            moved = Run(plugin, problem, budget=budget, device=device).load(contents[source])
+            finite(moved.finish(MOST).answer().cpu(), f"on {device} it recommends")
+
+
+# -- failures, masks, extremes ----------------------------------------------------------------------------------------
+
+
+class Failing(Objective):
+    """An objective some of whose losses are NaN or infinite: half of a population, a whole one, one by one.
+
+    Args:
+        inner: whose losses they would be.
+    """
+
+    def __init__(self, inner: Objective):
+        super().__init__()
+        self.inner, self.asked = inner, 0
+        self.differentiable, self.tasks = inner.differentiable, inner.tasks
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.inner.loss(outputs, targets)
+
+    def metrics(self, spec: DataSpec) -> Any:
+        return self.inner.metrics(spec)
+
+    def outputs(self, forward: Forward, batch: Batch) -> Tensor:
+        return self.inner.outputs(forward, batch)
+
+    def losses(self, forward: Forward, batch: Batch) -> Tensor:
+        losses = self.inner.losses(forward, batch)
+        members = torch.arange(len(losses), device=losses.device)
+        self.asked += 1
+        match self.asked % 5:
+            case 1:
+                return losses.masked_fill(members % 2 == 0, math.nan)
+            case 2:
+                return losses.masked_fill(members % 3 == 0, math.inf).masked_fill(members % 3 == 1, -math.inf)
+            case 3:
+                return torch.full_like(losses, math.nan)
+        return losses
+
+
+@check("strategy", applies=asks_for_losses)
+def bears_failures(plugin: Plugin) -> None:
+    """Losses that are NaN or infinite, of some members or of all, also in the first generation, do it no harm."""
+    problem = problem_of(plugin)
+    budget = short_budget(plugin, problem)
+    with during("where losses are NaN or infinite"):
+        run = Run(plugin, problem, budget=budget, objective=Failing(problem.objective())).finish(MOST)
+        finite(run.answer(), "after losses that are NaN or infinite it recommends")
+
+
+@check("strategy")
+def leaves_masked_weights_alone(plugin: Plugin) -> None:
+    """Masked weights are exactly zero after each step, and in what is recommended."""
+    problem = problem_of(plugin)
+    budget = short_budget(plugin, problem)
+    mask = {}
+    for name, value in problem.model().named_parameters():
+        mask[name] = (torch.arange(value.numel()) % 2 == 0).reshape(value.shape)
+    run = Run(plugin, problem, budget=budget, mask=mask)
+    for step in run.steps():
+        run.answer()
+        moved = [name for name, value in run.model.named_parameters() if value[~mask[name]].abs().sum() > 0]
+        fail_if(
+            moved,
+            f"masked weights of {', '.join(moved)} are not zero after step {step}: change the network by "
+            "oracle.assign or oracle.update alone.",
+        )
+
+
+@check("strategy", applies=has_a_population)
+def population_of_one(plugin: Plugin) -> None:
+    """With ``popsize=1`` it works, or refuses in a sentence of its own (a :class:`ConfigError`)."""
+    problem, settings = problem_of(plugin), defaults(plugin) | {POPULATION: 1}
+    try:
+        run = Run(plugin, problem, settings)
+    except HybridoptError:
+        return
+    with during("with a population of one"):
+        finite(run.finish(4).answer(), "with a population of one it recommends")
+
+
+@check("strategy")
+def dimension_of_one(plugin: Plugin) -> None:
+    """A network of a single weight can be trained."""
+    problem = line()
+    with during("with a network of one weight"):
+        run = Run(plugin, problem, budget=short_budget(plugin, problem)).finish(MOST)
+        finite(run.answer(), "for a network of one weight it recommends")
+
+
+@check("strategy")
+def recommends_at_any_time(plugin: Plugin) -> None:
+    """Before the first step and after each one, what it recommends can be evaluated; and looking changes nothing."""
+    problem = problem_of(plugin)
+    budget = short_budget(plugin, problem)
+    looked = Run(plugin, problem, budget=budget)
+    for step in (0, *looked.steps()):
+        with during(f"asked for a recommendation after step {step}"):
+            finite(looked.answer(), f"after step {step} it recommends")
+        fail_if(not math.isfinite(looked.loss()), f"the loss of what it recommends after step {step} is not finite.")
+    whole = Run(plugin, problem, budget=budget).finish(MOST)
+    assert_same_end(whole, looked, "a run whose recommendation was looked at after each step ends differently")
+
+
+@check("strategy")
+def pickles_into_another_process(plugin: Plugin) -> None:
+    """A strategy that was not set up yet travels to another process by pickle, and does there what it does here."""
+    config, problem = config_of(plugin), problem_of(plugin)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        strategy = _built(plugin)
+    try:
+        pickled = pickle.dumps(strategy)
+    except Exception as error:
+        raise CheckFailure(f"it cannot be pickled: {first(error)}.") from error
+    with during("in another process"):
+        there = torch.tensor(elsewhere(pickled, config, 2))
+    here = Run(plugin, problem, strategy=copy.deepcopy(strategy)).finish(2).answer()
+    fail_if(not torch.allclose(here, there, atol=1e-5), "in another process the same strategy does something else.")
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def during(what: str) -> Iterator[None]:
+    """Say of an exception when it came."""
+    try:
+        yield
+    except CheckFailure:
+        raise
+    except Exception as error:
+        raise CheckFailure(f"{what} it raises {type(error).__name__} ({first(error)}).") from error
+
+
+def first(error: Exception) -> str:
+    """The first line of what an exception says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def finite(vector: Tensor, what: str) -> None:
+    """Refuse NaN and infinities."""
+    fail_if(not vector.isfinite().all(), f"{what} parameters that are not finite.")
