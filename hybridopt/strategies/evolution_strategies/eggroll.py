@@ -94,7 +94,7 @@ class Eggroll(Search):
         """The gradient estimate, sum_i (L(x + sigma E_i) - L(x - sigma E_i)) E_i / (2 m sigma). (2m,) -> (d,)."""
         pairs = len(losses) // 2
         values = shaped(losses, self.shaping, self.sigma)
-        weights = (values[:pairs] - values[pairs:]) / (2 * pairs)
+        weights = ((values[:pairs] - values[pairs:]) / (2 * pairs)).to(self.x)
         return torch.cat([self._weighted(name, weights).reshape(-1) for name in self.shapes])
 
     def _weighted(self, name: str, weights: Tensor) -> Tensor:

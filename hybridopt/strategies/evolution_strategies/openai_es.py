@@ -96,7 +96,7 @@ class OpenAIES(Search):
         """What each e_i counts in the estimate: losses (2m,) -> (m,)."""
         pairs = len(losses) // 2
         values = shaped(losses, self.shaping, self.sigma)
-        return (values[:pairs] - values[pairs:]) / (2 * pairs)
+        return ((values[:pairs] - values[pairs:]) / (2 * pairs)).to(self.x)
 
     def _ask_dense(self) -> Tensor:
         half, d = self.popsize // 2, len(self.x)

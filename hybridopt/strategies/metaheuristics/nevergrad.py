@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from difflib import get_close_matches
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -46,6 +46,10 @@ class Nevergrad(Search):
         moves_per_step: generations on one batch; more than one suits popsize=1.
         allow_recast: admit optimisers that run foreign code in a thread of their own, which may stop early or freeze.
     """
+
+    conformance: ClassVar[dict[str, Any]] = {
+        "expected_failures": {"dimension_of_one": "nevergrad's CMA-ES, which is the default, needs two dimensions"}
+    }
 
     def __init__(
         self,
@@ -189,6 +193,11 @@ def refuse_parts(name: str, optimizer: Optimizer, popsize: int, allow_recast: bo
             raise ConfigError(recast_sentence(name, part.name))
         if part.recast and popsize > 1:
             raise ConfigError(sequential_sentence(name))
+        if isinstance(part, _CMA) and optimizer.dimension == 1:  # nevergrad would switch to it, for all of its CMAs
+            raise ConfigError(
+                f"strategy.optimizer={name} needs more than one dimension: take another one, such as "
+                "strategy.optimizer=OnePlusOne."
+            )
         full = isinstance(part, EDA) or (isinstance(part, _CMA) and not part._config.diagonal)
         if full and optimizer.dimension > FULL_COVARIANCE:
             raise ConfigError(
