@@ -1,4 +1,4 @@
-"""What every installed strategy must do, on a small problem, through the front door."""
+"""What every built-in plugin must do, by the kit; and every strategy, on a small problem, through the front door."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ import torch
 from jobs import FORWARDS, SMALL, strategy_overrides
 from pytorch_lightning import Callback
 
-from hybridopt import experiment, registry
+from hybridopt import experiment
 from hybridopt.checkpoint import FILE
 from hybridopt.errors import Interrupted
+from hybridopt.registry import Plugin
+from hybridopt.testing import Check, installed, parametrize_with_checks
 
-STRATEGIES = registry.names("strategy")
+STRATEGIES = [plugin.name for plugin in installed("strategy", package="hybridopt")]
+
+
+@parametrize_with_checks(installed(package="hybridopt"))
+def test_conformance(plugin: Plugin, check: Check) -> None:
+    check(plugin)
+
+
+# -- through the front door -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=STRATEGIES)

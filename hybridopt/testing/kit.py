@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hybridopt.errors import HybridoptError, PluginError, options
 from hybridopt.registry import Plugin
 from hybridopt.testing.plugins import as_plugin, conformance
 
-MODULES = ("general", "strategies")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODULES = ("general", "strategies", "models", "datasets", "objectives", "encodings")
 EXPECTED = "expected_failures"
 
 Expected = Mapping[str, str] | Callable[[Plugin], Mapping[str, str]]
@@ -26,6 +30,27 @@ def fail_if(wrong: Any, sentence: str) -> None:
     """Raise a :class:`CheckFailure` with this sentence where something is wrong."""
     if wrong:
         raise CheckFailure(sentence)
+
+
+@contextmanager
+def during(what: str) -> Iterator[None]:
+    """Say of an exception when it came."""
+    try:
+        yield
+    except CheckFailure:
+        raise
+    except Exception as error:
+        raise CheckFailure(f"{what} it raises {type(error).__name__} ({first_line(error)}).") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an exception says, without the full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def finite(values: Tensor, what: str) -> None:
+    """Refuse NaN and infinities."""
+    fail_if(not values.isfinite().all(), f"{what} that are not finite.")
 
 
 @dataclass(frozen=True)
@@ -56,10 +81,8 @@ class Check:
         except (CheckFailure, HybridoptError) as error:
             raise CheckFailure(f"{plugin.kind} {plugin.name} fails {self.name}: {error}") from error
         except Exception as error:
-            said = (str(error).strip().splitlines() or [""])[0]
-            raise CheckFailure(
-                f"{plugin.kind} {plugin.name} fails {self.name}: it raises {type(error).__name__} ({said})."
-            ) from error
+            raised = f"it raises {type(error).__name__} ({first_line(error)})"
+            raise CheckFailure(f"{plugin.kind} {plugin.name} fails {self.name}: {raised}.") from error
 
     def __repr__(self) -> str:
         return self.name

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,7 +17,7 @@ from hybridopt.objective import Batch, Forward, Objective
 from hybridopt.registry import Plugin
 from hybridopt.spec import DataSpec
 from hybridopt.strategy import Search, Strategy
-from hybridopt.testing.kit import CheckFailure, check, fail_if
+from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, first_line
 from hybridopt.testing.plugins import defaults, variants
 from hybridopt.testing.problems import Problem, config_of, line, noisy_quadratic, problem_of, sphere
 from hybridopt.testing.runs import (
@@ -66,7 +64,7 @@ def builds_from_every_option(plugin: Plugin) -> None:
             run = Run(plugin, problem, settings)
             fail_if(not isinstance(run.strategy, Strategy), "it makes something that is no Strategy.")
             run.step()
-            finite(run.answer(), "after a step it recommends")
+            finite(run.answer(), "after a step it recommends parameters")
 
 
 # -- learning ---------------------------------------------------------------------------------------------------------
@@ -82,7 +80,7 @@ def improves(plugin: Plugin, problem: Problem, what: str) -> None:
     for seed in range(SEEDS):
         run = Run(plugin, problem, seed=seed, budget=budget)
         first = run.loss()
-        finite(run.finish().answer(), "it ends at")
+        finite(run.finish().answer(), "it ends at parameters")
         last = run.loss()
         fail_if(
             not last < first,
@@ -237,7 +235,7 @@ def resumed(plugin: Plugin, problem: Problem, budget: Budget, run: Run, step: in
         return Run(plugin, problem, budget=budget).load(run.save())
     except Exception as error:
         raise CheckFailure(
-            f"a checkpoint after step {step} cannot be saved and loaded again: {first(error)}."
+            f"a checkpoint after step {step} cannot be saved and loaded again: {first_line(error)}."
         ) from error
 
 
@@ -250,7 +248,7 @@ def follows_the_dtype(plugin: Plugin) -> None:
     run = Run(plugin, problem := problem_of(plugin), budget=short_budget(plugin, problem), dtype=torch.float64)
     with during("with a network in float64"):
         run.finish(MOST)
-    finite(run.answer(), "in float64 it recommends")
+    finite(run.answer(), "in float64 it recommends parameters")
     if isinstance(run.strategy, Search):
         dtype = run.strategy.recommend().dtype
         fail_if(dtype != torch.float64, f"it recommends {dtype} for a network in float64: make tensors like x0.")
@@ -269,7 +267,7 @@ def follows_the_device(plugin: Plugin) -> None:
     for source, device in (("cpu", "cuda"), ("cuda", "cpu")):
         with during(f"on {device}, from a checkpoint that was written on {source}"):
             moved = Run(plugin, problem, budget=budget, device=device).load(contents[source])
-            finite(moved.finish(MOST).answer().cpu(), f"on {device} it recommends")
+            finite(moved.finish(MOST).answer().cpu(), f"on {device} it recommends parameters")
 
 
 # -- failures, masks, extremes ----------------------------------------------------------------------------------------
@@ -317,7 +315,7 @@ def bears_failures(plugin: Plugin) -> None:
     budget = short_budget(plugin, problem)
     with during("where losses are NaN or infinite"):
         run = Run(plugin, problem, budget=budget, objective=Failing(problem.objective())).finish(MOST)
-        finite(run.answer(), "after losses that are NaN or infinite it recommends")
+        finite(run.answer(), "after losses that are NaN or infinite it recommends parameters")
 
 
 @check("strategy")
@@ -348,7 +346,7 @@ def population_of_one(plugin: Plugin) -> None:
     except HybridoptError:
         return
     with during("with a population of one"):
-        finite(run.finish(4).answer(), "with a population of one it recommends")
+        finite(run.finish(4).answer(), "with a population of one it recommends parameters")
 
 
 @check("strategy")
@@ -357,7 +355,7 @@ def dimension_of_one(plugin: Plugin) -> None:
     problem = line()
     with during("with a network of one weight"):
         run = Run(plugin, problem, budget=short_budget(plugin, problem)).finish(MOST)
-        finite(run.answer(), "for a network of one weight it recommends")
+        finite(run.answer(), "for a network of one weight it recommends parameters")
 
 
 @check("strategy")
@@ -368,7 +366,7 @@ def recommends_at_any_time(plugin: Plugin) -> None:
     looked = Run(plugin, problem, budget=budget)
     for step in (0, *looked.steps()):
         with during(f"asked for a recommendation after step {step}"):
-            finite(looked.answer(), f"after step {step} it recommends")
+            finite(looked.answer(), f"after step {step} it recommends parameters")
         fail_if(not math.isfinite(looked.loss()), f"the loss of what it recommends after step {step} is not finite.")
     whole = Run(plugin, problem, budget=budget).finish(MOST)
     assert_same_end(whole, looked, "a run whose recommendation was looked at after each step ends differently")
@@ -384,32 +382,8 @@ def pickles_into_another_process(plugin: Plugin) -> None:
     try:
         pickled = pickle.dumps(strategy)
     except Exception as error:
-        raise CheckFailure(f"it cannot be pickled: {first(error)}.") from error
+        raise CheckFailure(f"it cannot be pickled: {first_line(error)}.") from error
     with during("in another process"):
         there = torch.tensor(elsewhere(pickled, config, 2))
     here = Run(plugin, problem, strategy=copy.deepcopy(strategy)).finish(2).answer()
     fail_if(not torch.allclose(here, there, atol=1e-5), "in another process the same strategy does something else.")
-
-
-# -- words ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def during(what: str) -> Iterator[None]:
-    """Say of an exception when it came."""
-    try:
-        yield
-    except CheckFailure:
-        raise
-    except Exception as error:
-        raise CheckFailure(f"{what} it raises {type(error).__name__} ({first(error)}).") from error
-
-
-def first(error: Exception) -> str:
-    """The first line of what an exception says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def finite(vector: Tensor, what: str) -> None:
-    """Refuse NaN and infinities."""
-    fail_if(not vector.isfinite().all(), f"{what} parameters that are not finite.")
