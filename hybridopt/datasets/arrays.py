@@ -74,6 +74,27 @@ def arrays(
     )
 
 
+def _examples(folder: Path) -> list[dict[str, Any]]:
+    """Settings of small files, written here, by which the conformance kit tries the data set."""
+    rng = np.random.default_rng(0)
+    classes = np.arange(90) % 3
+    inputs = rng.normal(classes[:, None], size=(90, 4))
+    table = pd.DataFrame(inputs, columns=list("abcd"))
+    np.savez(folder / "own.npz", inputs=inputs, target=classes)
+    table.assign(kind=classes.astype(str)).to_csv(folder / "own.csv", index=False)
+    table.to_parquet(folder / "own.parquet")
+    return [
+        {"path": str(folder / "own.npz")},
+        {"path": str(folder / "own.npz"), "task": "classification"},
+        {"path": str(folder / "own.csv"), "target": "kind"},
+        {"path": str(folder / "own.parquet"), "target": ["c", "d"], "inputs": ["a", "b"], "batch_size": 16},
+        {"path": str(folder / "own.parquet"), "target": "d", "task": "regression"},
+    ]
+
+
+arrays.conformance = {"settings": _examples}
+
+
 @dataclass(frozen=True)
 class Part:
     """The inputs or the targets, as the file has them.
