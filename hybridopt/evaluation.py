@@ -6,10 +6,8 @@ import ctypes
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -221,49 +219,12 @@ class PopulationForward:
 
     def _loop(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
         stage = self._stage or Stage(self.module)
-
-        def outputs(run: Callable[..., Tensor], part: range) -> list[Tensor]:
-            members = ({name: single(value, i) for name, value in parameters.items()} for i in part)
-            return [run(member, inputs if shared else inputs[i]) for i, member in zip(part, members, strict=True)]
-
-        everybody = range(count(parameters))
-        if not stage.can_hold(parameters):
-            return stacked(outputs(partial(call_with, self.module), everybody))
-        stages = stage.several(min(len(everybody), self._workers(inputs if shared else inputs[0])))
-        return stacked(on_threads(outputs, [each.run for each in stages], everybody))
-
-    def _workers(self, inputs: Tensor) -> int:
-        """How many members are best run at the same time: as many as there are threads, if one keeps a core busy."""
-        threads = torch.get_num_threads()
-        if threads == 1 or inputs.device.type != "cpu" or any(part.training for part in self.module.modules()):
-            return 1
-        return threads if self.workload(inputs).busy else 1
-
-
-def stacked(outputs: list[Tensor]) -> Tensor:
-    """One tensor (n, ...) of n outputs; a single one is not copied."""
-    return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
-
-
-def on_threads(outputs: Callable[..., list[Tensor]], runs: list[Callable[..., Tensor]], members: range) -> list[Tensor]:
-    """Each runs its part of the members, at the same time, on one core each: their layers are too small to share out.
-
-    The numbers are those of one thread, however many there are.
-    """
-    if len(runs) == 1:
-        return outputs(runs[0], members)
-    size = -(-len(members) // len(runs))
-    parts = [members[first : first + size] for first in range(0, len(members), size)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(len(parts) - 1 or 1) as pool:
-            others = [
-                pool.submit(torch.no_grad()(outputs), run, part) for run, part in zip(runs[1:], parts[1:], strict=False)
-            ]
-            return sum((other.result() for other in others), outputs(runs[0], parts[0]))
-    finally:
-        torch.set_num_threads(threads)
+        run = stage.run if stage.can_hold(parameters) else partial(call_with, self.module)
+        outputs = []
+        for i in range(count(parameters)):
+            member = {name: single(value, i) for name, value in parameters.items()}
+            outputs.append(run(member, inputs if shared else inputs[i]))
+        return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
 
 
 class Stage:
@@ -278,7 +239,6 @@ class Stage:
         self.places = dict(module.named_parameters())
         self.kinds = {kind_of(place) for place in self.places.values()}
         self.device = next(iter(self.places.values())).device
-        self._copies: list[Stage] = []
         self.buffers = [
             (part._buffers, key, buffer)
             for part in module.modules()
@@ -290,25 +250,6 @@ class Stage:
         """Whether such values may stand in: of the same kind, and no autocast, which remembers casts by the place."""
         kinds = {kind_of(value) for value in parameters.values()}
         return kinds <= self.kinds and len(self.kinds) == 1 and not torch.is_autocast_enabled(self.device.type)
-
-    def several(self, number: int) -> list[Stage]:
-        """This stage and copies of it, for use at the same time; this one alone where the module cannot be copied.
-
-        The copies share the values of parameters and buffers, so that they cost no memory. A module with hooks is not
-        copied: whoever hung them there expects one call after the other.
-        """
-        if number == 1:
-            return [self]
-        hooked = any(part._forward_hooks or part._forward_pre_hooks for part in self.module.modules())
-        while len(self._copies) < number - 1 and not hooked:
-            kept = {id(p): nn.Parameter(p.data, p.requires_grad) for p in self.places.values()}
-            kept |= {id(buffer): buffer for _, _, buffer in self.buffers}
-            try:
-                self._copies.append(Stage(deepcopy(self.module, kept)))
-            except Exception as error:  # whatever a module may hold on to
-                log.info("%s cannot be copied (%s): members run one by one.", type(self.module).__name__, brief(error))
-                break
-        return [self, *self._copies[: number - 1]]
 
     def run(self, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """The module's outputs under these parameters; what it writes into its buffers is thrown away."""
@@ -347,7 +288,8 @@ def members(value: Tensor | LowRankParameter, part: slice) -> Tensor | LowRankPa
 def single(value: Tensor | LowRankParameter, i: int) -> Tensor:
     """One parameter of one member."""
     if isinstance(value, LowRankParameter):
-        return value.center + (value.scale * value.left[i] @ value.right[i].mT).view_as(value.center)
+        center = value.center.flatten(1)
+        return torch.addmm(center, value.left[i], value.right[i].mT, alpha=value.scale).view_as(value.center)
     return value[i]
 
 
