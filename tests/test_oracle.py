@@ -503,8 +503,8 @@ def test_what_vmap_cannot_run_is_run_one_by_one_and_that_is_said_once(name, capl
     oracle = oracle_of(network(name))
     with caplog.at_level(logging.INFO, logger="hybridopt"):
         for seed in range(3):
-            oracle.losses(around(oracle, 3, seed=seed), batch_for(seed=seed))
-        oracle.encoded(Subspace(2)).losses(torch.ones(2, 2), batch_for())
+            oracle.losses(around(oracle, 7, seed=seed), batch_for(seed=seed))
+        oracle.encoded(Subspace(2)).losses(torch.ones(7, 2), batch_for())
     said = [text for text in caplog.messages if "members run one by one" in text]
     assert len(said) == 1
     assert said[0].startswith(type(oracle.model).__name__)
@@ -513,10 +513,10 @@ def test_what_vmap_cannot_run_is_run_one_by_one_and_that_is_said_once(name, capl
 def test_what_vmap_can_run_is_run_by_vmap(caplog):
     oracle = oracle_of(network("mlp"), chunk=100)
     with caplog.at_level(logging.INFO, logger="hybridopt"):
-        oracle.losses(around(oracle, 5), batch_for())
+        oracle.losses(around(oracle, 7), batch_for())
         with counting(oracle.model) as (rows, _):
-            oracle.losses(around(oracle, 5), batch_for())
-    assert rows == [5 * B]
+            oracle.losses(around(oracle, 7), batch_for())
+    assert rows == [7 * B]
     assert not caplog.messages
 
 
