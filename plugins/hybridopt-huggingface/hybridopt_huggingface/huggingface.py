@@ -1,0 +1,102 @@
+"""Any data set of Hugging Face's ``datasets`` library (Lhoest et al. 2021, https://arxiv.org/abs/2109.02846)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hybridopt.dataset import DataModule
+from hybridopt_huggingface.columns import Rows, check_columns, check_kinds, chosen_inputs, guessed_kinds
+from hybridopt_huggingface.encoders import inputs_for
+from hybridopt_huggingface.modules import FromDisk, InMemory
+from hybridopt_huggingface.source import open_source
+from hybridopt_huggingface.splits import check_settings, chosen_splits, drawn
+from hybridopt_huggingface.targets import targets_for
+
+
+def huggingface(
+    path: str,
+    config: str | None = None,
+    revision: str | None = None,
+    files: dict[str, str] = {},  # noqa: B006
+    inputs: str | list[str] | None = None,
+    target: str | list[str] = "label",
+    task: Literal["auto", "classification", "regression"] = "auto",
+    kinds: dict[str, str] = {},  # noqa: B006
+    train_split: str = "train",
+    val_split: str | None = None,
+    test_split: str | None = None,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    split_seed: int = 0,
+    limit: int | None = None,
+    scaling: Literal["auto", "range", "standardise", "none"] = "auto",
+    size: list[int] | None = None,
+    channels: int | None = None,
+    text: Literal["bag", "sequence"] = "bag",
+    tokens: Literal["words", "characters"] = "words",
+    vocabulary: int = 1000,
+    length: int = 64,
+    in_memory: bool = True,
+    batch_size: int | None = 256,
+) -> DataModule:
+    """Images, texts or tables of the datasets library, by their name on the hub or from local files.
+
+    Whatever is computed (scales, vocabularies, categories, classes) is computed on the training rows alone.
+
+    Args:
+        path: a name on the hub (``owner/name``), or a local .csv, .tsv, .json, .jsonl, .parquet or .arrow file, a
+            pattern of such files, a folder of tables or images, or one written by ``save_to_disk``. A local path that
+            exists is preferred.
+        config: the hub's word for a variant of a data set, where it has several.
+        revision: a commit, tag or branch on the hub; pin a commit to repeat a run exactly.
+        files: split -> file or pattern, relative to the folder or repository, where their names do not tell.
+        inputs: the columns to learn from; by default the image column, or else all but the target.
+        target: the column to learn (a list for several regression targets).
+        task: "auto" takes class labels, text, booleans and few, often repeated whole numbers for classes, fractions and
+            several columns for regression, and asks in between.
+        kinds: column -> "image", "text", "category" or "number", where its type does not tell. Texts are "text" if they
+            are the only input, or have more than 100 different values; else "category".
+        train_split: a split, a part (``train[:80%]``) or a sum (``train+extra``).
+        val_split: the same; by default the set's own validation split, else it is carved out of the training rows.
+        test_split: the same; by default the set's own test split, else it is carved out of the training rows.
+        val_fraction: the share of the training rows that is carved out for validation.
+        test_fraction: the share of the training rows that is carved out for the test.
+        split_seed: fixes which row goes where.
+        limit: at most this many rows, drawn at random, of each of the three sets.
+        scaling: of pixels and numbers, and of regression targets (hence of loss and metrics). "range" is [-1, 1],
+            "standardise" mean 0 and variance 1 (of each channel, each feature); "auto" takes range for images and
+            standardise for numbers.
+        size: [height, width] that images are resized to.
+        channels: 1 makes images grey, 3 coloured; by default they are as they are.
+        text: "bag" counts the tokens (for model=linear and mlp), "sequence" keeps their order, one-hot (for model=rnn).
+        tokens: what a text is cut into, in lower case.
+        vocabulary: the number of tokens known, the most frequent ones.
+        length: tokens of a sequence; longer texts are cut, shorter ones filled up with zeros in front.
+        in_memory: keep the encoded rows in memory (on the device); false reads each batch from disk.
+        batch_size: rows in a training batch; None for all of them.
+
+    Returns:
+        Inputs float32: images (C, H, W), sequences (length, vocabulary + 1), else features (F,) or the shape of the one
+        array column. Targets int64 (N,) for classes, float32 (N, outputs) for values.
+
+    Raises:
+        DataError: the data cannot be found, reached, read or learned from.
+        ConfigError: a setting is out of range.
+    """
+    check_settings(val_fraction, test_fraction, split_seed, limit)
+    source = open_source(path, config, revision, files)
+    splits = chosen_splits(source, train_split, val_split, test_split)
+    features = splits["train"].features
+    check_kinds(features, kinds, path)
+    target_names = check_columns(features, "target", target, path)
+    input_names = chosen_inputs(features, inputs, target_names, path)
+    columns = [*input_names, *target_names]
+    rows = {name: split and Rows.of(split, columns, name, path) for name, split in splits.items()}
+    targets = targets_for(task, target_names, features, rows["train"], scaling)
+    sets = drawn(rows, targets.strata, val_fraction, test_fraction, split_seed, limit)
+    kinds = guessed_kinds(features, input_names, kinds, sets["train"])
+    encoder = inputs_for(kinds, scaling, size, channels, text, tokens, vocabulary, length)
+    for learner in (encoder, targets):
+        learner.fit(sets["train"])
+    module = InMemory if in_memory else FromDisk
+    return module(sets, encoder, targets, batch_size, source.facts())
