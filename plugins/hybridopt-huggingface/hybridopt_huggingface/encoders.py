@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from torch import Tensor
@@ -24,8 +24,9 @@ from hybridopt.errors import ConfigError, DataError
 from hybridopt_huggingface.columns import Chunk, Rows, named
 from hybridopt_huggingface.source import reason
 
-GREY = ("1", "L", "LA", "La", "I;16")  # PIL's words for pixels of one channel
-COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB")
+DEEP = ("I;16", "I;16B", "I;16L", "I;16N")  # PIL's words for pixels of 16 bits,
+GREY = ("1", "L", "LA", "La", *DEEP)  # of one channel,
+COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB")  # and of several
 BRIGHTEST = 255
 ORIENTATION = 0x0112  # the EXIF tag that cameras write instead of turning the pixels
 MOST_CATEGORIES = 1000
@@ -136,24 +137,25 @@ class Images(Inputs):
             with Image.open(path if content is None else BytesIO(content)) as opened:
                 return self._converted(opened, chunk.where(index))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # PIL's words for a bad file
-            name = f" ({path})" if path else ""
+            why = "its format is not known" if isinstance(error, UnidentifiedImageError) else reason(error)
             raise DataError(
-                f"The column {self.column!r} holds no readable image in {chunk.where(index)}{name} "
-                f"({reason(error)}): repair or drop it."
+                f"The column {self.column!r} holds no readable image in {chunk.where(index)}"
+                f"{f', {path}' if path else ''} ({why}): repair or drop it."
             ) from error
 
     def _converted(self, image: Image.Image, where: str) -> np.ndarray:
-        channels = self.channels or (1 if image.mode.startswith(GREY) else 3)
-        if not image.mode.startswith(GREY + COLOUR):
+        channels = self.channels or (1 if image.mode in GREY else 3)
+        if image.mode not in GREY + COLOUR:
             raise DataError(
                 f"The image in {where} has pixels of the type {image.mode!r} (PIL's word), which are no shades of 8 or "
                 "16 bits: write it as an 8-bit PNG."
             )
         if image.getexif().get(ORIENTATION):
             image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I;16"):
+        if image.mode in DEEP:
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        image = image.convert("L" if channels == 1 else "RGB")
+        mode = "L" if channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)
         if self.size is not None and image.size != (self.size[1], self.size[0]):
             image = image.resize((self.size[1], self.size[0]), Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
@@ -179,8 +181,8 @@ def vectoriser(tokens: str, vocabulary: int) -> CountVectorizer:
     """Cuts text into words and signs, or characters, in lower case; knows the most frequent of the training rows."""
     if vocabulary < 1:
         raise ConfigError(f"dataset.vocabulary must be at least 1 token, but is {vocabulary}: write for example 1000.")
-    analyzer = {"words": "word", "characters": "char"}[tokens]
-    return CountVectorizer(analyzer=analyzer, token_pattern=TOKEN, max_features=vocabulary)
+    cut = {"words": {"token_pattern": TOKEN}, "characters": {"analyzer": "char"}}[tokens]
+    return CountVectorizer(**cut, max_features=vocabulary)
 
 
 def fitted(words: CountVectorizer, texts: Iterable[str], columns: Sequence[str]) -> int:

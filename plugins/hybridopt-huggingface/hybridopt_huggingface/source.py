@@ -5,7 +5,8 @@ No code of a data set's own is ever run: ``trust_remote_code`` is not passed on,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as parquet
 from datasets import Dataset, DatasetDict
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
@@ -23,7 +25,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from hybridopt.errors import ConfigError, DataError, HybridoptError
+from hybridopt.errors import ConfigError, DataError
 
 PATIENCE = 10.0  # seconds for the hub's first answer; the library itself would ask six times, a minute in all or more
 LONGEST = 300  # characters of a foreign message that are worth repeating
@@ -73,7 +75,7 @@ def open_source(path: str, config: str | None, revision: str | None, files: Mapp
         ConfigError: the settings do not go together.
     """
     place = Path(path).expanduser()
-    found = sorted(glob(str(place))) if has_magic(path) else [str(place)] if place.exists() else []
+    found = sorted(glob(str(place))) if has_magic(path) else [str(place)] if path and place.exists() else []
     if found:
         if revision is not None:
             raise ConfigError(
@@ -113,14 +115,24 @@ def _no_bars() -> Iterator[None]:
 
 
 @contextmanager
-def _reading(what: str, hint: str) -> Iterator[None]:
+def _reading(what: str, hint: str, files: Iterable[Path] = ()) -> Iterator[None]:
     """Whatever the library says of data that it cannot read, as one sentence."""
     try:
         yield
-    except HybridoptError:
-        raise
     except Exception as error:  # its builders, arrow, pandas, fsspec and httpx each have their own words
+        if empty := next(filter(_rowless, files), None):  # the library stumbles over it
+            raise DataError(f"{empty} has no rows: give it some, or take the file away.") from error
         raise DataError(f"{what} cannot be read by the datasets library ({reason(error)}): {hint}.") from error
+
+
+def _rowless(file: Path) -> bool:
+    """Whether it is a parquet file, or the state of a saved split, without rows."""
+    try:
+        if file.suffix.lower() == ".parquet":
+            return parquet.read_metadata(file).num_rows == 0
+        return file.name == "state.json" and json.loads(file.read_text(encoding="utf-8"))["_data_files"] == []
+    except (OSError, ValueError, KeyError, TypeError):  # broken otherwise
+        return False
 
 
 def reason(error: BaseException) -> str:
@@ -142,7 +154,7 @@ def _local(place: Path, found: list[str], config: str | None, files: Mapping[str
             f"dataset.files is relative to a folder, but dataset.path is {str(place)!r}: give the folder."
         )
     builder, settings = _reader(found)
-    with _reading(str(place), "repair the file, or write it anew"):
+    with _reading(str(place), "repair the file, or write it anew", map(Path, found)):
         return datasets.load_dataset(builder, data_files=found, **settings)
 
 
@@ -159,7 +171,7 @@ def _reader(found: list[str]) -> tuple[str, dict[str, Any]]:
 
 def _folder(place: Path, config: str | None, files: Mapping[str, str]) -> Dataset | DatasetDict:
     hint = "give a folder of tables, of images in a folder a class, or one written by save_to_disk"
-    with _reading(f"The folder {place}", hint):
+    with _reading(f"The folder {place}", hint, place.rglob("*.*")):
         if any((place / name).exists() for name in SAVED):
             return datasets.load_from_disk(str(place))
         return datasets.load_dataset(str(place), name=config, data_files=dict(files) or None)
@@ -238,9 +250,9 @@ def _cached(name: str, config: str | None, revision: str | None, files: Mapping[
         raise DataError(
             f"The Hugging Face hub cannot be reached for the data set {name!r}, and no earlier run left it in the "
             f"cache {datasets.config.HF_DATASETS_CACHE}{known}: connect to the internet, or give local files, for "
-            "example dataset.path=folder/*.parquet."
+            "example dataset.path=folder."
         ) from error
-    if revision not in (None, builder.hash):
+    if revision not in (None, "main", builder.hash):
         raise DataError(
             f"The Hugging Face hub cannot be reached, and the cache holds {name!r} at the revision {builder.hash}, not "
             f"{revision}: connect to the internet, or type dataset.revision={builder.hash}."
