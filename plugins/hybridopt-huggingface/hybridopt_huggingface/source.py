@@ -6,6 +6,7 @@ No code of a data set's own is ever run: ``trust_remote_code`` is not passed on,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ READERS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> builder of the d
     ".arrow": ("arrow", {}),
 }
 SAVED = ("dataset_dict.json", "state.json")  # by which a directory of save_to_disk is known
+NO_ROWS = re.compile(r'Instruction "(\w+)" corresponds to no data')  # the library's words
 REFUSED = (RepositoryNotFoundError, GatedRepoError, RevisionNotFoundError)
 
 
@@ -120,9 +122,18 @@ def _reading(what: str, hint: str, files: Iterable[Path] = ()) -> Iterator[None]
     try:
         yield
     except Exception as error:  # its builders, arrow, pandas, fsspec and httpx each have their own words
-        if empty := next(filter(_rowless, files), None):  # the library stumbles over it
-            raise DataError(f"{empty} has no rows: give it some, or take the file away.") from error
+        if empty := _emptiness(error, files):
+            raise DataError(
+                f"{what} cannot be used, since {empty} has no rows: give it some, or take it away."
+            ) from error
         raise DataError(f"{what} cannot be read by the datasets library ({reason(error)}): {hint}.") from error
+
+
+def _emptiness(error: Exception, files: Iterable[Path]) -> str | None:
+    """The file or split without rows, which the library stumbles over, if that is what happened."""
+    if found := NO_ROWS.search(str(error)):
+        return f"the split {found[1]!r}"
+    return next((str(file) for file in files if _rowless(file)), None)
 
 
 def _rowless(file: Path) -> bool:
