@@ -7,6 +7,7 @@ from typing import Literal
 from hybridopt.dataset import DataModule
 from hybridopt_huggingface.columns import Rows, check_columns, check_kinds, chosen_inputs, guessed_kinds
 from hybridopt_huggingface.encoders import inputs_for
+from hybridopt_huggingface.examples import examples
 from hybridopt_huggingface.modules import FromDisk, InMemory
 from hybridopt_huggingface.source import open_source
 from hybridopt_huggingface.splits import check_settings, chosen_splits, drawn
@@ -100,3 +101,6 @@ def huggingface(
         learner.fit(sets["train"])
     module = InMemory if in_memory else FromDisk
     return module(sets, encoder, targets, batch_size, source.facts())
+
+
+huggingface.conformance = {"settings": examples}  # the kit tries it on small files of each kind

@@ -14,7 +14,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from hybridopt.dataset import EVALUATION_BATCH, BatchStream, DataModule, TensorDataModule, TensorStream
+from hybridopt.dataset import EVALUATION_BATCH, BatchStream, DataModule, TensorStream
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.randomness import derived_seed
@@ -28,7 +28,7 @@ MOST_VALUES = 2**24  # floats in a held-out batch: 64 MB
 TARGET_BYTES = 8
 
 
-class InMemory(TensorDataModule):
+class InMemory(DataModule):
     """Compact rows, moved to the device once; batches are cut and made floats there.
 
     Args:
@@ -50,16 +50,24 @@ class InMemory(TensorDataModule):
         batch_size: int | None,
         facts: Mapping[str, str],
     ):
+        super().__init__()
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"dataset.batch_size must be at least 1, or null for the full set, but is {batch_size}.")
         check_memory(sum(map(len, sets.values())), inputs.sample_bytes)
-        encoded = {name: _encoded(rows, inputs, targets) for name, rows in sets.items()}
-        inputs.calibrate([encoded["train"][0]])
-        super().__init__(**encoded, spec=_spec(inputs, targets), batch_size=batch_size)
-        self.expand, self._facts = inputs.expand, facts
+        self.compact = {name: _encoded(rows, inputs, targets) for name, rows in sets.items()}
+        inputs.calibrate([self.compact["train"][0]])
+        self.expand, self.batch_size, self._facts = inputs.expand, batch_size, facts
+        self.spec = _spec(inputs, targets)
+
+    @property
+    def sets(self) -> dict[str, Batch]:
+        """All rows of each set as a model reads them, made anew for who asks."""
+        return {name: (self.expand(inputs), targets) for name, (inputs, targets) in self.compact.items()}
 
     def facts(self) -> dict[str, str]:
         """Where the rows come from, and a hash of what they became."""
         digest = hashlib.sha256()
-        for part in (part for name in sorted(self.sets) for part in self.sets[name]):
+        for part in (part for name in sorted(self.compact) for part in self.compact[name]):
             digest.update(memoryview(part.contiguous().numpy()).cast("B"))
         return {**self._facts, "fingerprint": digest.hexdigest()[:16]}
 
@@ -71,6 +79,11 @@ class InMemory(TensorDataModule):
 
     def test_dataloader(self) -> HeldOut:
         return self._held_out("test")
+
+    def _on_device(self, name: str) -> Batch:
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        inputs, targets = self.compact[name]
+        return inputs.to(device), targets.to(device)
 
     def _held_out(self, name: str) -> HeldOut:
         inputs, targets = self._on_device(name)

@@ -123,9 +123,7 @@ def _reading(what: str, hint: str, files: Iterable[Path] = ()) -> Iterator[None]
         yield
     except Exception as error:  # its builders, arrow, pandas, fsspec and httpx each have their own words
         if empty := _emptiness(error, files):
-            raise DataError(
-                f"{what} cannot be used, since {empty} has no rows: give it some, or take it away."
-            ) from error
+            raise DataError(f"{what} cannot be read: {empty} has no rows, so give it some, or take it away.") from error
         raise DataError(f"{what} cannot be read by the datasets library ({reason(error)}): {hint}.") from error
 
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 import datasets
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
 from datasets import DatasetDict
 from hf_layouts import digits, image_set
 
+CARD = """---
+configs:
+- config_name: CONFIG
+  data_files:
+  - {split: train, path: CONFIG/train-*}
+  - {split: test, path: CONFIG/test-*}
+---
+"""
 NOWHERE = "http://127.0.0.1:9"  # nobody listens on the discard port
 
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory, monkeypatch):
-    """Nothing is read from the user's cache or from the hub, nor written there; small networks run on one thread."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    """Nothing is read from the user's caches or from the hub, nor written there; small networks run on one thread."""
+    caches = tmp_path_factory.getbasetemp() / "caches"
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(caches / "datasets"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub"))
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", NOWHERE)
-    datasets.disable_progress_bars()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -54,3 +64,18 @@ def cifar_folder(tmp_path_factory) -> Path:
         pixels = rng.integers(0, 26, (count, 32, 32, 3)) + labels[:, None, None, None] * np.array([23, 11, 5])
         image_set(pixels.astype(np.uint8), labels, image="img").to_parquet(folder / f"{name}-00000-of-00001.parquet")
     return folder
+
+
+@pytest.fixture(scope="session")
+def hub(mnist_folder, cifar_folder) -> dict[str, dict[str, bytes]]:
+    """Repositories in the layout of the real ones, for :func:`fake_hub.serving`."""
+    real = {
+        "ylecun/mnist": ("mnist", mnist_folder),
+        "zalando-datasets/fashion_mnist": ("fashion_mnist", mnist_folder),
+        "uoft-cs/cifar10": ("plain_text", cifar_folder),
+    }
+    return {
+        repo: {f"{config}/{file.name}": file.read_bytes() for file in folder.iterdir()}
+        | {"README.md": CARD.replace("CONFIG", config).encode()}
+        for repo, (config, folder) in real.items()
+    }

@@ -1,4 +1,4 @@
-"""A hub of one repository, as far as the datasets library asks: commit, tree, files."""
+"""A hub on this machine, as far as the datasets library asks: commits, trees, files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def serving(repo: str, files: Mapping[str, bytes], commit: str = COMMIT) -> Iterator[str]:
-    """The address of a hub that has ``files`` (path -> content) in one data set repository at one commit."""
+def serving(repos: Mapping[str, Mapping[str, bytes]], commit: str = COMMIT) -> Iterator[str]:
+    """The address of a hub that has data set repositories (path -> content), each at one commit."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.0"
@@ -24,43 +24,29 @@ def serving(repo: str, files: Mapping[str, bytes], commit: str = COMMIT) -> Iter
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = unquote(urlsplit(self.path).path)
-            if path.startswith(f"/datasets/{repo}/resolve/"):
-                self._file(path.split("/", 6)[6])
-            elif path.startswith(f"/api/datasets/{repo}/"):
-                what, revision, *rest = path.removeprefix(f"/api/datasets/{repo}/").split("/", 2)
-                if revision not in ("main", commit):
-                    return self._answer(404, {}, {"X-Error-Code": "RevisionNotFound"})
-                self._about(what, rest[0] if rest else "", body)
-            elif path == f"/api/datasets/{repo}":
-                self._about("revision", "", body)
-            else:
-                self._answer(404, {}, {"X-Error-Code": "RepoNotFound"})
-            return None
-
-        do_HEAD = do_POST = do_GET
-
-        def _about(self, what: str, below: str, body: bytes) -> None:
+            repo = "/".join(path.removeprefix("/api").split("/")[2:4])
+            if repo not in repos:
+                return self._answer(404, {}, {"X-Error-Code": "RepoNotFound"})
+            files = repos[repo]
+            if path.startswith("/datasets/"):
+                return self._file(files, path.split("/", 6)[6])
+            _, _, _, _, _, *rest = path.split("/")
+            what, revision, *below = rest or ("revision", "main")
+            if revision not in ("main", commit):
+                return self._answer(404, {}, {"X-Error-Code": "RevisionNotFound"})
             if what == "revision":
                 return self._answer(200, {"id": repo, "sha": commit, "private": False, "tags": [], "downloads": 0})
             if what == "tree":
-                return self._answer(200, list(self._tree(f"{below.strip('/')}/".lstrip("/"))))
-            asked = parse_qs(body.decode()).get("paths", []) if body[:1] != b"{" else json.loads(body)["paths"]
-            return self._answer(200, [self._entry(name) for name in files if name in asked])
+                return self._answer(200, list(_tree(files, "".join(f"{part}/" for part in below))))
+            asked = json.loads(body)["paths"] if body[:1] == b"{" else parse_qs(body.decode()).get("paths", [])
+            return self._answer(200, [_entry(files, name) for name in files if name in asked])
 
-        def _tree(self, folder: str) -> Iterator[dict[str, Any]]:
-            below = [name.removeprefix(folder) for name in files if name.startswith(folder)]
-            for inner in sorted({name.split("/")[0] for name in below if "/" in name}):
-                yield {"type": "directory", "path": folder + inner, "oid": _etag(inner.encode())}
-            yield from (self._entry(folder + name) for name in below if "/" not in name)
+        do_HEAD = do_POST = do_GET
 
-        def _entry(self, name: str) -> dict[str, Any]:
-            return {"type": "file", "path": name, "size": len(files[name]), "oid": _etag(files[name])}
-
-        def _file(self, name: str) -> None:
+        def _file(self, files: Mapping[str, bytes], name: str) -> None:
             if name not in files:
                 return self._answer(404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
-            headers = {"X-Repo-Commit": commit, "ETag": f'"{_etag(files[name])}"', "Accept-Ranges": "bytes"}
-            return self._answer(200, files[name], headers)
+            return self._answer(200, files[name], {"X-Repo-Commit": commit, "ETag": f'"{_etag(files[name])}"'})
 
         def _answer(self, status: int, content: Any, headers: Mapping[str, str] = {}) -> None:
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -86,3 +72,14 @@ def serving(repo: str, files: Mapping[str, bytes], commit: str = COMMIT) -> Iter
 
 def _etag(content: bytes) -> str:
     return hashlib.sha1(content).hexdigest()
+
+
+def _tree(files: Mapping[str, bytes], folder: str) -> Iterator[dict[str, Any]]:
+    below = [name.removeprefix(folder) for name in files if name.startswith(folder)]
+    for inner in sorted({name.split("/")[0] for name in below if "/" in name}):
+        yield {"type": "directory", "path": folder + inner, "oid": _etag(inner.encode())}
+    yield from (_entry(files, folder + name) for name in below if "/" not in name)
+
+
+def _entry(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    return {"type": "file", "path": name, "size": len(files[name]), "oid": _etag(files[name])}

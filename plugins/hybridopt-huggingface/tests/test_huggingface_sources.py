@@ -1,20 +1,17 @@
 """Where rows come from: files, patterns, folders, the hub and its cache; one sentence where they do not come."""
 
-import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from socket import socket
 
 import datasets
+import huggingface_hub.constants
 import pandas as pd
 import pytest
 from fake_hub import COMMIT, serving
 from hf_layouts import refused
 from hybridopt_huggingface import source
 from hybridopt_huggingface.huggingface import huggingface
+from hybridopt_huggingface.mnist import mnist
 
 TABLE = pd.DataFrame({"a": range(40), "label": [0, 1] * 20})
 
@@ -141,53 +138,37 @@ def test_a_hub_that_is_silent(monkeypatch):
 
 
 def test_what_the_hub_refuses(monkeypatch):
-    with serving("owner/name", {}) as address:
+    with serving({"owner/name": {}}) as address:
         monkeypatch.setattr(datasets.config, "HF_ENDPOINT", address)
         refused(r"no data set 'owner/nam' on the hub, nor a local path", path="owner/nam")
         refused(r"'owner/name' has no revision 'v9' on the hub", path="owner/name", revision="v9")
-        refused(r"'owner/name' on the hub|owner/name on the hub cannot be read", path="owner/name")
+        refused(r"owner/name on the hub cannot be read", path="owner/name")
     refused(r"neither a local path nor a name on the hub", path="not a name")
 
 
-CARD = b"""---
-configs:
-- config_name: mnist
-  data_files:
-  - {split: train, path: mnist/train-*}
-  - {split: test, path: mnist/test-*}
----
-"""
-ASK = """
-import json, sys
-from hybridopt.errors import HybridoptError
-from hybridopt.registry import build
-
-def ask(**settings):
-    try:
-        module = build("dataset", {"name": "mnist", **settings})
-    except HybridoptError as error:
-        return str(error)
-    return [{name: len(x) for name, (x, _) in module.sets.items()}, module.facts()]
-
-print(json.dumps([ask(**settings) for settings in json.loads(sys.argv[1])]))
-"""
+@pytest.fixture
+def caches(tmp_path, monkeypatch):
+    """Caches that know nothing of earlier tests."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
-def ask(home: Path, address: str, *settings):
-    """What a process of its own gets that knows the hub by this address."""
-    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", ASK, json.dumps(settings)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
-    return json.loads(done.stdout.splitlines()[-1])
+def test_from_the_hub_and_later_from_its_cache(hub, caches, monkeypatch):
+    with serving(hub) as address, monkeypatch.context() as online:
+        online.setattr(datasets.config, "HF_ENDPOINT", address)
+        first = mnist()
+    assert sizes(first) == {"train": 450, "val": 50, "test": 100}
+    assert first.facts()["revision"] == COMMIT
+    for revision in (None, COMMIT):
+        assert mnist(revision=revision).facts() == first.facts()
+    refused(rf"cache holds 'ylecun/mnist' at the revision {COMMIT}, not f+: ", name="mnist", revision="f" * 40)
 
 
-@pytest.mark.slow
-def test_from_the_hub_and_later_from_its_cache(mnist_folder, tmp_path):
-    files = {f"mnist/{file.name}": file.read_bytes() for file in mnist_folder.iterdir()} | {"README.md": CARD}
-    with serving("ylecun/mnist", files) as address:
-        [(found, facts)] = ask(tmp_path, address, {})
-    assert found == {"train": 450, "val": 50, "test": 100}
-    assert facts["revision"] == COMMIT
-    later, pinned, other = ask(tmp_path, address, {}, {"revision": COMMIT}, {"revision": "f" * 40})
-    assert later == pinned == [found, facts]
-    assert f"holds 'ylecun/mnist' at the revision {COMMIT}, not {'f' * 40}" in other
+def test_variants_of_a_data_set_are_named(hub, caches, monkeypatch):
+    with serving(hub) as address:
+        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", address)
+        refused(
+            r"uoft-cs/cifar10 on the hub cannot be read .*'fine' not found.*plain_text",
+            path="uoft-cs/cifar10",
+            config="fine",
+        )

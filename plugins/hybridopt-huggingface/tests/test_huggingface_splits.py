@@ -119,7 +119,7 @@ def test_an_empty_split(tmp_path):
     full = pd.DataFrame({"a": range(20), "label": [0, 1] * 10})
     full.to_csv(tmp_path / "train.csv", index=False)
     full[:0].to_csv(tmp_path / "test.csv", index=False)
-    refused(r"The folder .* cannot be used, since the split 'test' has no rows", path=tmp_path)
+    refused(r"The folder .* cannot be read: the split 'test' has no rows", path=tmp_path)
 
 
 def test_files_without_rows(tmp_path):
@@ -180,7 +180,7 @@ def test_epochs_hold_every_row_once_in_another_order(path):
 
 def test_expansion_follows_the_device(mnist_folder):
     module = mnist(str(mnist_folder))
-    assert module.expand(module.sets["val"][0].to("meta")).device.type == "meta"
+    assert module.expand(module.compact["val"][0].to("meta")).device.type == "meta"
 
 
 def test_what_does_not_fit_into_memory_is_refused(mnist_folder, monkeypatch):
