@@ -1,0 +1,1 @@
+"""Experiments, put on Hydra's search path."""

@@ -1,0 +1,1 @@
+"""Exact solvers, by which the gap to the optimum is measured: ``solve(instance, time_limit) -> Proof``."""

@@ -1,0 +1,76 @@
+"""Flow-shop scheduling: Taillard's benchmarks by their seeds, or a file in his format."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hybridopt.dataset import TensorDataModule
+from hybridopt.errors import ConfigError, DataError
+from hybridopt_combinatorial.exact.flow_shop import solve
+from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data
+from hybridopt_combinatorial.tables import Numbers
+
+MODULUS, FACTOR = 2**31 - 1, 16807  # of Lehmer's generator, as Taillard has it
+LONGEST = 99  # the longest processing time that is drawn
+
+
+def flow_shop(
+    path: str | None = None,
+    jobs: int = 20,
+    machines: int = 5,
+    instance_seed: int = 873654221,
+    best_known: float | None = None,
+    time_limit: float = 60.0,
+) -> TensorDataModule:
+    """Permutation flow shop: the order of jobs that is done first, by Taillard's generator or from a file.
+
+    Processing times are whole numbers, uniform from 1 to 99, by the generator of Taillard (1993),
+    https://doi.org/10.1016/0377-2217(93)90182-M: with the seeds published there, the instances are his. The default is
+    his first one of 20 jobs and 5 machines (ta001), whose shortest makespan is 1278.
+
+    Args:
+        path: a file in Taillard's format: jobs, machines and what else is in that line, then a row of times for each
+            machine; lines of text are skipped; the first instance is read. None draws one.
+        jobs: how many are drawn.
+        machines: how many are drawn.
+        instance_seed: Taillard's time seed, from 1 to 2147483646.
+        best_known: the makespan that gaps are measured to; None solves for the optimum, up to 12 jobs.
+        time_limit: seconds that this may take, after which, or for more jobs, the gap is measured to a bound.
+
+    Returns:
+        One instance, the times (machines, jobs), for training, validation and test alike.
+
+    Raises:
+        ConfigError: a setting is out of range.
+        DataError: the file cannot be read as a flow shop.
+    """
+    check_generated(0, jobs=(jobs, 1), machines=(machines, 1))
+    if not 0 < instance_seed < MODULUS:
+        raise ConfigError(f"dataset.instance_seed must be between 1 and {MODULUS - 1}, but is {instance_seed}.")
+    times = draw(jobs, machines, instance_seed) if path is None else read(path)
+    return instance_data("flow_shop", times, times.shape[1], "keys", solve, time_limit, best_known)
+
+
+flow_shop.conformance = {"expected_failures": {"splits_disjoint": NO_SPLIT}}
+
+
+def draw(jobs: int, machines: int, seed: int) -> np.ndarray:
+    """Processing times (machines, jobs), machine by machine."""
+    times = np.empty(machines * jobs)
+    for place in range(len(times)):
+        seed = FACTOR * seed % MODULUS
+        times[place] = 1 + int(LONGEST * (seed / MODULUS))
+    return times.reshape(machines, jobs)
+
+
+def read(path: str) -> np.ndarray:
+    """Processing times (machines, jobs)."""
+    numbers = Numbers(path, captions=True)
+    jobs, machines = numbers.whole("the number of jobs"), numbers.whole("the number of machines")
+    numbers.take(numbers.first_line - 2 if numbers.first_line > 2 else 0, "the first line")  # a seed, and bounds
+    times = numbers.take(jobs * machines, f"the times of {jobs} jobs on {machines} machines")
+    if numbers.first_line <= 2:  # Taillard's own files go on with other instances
+        numbers.finish(f"{jobs} jobs on {machines} machines")
+    if not ((times >= 0).all() and times.any()):
+        raise DataError(f"{numbers.file} must have processing times of 0 or more, not all of them 0.")
+    return times.reshape(machines, jobs)
