@@ -34,7 +34,8 @@ class PermutationAnnealing(Search):
 
     Args:
         moves: what neighbours are, drawn anew for each ask: "two_opt" turns a part around, "or_opt" takes up to three
-            in a row elsewhere, either way around, "insertion" takes one elsewhere, "swap" exchanges two.
+            in a row elsewhere, either way around, "insertion" takes one elsewhere, "swap" exchanges two. The first two
+            suit tours, the last two schedules.
         temperature: at the start, in units of the loss; None measures it: a rise of the median size is accepted with
             probability 1/2.
         temperature_decay: the temperature at the end of the budget, relative to the start.
@@ -57,7 +58,7 @@ class PermutationAnnealing(Search):
 
     def __init__(
         self,
-        moves: list[str] = ["two_opt", "or_opt", "insertion", "swap"],  # noqa: B006, a setting's default is only read
+        moves: list[str] = ["two_opt", "or_opt", "insertion"],  # noqa: B006, a setting's default is only read
         temperature: float | None = None,
         temperature_decay: float = 1e-3,
         probes: int = 50,

@@ -1,0 +1,41 @@
+"""A cache of its own for each test, one thread, and jobs in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from hybridopt import cli
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def composed() -> Callable[..., dict[str, Any]]:
+    """Overrides -> a resolved config of plain values, as a job gets it."""
+
+    def make(*overrides: str) -> dict[str, Any]:
+        cli.register()
+        with initialize_config_module("hybridopt.conf", version_base="1.3"):
+            found = "hydra.searchpath=[pkg://hybridopt_combinatorial.conf]"
+            config = compose("config", overrides=[found, "tracking=none", *overrides])
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+    return make
