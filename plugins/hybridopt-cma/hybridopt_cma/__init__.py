@@ -1,0 +1,1 @@
+"""CMA-ES for hybridopt, through pycma (https://github.com/CMA-ES/pycma) and cmaes (https://github.com/CyberAgentAILab/cmaes)."""

@@ -1,0 +1,54 @@
+"""The plain values among an object's attributes: out as tensors and numbers, which a checkpoint may hold, and back in.
+
+Both directions are exact: arrays keep their type and shape, and two attributes that were one array are one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Frozen = dict[str, Any]
+
+
+def freeze(thing: Any, skip: Collection[str] = ()) -> Frozen:
+    """Copies of the attributes that are numbers, arrays, or lists of such; others are left out."""
+    made: dict[int, Tensor] = {}
+    return {name: frozen(value, made) for name, value in vars(thing).items() if name not in skip and is_plain(value)}
+
+
+def thaw(thing: Any, state: Mapping[str, Any]) -> None:
+    """Give an object the attributes that :func:`freeze` took."""
+    made: dict[int, np.ndarray] = {}
+    vars(thing).update({name: thawed(value, made) for name, value in state.items()})
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value can be frozen."""
+    if type(value) in (list, tuple):
+        return all(is_plain(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fiub"
+    return value is None or isinstance(value, (bool, int, float, str, np.number, np.bool_))
+
+
+def frozen(value: Any, made: dict[int, Tensor]) -> Any:
+    """One value; ``made`` remembers which array became which tensor."""
+    if isinstance(value, np.ndarray):
+        return made.setdefault(id(value), torch.tensor(value))
+    if type(value) in (list, tuple):
+        return type(value)(frozen(item, made) for item in value)
+    return value.item() if isinstance(value, (np.number, np.bool_)) else value
+
+
+def thawed(value: Any, made: dict[int, np.ndarray]) -> Any:
+    """The other way."""
+    if isinstance(value, Tensor):
+        return made.setdefault(id(value), value.detach().cpu().numpy().copy())
+    if type(value) in (list, tuple):
+        return type(value)(thawed(item, made) for item in value)
+    return value
