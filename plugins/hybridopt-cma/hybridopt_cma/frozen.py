@@ -1,6 +1,7 @@
 """The plain values among an object's attributes: out as tensors and numbers, which a checkpoint may hold, and back in.
 
-Both directions are exact: arrays keep their type and shape, and two attributes that were one array are one again.
+Both directions are exact: arrays keep their type, shape and memory layout, by which a matrix product rounds; and two
+attributes that were one array are one again. A range comes back as a list.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def thaw(thing: Any, state: Mapping[str, Any]) -> None:
 
 def is_plain(value: Any) -> bool:
     """Whether a value can be frozen."""
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, range):
         return all(is_plain(item) for item in value)
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiub"
@@ -39,16 +40,17 @@ def is_plain(value: Any) -> bool:
 def frozen(value: Any, made: dict[int, Tensor]) -> Any:
     """One value; ``made`` remembers which array became which tensor."""
     if isinstance(value, np.ndarray):
-        return made.setdefault(id(value), torch.tensor(value))
-    if type(value) in (list, tuple):
-        return type(value)(frozen(item, made) for item in value)
+        return made.setdefault(id(value), torch.from_numpy(value.copy(order="K")))
+    if type(value) in (list, tuple, range):
+        kind = tuple if type(value) is tuple else list
+        return kind(frozen(item, made) for item in value)
     return value.item() if isinstance(value, (np.number, np.bool_)) else value
 
 
 def thawed(value: Any, made: dict[int, np.ndarray]) -> Any:
     """The other way."""
     if isinstance(value, Tensor):
-        return made.setdefault(id(value), value.detach().cpu().numpy().copy())
+        return made.setdefault(id(value), value.cpu().numpy().copy(order="K"))
     if type(value) in (list, tuple):
         return type(value)(thawed(item, made) for item in value)
     return value
