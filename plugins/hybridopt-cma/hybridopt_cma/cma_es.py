@@ -15,13 +15,13 @@ from torch import Tensor
 from hybridopt.errors import ConfigError
 from hybridopt_cma.pycma import Pycma
 from hybridopt_cma.restarts import Regimes
-from hybridopt_cma.search import GaussianSearch, Normals, refuse_above
+from hybridopt_cma.search import GaussianSearch, Normals
 
 FULL_COVARIANCE = 2000  # dimensions up to which a d x d matrix is affordable
 
 
 class CmaEs(GaussianSearch):
-    """Evolution strategy that learns the full covariance of its steps, for up to 2000 dimensions.
+    """Evolution strategy that learns the covariance of its steps; restarts with larger populations on request.
 
     Restarts begin at the start vector again, with a larger population (ipop) or with a large and many small ones by
     turns (bipop), whenever one of pycma's criteria ends a run. Criteria that compare losses of different batches are
@@ -32,6 +32,7 @@ class CmaEs(GaussianSearch):
     Args:
         popsize: candidates a generation, in the first run; 4 + 3 ln d if None.
         sigma: the first standard deviation around the start vector.
+        covariance: "full", for up to 2000 dimensions, or "diagonal", for any.
         active: whether bad steps are learned from too.
         restarts: what follows when a run has come to its end.
         tolfun: a run ends when losses differ by less than this, in a generation and over the latest ones; for full
@@ -44,21 +45,30 @@ class CmaEs(GaussianSearch):
     def __init__(
         self,
         popsize: int | None = None,
-        sigma: float = 0.1,
+        sigma: float = 0.05,
+        covariance: Literal["full", "diagonal"] = "full",
         active: bool = True,
         restarts: Literal["none", "ipop", "bipop"] = "none",
         tolfun: float = 0.0,
     ):
         super().__init__(popsize, sigma)
+        if covariance not in ("full", "diagonal"):
+            raise ConfigError(f"strategy.covariance must be full or diagonal, but is {covariance!r}.")
         if restarts not in ("none", "ipop", "bipop"):
             raise ConfigError(f"strategy.restarts must be none, ipop or bipop, but is {restarts!r}.")
         if not (tolfun >= 0 and math.isfinite(tolfun)):
             raise ConfigError(f"strategy.tolfun must be 0 or a positive number, but is {tolfun:g}.")
-        self.active, self.restarts, self.tolfun = active, restarts, tolfun
+        self.covariance, self.active = covariance, active
+        self.restarts, self.tolfun = restarts, tolfun
 
     def build(self, x0: np.ndarray, sigma: float, popsize: int, normals: Normals) -> Pycma:
-        refuse_above(FULL_COVARIANCE, len(x0), "cma_es")
-        return Pycma(x0, sigma, popsize, normals, CMA_active=self.active, tolfun=self.tolfun)
+        diagonal = self.covariance == "diagonal"
+        if not diagonal and len(x0) > FULL_COVARIANCE:
+            raise ConfigError(
+                f"strategy=cma_es keeps a full covariance matrix, which is too slow in more than {FULL_COVARIANCE} "
+                f"dimensions, here {len(x0)}: take strategy=sep_cma_es, or encoding=subspace."
+            )
+        return Pycma(x0, sigma, popsize, normals, CMA_diagonal=diagonal, CMA_active=self.active, tolfun=self.tolfun)
 
     def start(self, x0: Tensor) -> None:
         super().start(x0)

@@ -17,7 +17,7 @@ Frozen = dict[str, Any]
 
 
 def freeze(thing: Any, skip: Collection[str] = ()) -> Frozen:
-    """Copies of the attributes that are numbers, arrays, or lists of such; others are left out."""
+    """Copies of the attributes that are numbers, arrays, or lists and dictionaries of such; others are left out."""
     made: dict[int, Tensor] = {}
     return {name: frozen(value, made) for name, value in vars(thing).items() if name not in skip and is_plain(value)}
 
@@ -32,6 +32,8 @@ def is_plain(value: Any) -> bool:
     """Whether a value can be frozen."""
     if type(value) in (list, tuple, range):
         return all(is_plain(item) for item in value)
+    if type(value) is dict:
+        return all(type(key) is str and is_plain(item) for key, item in value.items())
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiub"
     return value is None or isinstance(value, (bool, int, float, str, np.number, np.bool_))
@@ -44,6 +46,8 @@ def frozen(value: Any, made: dict[int, Tensor]) -> Any:
     if type(value) in (list, tuple, range):
         kind = tuple if type(value) is tuple else list
         return kind(frozen(item, made) for item in value)
+    if type(value) is dict:
+        return {key: frozen(item, made) for key, item in value.items()}
     return value.item() if isinstance(value, (np.number, np.bool_)) else value
 
 
@@ -53,4 +57,6 @@ def thawed(value: Any, made: dict[int, np.ndarray]) -> Any:
         return made.setdefault(id(value), value.cpu().numpy().copy(order="K"))
     if type(value) in (list, tuple):
         return type(value)(thawed(item, made) for item in value)
+    if type(value) is dict:
+        return {key: thawed(item, made) for key, item in value.items()}
     return value

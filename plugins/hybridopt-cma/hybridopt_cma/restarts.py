@@ -1,8 +1,8 @@
 """What a search that has come to its end begins anew with.
 
 IPOP: Auger & Hansen 2005, https://doi.org/10.1109/CEC.2005.1554902. BIPOP: Hansen 2009,
-https://doi.org/10.1145/1570256.1570333, followed here; pycma's own loop, which cannot be asked and told, differs in that
-its small populations are drawn from twice the range.
+https://doi.org/10.1145/1570256.1570333, followed here; pycma's own loop, which cannot be asked and told, differs in
+that its small populations are drawn from twice the range.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Regimes:
         self.spent = 0
 
     def _small(self, uniform: Callable[[], float]) -> tuple[float, int]:
-        """lambda_s = lambda_0 (lambda_l / 2 lambda_0)^(U^2), sigma_s = sigma_0 10^(-2 U), half of the last large run."""
+        """lambda_s = lambda_0 (lambda_l / 2 lambda_0)^U^2, sigma_s = sigma_0 10^(-2 U'), half a large run's time."""
         self.regime, self.limit = "small", max(1, self.last_large // 2)
         ratio = max(1.0, self.large / (2 * self.popsize))
         popsize = int(self.popsize * ratio ** (uniform() ** 2))

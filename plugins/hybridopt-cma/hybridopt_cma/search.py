@@ -68,8 +68,8 @@ class GaussianSearch(Search):
 
     Ranks within a generation are all that moves the distribution, and all its members saw the same batch: minibatches
     are sound. The recommendation is the mean, not the best candidate: where losses are noisy the lowest one is the
-    luckiest (Hansen 2016, https://arxiv.org/abs/1604.00772, B.1). A failed candidate ranks behind all others; a generation
-    of nothing but failures says that its steps are too long, and halves the step size.
+    luckiest (Hansen 2016, https://arxiv.org/abs/1604.00772, B.1). A failed candidate ranks behind all others; a
+    generation of nothing but failures says that its steps are too long, and halves the step size.
 
     Args:
         popsize: candidates a generation; 4 + 3 ln d if None.
@@ -153,12 +153,3 @@ def failures_last(losses: Tensor) -> Tensor:
     finite = torch.isfinite(losses)
     worst = losses[finite].max()
     return torch.where(finite, losses, worst + worst.abs().clamp(min=1.0))
-
-
-def refuse_above(most: int, dimension: int, name: str) -> None:
-    """Refuse a covariance matrix that is too large, before anything is trained."""
-    if dimension > most:
-        raise ConfigError(
-            f"strategy={name} keeps a full covariance matrix, which is too slow in more than {most} dimensions, here "
-            f"{dimension}: take strategy=sep_cma_es, or encoding=subspace."
-        )

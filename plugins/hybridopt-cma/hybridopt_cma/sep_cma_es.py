@@ -1,11 +1,17 @@
-"""Separable CMA-ES (Ros & Hansen 2008), https://doi.org/10.1007/978-3-540-87700-4_30, through cmaes."""
+"""Separable CMA-ES (Ros & Hansen 2008), https://doi.org/10.1007/978-3-540-87700-4_30.
+
+Through the package cmaes (Nomura & Shibata 2024), https://arxiv.org/abs/2402.01373, which follows the paper: bad steps
+are not learned from. Pycma's variant, which does so, is ``strategy=cma_es strategy.covariance=diagonal``.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from hybridopt_cma.cyberagent import Cmaes
+from hybridopt_cma.frozen import Frozen, freeze, thaw
 from hybridopt_cma.search import GaussianSearch, Normals
+
+UNUSED = ("_funhist_values", "_rng")  # of cmaes: for its own stopping rule, and its own source of randomness
 
 
 class SepCmaEs(GaussianSearch):
@@ -22,8 +28,48 @@ class SepCmaEs(GaussianSearch):
     def __init__(self, popsize: int | None = None, sigma: float = 0.05):
         super().__init__(popsize, sigma)
 
-    def build(self, x0: np.ndarray, sigma: float, popsize: int, normals: Normals) -> Cmaes:
+    def build(self, x0: np.ndarray, sigma: float, popsize: int, normals: Normals) -> Separable:
+        return Separable(x0, sigma, popsize, normals)
+
+
+class Separable:
+    """A ``cmaes.SepCMA``, whose generation is drawn at once, from the search's generator.
+
+    Args:
+        x0: (d,), where it starts.
+        sigma: the first step size.
+        popsize: candidates of a generation.
+        normals: the source of randomness.
+    """
+
+    def __init__(self, x0: np.ndarray, sigma: float, popsize: int, normals: Normals):
         from cmaes import SepCMA
 
-        optimizer = SepCMA(x0, sigma, population_size=popsize)
-        return Cmaes(optimizer, lambda z: z * optimizer._eigen_decomposition(), normals)
+        self.optimizer = SepCMA(x0, sigma, population_size=popsize)
+        self.normals = normals
+        self.popsize = popsize
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.optimizer.mean
+
+    @property
+    def sigma(self) -> float:
+        return float(self.optimizer._sigma)
+
+    @sigma.setter
+    def sigma(self, value: float) -> None:
+        self.optimizer._sigma = value
+
+    def ask(self) -> np.ndarray:
+        scales = self.sigma * self.optimizer._eigen_decomposition()  # the roots of the variances
+        return self.mean + scales * self.normals(self.popsize, self.optimizer.dim)
+
+    def tell(self, candidates: np.ndarray, losses: list[float]) -> None:
+        self.optimizer.tell(list(zip(candidates, losses, strict=True)))
+
+    def freeze(self) -> Frozen:
+        return freeze(self.optimizer, skip=UNUSED)
+
+    def thaw(self, state: Frozen) -> None:
+        thaw(self.optimizer, state)

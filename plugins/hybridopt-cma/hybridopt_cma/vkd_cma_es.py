@@ -1,7 +1,7 @@
 """VkD-CMA-ES (Akimoto & Hansen 2016), https://doi.org/10.1145/2908812.2908863, through pycma.
 
-The covariance is D (I + V V') D with k columns in V; how many are needed is found out on the way (Akimoto & Hansen 2016,
-https://doi.org/10.1007/978-3-319-45823-6_1).
+The covariance is D (I + V V') D with k columns in V; how many are needed is found out on the way (Akimoto & Hansen
+2016, https://doi.org/10.1007/978-3-319-45823-6_1).
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from hybridopt_cma.cma_es import CmaEs
+from hybridopt_cma.restarts import Regimes
 from torch import Tensor
 
 from hybridopt import registry
-from hybridopt_cma.cma_es import CmaEs
-from hybridopt_cma.restarts import Regimes
 
 AMPLE = 1e9
 
