@@ -33,7 +33,7 @@ def is_plain(value: Any) -> bool:
     if type(value) in (list, tuple, range):
         return all(is_plain(item) for item in value)
     if type(value) is dict:
-        return all(type(key) is str and is_plain(item) for key, item in value.items())
+        return bool(value) and all(type(key) is str and is_plain(item) for key, item in value.items())  # no empty cache
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiub"
     return value is None or isinstance(value, (bool, int, float, str, np.number, np.bool_))
