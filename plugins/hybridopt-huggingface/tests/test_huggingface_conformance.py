@@ -3,6 +3,7 @@
 import datasets
 import pytest
 from fake_hub import serving
+
 from hybridopt.testing import installed, parametrize_with_checks
 
 
