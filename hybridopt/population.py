@@ -152,7 +152,7 @@ def table_size(noises: int, d: int) -> int | None:
     Windows overlap, each at an offset of its own, where their values are as good as independent: estimates of a
     gradient stay unbiased, for a table that is new in each generation, and their variance stays what it was.
     """
-    size = max(4 * d, noises * d // REUSE)
+    size = max(4 * d, min(noises * d // REUSE, LONGEST))
     return size if 2 * size <= noises * d and size <= LONGEST else None
 
 
