@@ -1,9 +1,12 @@
-"""Hydra meets the plugins: the config source ``entrypoints://``.
+"""Hydra meets the plugins: the config sources ``entrypoints://`` and ``packages://``.
 
-It lists names from package metadata and derives a typed config from the signature of the one plugin that is asked for.
-Groups are the kinds (``strategy``), and below them the settings of a plugin that are plugins again
+The first lists names from package metadata and derives a typed config from the signature of the one plugin that is
+asked for. Groups are the kinds (``strategy``), and below them the settings of a plugin that are plugins again
 (``strategy/search``): they offer the kind that the group is named after (``strategy/encoding``), else the kind of the
 group they are in. A setting of another kind is in the group of that kind (``encoding@strategy.mask``).
+
+The second has the presets and experiments that packages ship. Hydra's own ``pkg://`` would import each such package at
+every start, so that a slow or broken one would harm all, and would take the first of two files of one name in silence.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import field, make_dataclass
 from typing import Any
 
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
@@ -19,6 +23,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
+from yaml import YAMLError
 
 from hybridopt import registry
 from hybridopt.describe import REQUIRED, Parameter
@@ -110,14 +115,71 @@ class EntryPointConfigSource(ConfigSource):
         return [] if kind is None or results_filter == ObjectType.GROUP else registry.names(kind)
 
 
-class EntryPointSearchPath(SearchPathPlugin):
-    """Puts the plugins behind the user's own configs; ``hydra.searchpath`` would hide them from ``--help``."""
+class PackageConfigSource(ConfigSource):
+    """The presets and experiments that packages ship; see the module's first lines."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "packages"
+
+    def available(self) -> bool:
+        return True
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        path, claims = self._claims(config_path)
+        group, _, name = path.rpartition("/")
+        if len(claims) > 1:
+            packages = [source.provider for source in claims]
+            raise ConfigCompositionException(registry.claimed(f"The config {group}={name}", name, packages))
+        try:
+            return claims[0].load_config(path)
+        except (OSError, ValueError, YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigCompositionException(
+                f"The config {path} of the package {claims[0].provider!r} cannot be read "
+                f"({type(error).__name__}: {reason}): repair or reinstall that package."
+            ) from error
+
+    def is_group(self, config_path: str) -> bool:
+        return any(source.is_group(config_path) for source in folders())
+
+    def is_config(self, config_path: str) -> bool:
+        return bool(self._claims(config_path)[1])
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        owners: dict[str, list[str]] = {}
+        for source in folders():
+            if source.is_group(config_path):
+                for name in source.list(config_path, results_filter):
+                    owners.setdefault(name, []).append(source.provider)
+        groups = {name for name in owners if self.is_group(f"{config_path}/{name}".lstrip("/"))}
+        listed = [[name] if name in groups else registry.typed(name, packages) for name, packages in owners.items()]
+        return sorted(name for names in listed for name in names)
+
+    def _claims(self, config_path: str) -> tuple[str, list[FileConfigSource]]:
+        """The path without a ``package:`` before the name, and the folders that have it."""
+        group, slash, name = config_path.removesuffix(".yaml").rpartition("/")
+        package, _, bare = name.rpartition(":")
+        path = f"{group}{slash}{bare}"
+        chosen = [source for source in folders() if not package or registry.same_package(source.provider, package)]
+        return path, [source for source in chosen if source.is_config(path)]
+
+
+def folders() -> list[FileConfigSource]:
+    """The folders of configs that packages ship, each under the name of its package."""
+    found = ((package.distribution, package.directory) for package in registry.config_packages())
+    return [FileConfigSource(name, f"file://{directory}") for name, directory in found if directory is not None]
+
+
+class PluginSearchPath(SearchPathPlugin):
+    """Puts plugins and packages behind our own configs; ``hydra.searchpath`` would hide them from ``--help``."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append(provider="hybridopt", path="entrypoints://")
+        search_path.append(provider="schema", path="packages://")  # --config-dir goes before the first of this name
 
 
 def register() -> None:
-    """Make ``entrypoints://`` known to Hydra; call it before composing."""
-    for plugin in (EntryPointConfigSource, EntryPointSearchPath):
+    """Make ``entrypoints://`` and ``packages://`` known to Hydra; call it before composing."""
+    for plugin in (EntryPointConfigSource, PackageConfigSource, PluginSearchPath):
         Plugins.instance().register(plugin)

@@ -110,22 +110,34 @@ def _without_init(node: ast.ClassDef) -> Description:
     raise Unreadable
 
 
+@cache
 def _parse(module: str) -> ast.Module:
     """The module's syntax tree; no package on the way is imported."""
+    spec = find_module(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise Unreadable
+    try:
+        return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Unreadable from error
+
+
+def find_module(module: str) -> importlib.machinery.ModuleSpec | None:
+    """Where a module or package is, or None; neither it nor a package on the way is imported."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        return None
     search: Any = None
+    spec = None
     for depth, _ in enumerate(module.split(".")):
+        if depth > 0 and search is None:
+            return None  # the one before is a module, no package
         name = ".".join(module.split(".")[: depth + 1])
         loaded = sys.modules.get(name)
         spec = loaded.__spec__ if loaded is not None else _find_spec(name, search)
         if spec is None:
-            raise Unreadable
+            return None
         search = spec.submodule_search_locations
-    if spec.origin is None or not spec.origin.endswith(".py"):
-        raise Unreadable
-    try:
-        return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise Unreadable from error
+    return spec
 
 
 def _find_spec(name: str, path: Any) -> importlib.machinery.ModuleSpec | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
-from hybridopt.describe import Description, describe
+from hybridopt.describe import Description, describe, find_module
 from hybridopt.errors import ConfigError, HybridoptError, PluginError, options
 
 GROUPS = {
@@ -19,6 +21,7 @@ GROUPS = {
     "strategy": "hybridopt.strategies",
     "callback": "hybridopt.callbacks",
 }
+CONFIGS = "hybridopt.configs"  # packages of presets and experiments
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,23 @@ def plugins(kind: str) -> Mapping[str, tuple[Plugin, ...]]:
 
 
 def names(kind: str) -> list[str]:
-    """The names of a kind, sorted."""
-    return list(plugins(kind))
+    """The names of a kind as users type them, sorted: ``package:name`` where several packages claim a name."""
+    return [name for bare, claims in plugins(kind).items() for name in typed(bare, [p.distribution for p in claims])]
+
+
+def typed(name: str, packages: Sequence[str]) -> list[str]:
+    """How a name is typed that these packages bring: as it is, or with the package before it if there are several."""
+    return [name] if len(packages) == 1 else sorted(f"{package}:{name}" for package in packages)
+
+
+def same_package(one: str, other: str) -> bool:
+    """Whether two spellings name one package: case, dashes, underscores and dots make no difference to pip."""
+    return canonical(one) == canonical(other)
+
+
+def canonical(package: str) -> str:
+    """The one spelling of a package's name that package indexes compare."""
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def find(kind: str, name: str) -> Plugin:
@@ -93,16 +111,53 @@ def find(kind: str, name: str) -> Plugin:
     package, _, bare = name.rpartition(":")
     claims = plugins(kind).get(bare, ())
     if package:
-        claims = tuple(plugin for plugin in claims if plugin.distribution == package)
+        claims = tuple(plugin for plugin in claims if same_package(plugin.distribution, package))
     if not claims:
         raise PluginError(f"There is no {kind} called {name!r}.{options(names(kind), bare)}")
     if len(claims) > 1:
-        packages = " and ".join(repr(plugin.distribution) for plugin in claims)
-        raise PluginError(
-            f"The {kind} {bare!r} is claimed by {packages}: choose one as package:name, "
-            f"for example {claims[0].distribution}:{bare}."
-        )
+        raise PluginError(claimed(f"The {kind} {bare!r}", bare, [plugin.distribution for plugin in claims]))
     return claims[0]
+
+
+def claimed(what: str, name: str, packages: Sequence[str]) -> str:
+    """The sentence for a name that several packages bring."""
+    owners = " and ".join(repr(package) for package in packages)
+    return f"{what} is claimed by {owners}: choose one as package:name, for example {packages[0]}:{name}."
+
+
+@dataclass(frozen=True)
+class ConfigPackage:
+    """A folder of presets and experiments that a package ships.
+
+    Args:
+        entry_point: its value is the package that holds the YAML files, such as ``acme.conf``.
+    """
+
+    entry_point: EntryPoint
+
+    @property
+    def distribution(self) -> str:
+        """The package that brings it."""
+        return self.entry_point.dist.name if self.entry_point.dist else "unknown"
+
+    @property
+    def version(self) -> str:
+        """The version of that package."""
+        return self.entry_point.dist.version if self.entry_point.dist else "unknown"
+
+    @cached_property
+    def directory(self) -> Path | None:
+        """Where the files are, found without importing anything; None if that package is not there."""
+        spec = find_module(self.entry_point.value.strip())
+        places = list(spec.submodule_search_locations or ()) if spec is not None else []
+        return Path(places[0]) if places and Path(places[0]).is_dir() else None
+
+
+@cache
+def config_packages() -> tuple[ConfigPackage, ...]:
+    """What packages announce as configs, in the order of their names."""
+    found = {(entry.dist.name if entry.dist else "", entry.value): entry for entry in entry_points(group=CONFIGS)}
+    return tuple(ConfigPackage(found[key]) for key in sorted(found))
 
 
 def build(kind: str, config: Mapping[str, Any], **supplied: Any) -> Any:
