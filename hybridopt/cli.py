@@ -19,13 +19,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 
 from hybridopt import config as schema
-from hybridopt import config_source
+from hybridopt import config_source, targets
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted
 from hybridopt.identity import check_holds_run
 
 
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
+    try:
+        targets.check_arguments([argument for argument in sys.argv[1:] if is_override(argument)])
+    except ConfigError as refused:
+        sys.exit(str(refused))
     register()
     _main()
 
@@ -94,6 +98,7 @@ def job(config: DictConfig) -> float | None:
         _refuse_other_overrides(hydra_config.overrides.task)
         find_run(config.resume)
     plain = plain_values(config)
+    targets.check(plain)
     from hybridopt.experiment import run
     from hybridopt.summary import show
 

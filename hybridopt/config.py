@@ -44,6 +44,7 @@ class Config:
     tracking: Any = MISSING
     threads: Any = "auto"
     seed: int = 0
+    instantiate_targets: bool = False
     resume: str | None = None
 
 

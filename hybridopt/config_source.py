@@ -162,7 +162,8 @@ class PackageConfigSource(ConfigSource):
         package, _, bare = name.rpartition(":")
         path = f"{group}{slash}{bare}"
         chosen = [source for source in folders() if not package or registry.same_package(source.provider, package)]
-        return path, [source for source in chosen if source.is_config(path)]
+        found = [source for source in chosen if source.is_config(path)]
+        return path, list({source.provider: source for source in reversed(found)}.values())[::-1]
 
 
 def folders() -> list[FileConfigSource]:

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hybridopt import registry
+from hybridopt import registry, targets
 from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
 from hybridopt.dataset import replayable
 from hybridopt.errors import ConfigError, Interrupted
@@ -55,6 +55,7 @@ def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = 
         config = read_config(directory)
         if (directory / RESULT_FILE).exists():
             return _finished(directory)
+    targets.check(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):
@@ -93,10 +94,10 @@ class Job:
         spec = self.datamodule.spec
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = registry.build("model", config["model"], spec=spec)
-            objective = registry.build("objective", config["objective"], spec=spec)
-            encoding = registry.build("encoding", config["encoding"], spec=spec)
-            strategy = registry.build("strategy", config["strategy"], spec=spec)
+            model = registry.build("model", self._values("model"), spec=spec)
+            objective = registry.build("objective", self._values("objective"), spec=spec)
+            encoding = registry.build("encoding", self._values("encoding"), spec=spec)
+            strategy = registry.build("strategy", self._values("strategy"), spec=spec)
         self.trial = Trial(
             model,
             objective,
@@ -110,8 +111,12 @@ class Job:
         self.signals = Signals()
         self.trainer = self._build_trainer()
 
+    def _values(self, group: str) -> Any:
+        """The settings of a group; a ``_target_`` that the user allows is called now."""
+        return targets.instantiate(self.config[group])  # what is not allowed was refused before
+
     def _build_data(self, seed: int) -> LightningDataModule:
-        datamodule = registry.build("dataset", self.config["dataset"])
+        datamodule = registry.build("dataset", self._values("dataset"))
         datamodule.prepare_data()
         if not hasattr(datamodule, "spec"):
             datamodule.setup("fit")
@@ -157,7 +162,7 @@ class Job:
         self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
 
     def _build_trainer(self) -> Trainer:
-        settings = dict(self.config["trainer"])
+        settings = dict(self._values("trainer"))
         chosen = [
             registry.build("callback", {"name": name, **(arguments or {})})
             for name, arguments in (settings.pop("callbacks", None) or {}).items()

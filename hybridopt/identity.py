@@ -15,7 +15,7 @@ from hybridopt.errors import ResumeError
 
 CONFIG_FILE = "config.yaml"
 PLUGINS = ("model", "dataset", "objective", "encoding", "strategy")
-NOT_IN_FINGERPRINT = ("tracking", "resume")
+NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets")
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -55,12 +55,13 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 def run_name(config: Mapping[str, Any]) -> str:
     """How the run is listed: strategy, data set, model, seed."""
-    return f"{config['strategy']['name']}-{config['dataset']['name']}-{config['model']['name']}-s{config['seed']}"
+    names = [registry.name_of(config[kind]) for kind in ("strategy", "dataset", "model")]
+    return f"{'-'.join(names)}-s{config['seed']}"
 
 
 def tags(config: Mapping[str, Any]) -> dict[str, str]:
     """What a run can be searched by."""
-    named = {f"hybridopt.{kind}": config[kind]["name"] for kind in PLUGINS}
+    named = {f"hybridopt.{kind}": registry.name_of(config[kind]) for kind in PLUGINS}
     plugins = {
         f"hybridopt.plugin.{path}": where
         for kind in PLUGINS

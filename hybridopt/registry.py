@@ -12,6 +12,7 @@ from typing import Any
 
 from hybridopt.describe import Description, describe, find_module
 from hybridopt.errors import ConfigError, HybridoptError, PluginError, options
+from hybridopt.targets import TARGET
 
 GROUPS = {
     "model": "hybridopt.models",
@@ -160,18 +161,26 @@ def config_packages() -> tuple[ConfigPackage, ...]:
     return tuple(ConfigPackage(found[key]) for key in sorted(found))
 
 
-def build(kind: str, config: Mapping[str, Any], **supplied: Any) -> Any:
+def name_of(config: Mapping[str, Any]) -> str:
+    """The name of a plugin in a config: of an entry point, or of the ``_target_`` that stands in its place."""
+    return config["name"] if "name" in config else config[TARGET]
+
+
+def build(kind: str, config: Any, **supplied: Any) -> Any:
     """Build a plugin from its config.
 
     Args:
         kind: a key of :data:`GROUPS`.
         config: plain values; ``name`` is the plugin, the rest are its arguments; nested plugins are nested configs.
+            What is an object already stays as it is.
         supplied: what the framework hands over (``spec``, …); only what the plugin's signature names is passed.
 
     Raises:
         PluginError: the plugin cannot be found or imported.
         ConfigError: it refuses its arguments.
     """
+    if not isinstance(config, Mapping):
+        return config
     return make(find(kind, config["name"]), config, **supplied)
 
 
@@ -207,6 +216,8 @@ def _value(plugin: Plugin, parameter: Any, value: Any, supplied: Mapping[str, An
 
 def provenances(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
     """Where a plugin and all that are nested in it come from: dotted path -> provenance."""
+    if TARGET in config:
+        return {kind: config[TARGET]}
     plugin = find(kind, config["name"])
     found = {kind: plugin.provenance}
     for parameter in plugin.describe().parameters:
