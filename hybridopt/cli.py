@@ -58,6 +58,13 @@ def if_resumed(resume: str | None, there: str, fresh: str) -> str:
     return str(directory) if there == "directory" else there
 
 
+def compose_job(*overrides: str) -> DictConfig:
+    """The config of a job, as in a script or notebook: nothing is run."""
+    register()
+    with hydra.initialize_config_module("hybridopt.conf", version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
+
+
 def find_run(resume: str) -> Path:
     """The directory of the run to go on with.
 

@@ -75,11 +75,20 @@ class Unreadable(Exception):
 
 def describe(target: str, load: Callable[[], Any]) -> Description:
     """Describe the plugin ``module:attribute``; ``load`` imports it, and is called only if the source is not enough."""
-    module, _, attribute = target.partition(":")
     try:
-        return _from_source(module.strip(), attribute.strip())
+        return read(target)
     except Unreadable:
         return from_object(load())
+
+
+def read(target: str) -> Description:
+    """Describe the plugin ``module:attribute`` from its source.
+
+    Raises:
+        Unreadable: the source does not tell, or the plugin is imported already, so that it need not be read.
+    """
+    module, _, attribute = target.partition(":")
+    return _from_source(module.strip(), attribute.strip())
 
 
 # -- from the source text ---------------------------------------------------------------------------------------------
@@ -89,7 +98,7 @@ def describe(target: str, load: Callable[[], Any]) -> Description:
 def _from_source(module: str, attribute: str) -> Description:
     if module in sys.modules:  # already paid for, and what really runs
         raise Unreadable
-    tree = _parse(module)
+    tree = parse(module)
     node = next((node for node in tree.body if getattr(node, "name", None) == attribute), None)
     if isinstance(node, ast.ClassDef):
         if node.decorator_list:
@@ -111,7 +120,7 @@ def _without_init(node: ast.ClassDef) -> Description:
 
 
 @cache
-def _parse(module: str) -> ast.Module:
+def parse(module: str) -> ast.Module:
     """The module's syntax tree; no package on the way is imported."""
     spec = find_module(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):

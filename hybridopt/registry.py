@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ GROUPS = {
     "strategy": "hybridopt.strategies",
     "callback": "hybridopt.callbacks",
 }
+OURS = "hybridopt."  # with which the names of all our groups begin
 CONFIGS = "hybridopt.configs"  # packages of presets and experiments
 
 
@@ -42,12 +43,12 @@ class Plugin:
     @property
     def distribution(self) -> str:
         """The package that brings it."""
-        return self.entry_point.dist.name if self.entry_point.dist else "unknown"
+        return _package(self.entry_point.dist)[0]
 
     @property
     def version(self) -> str:
         """The version of that package."""
-        return self.entry_point.dist.version if self.entry_point.dist else "unknown"
+        return _package(self.entry_point.dist)[1]
 
     @property
     def provenance(self) -> str:
@@ -74,10 +75,30 @@ class Plugin:
 
 
 @cache
+def announced() -> tuple[EntryPoint, ...]:
+    """What packages announce to us, in whatever group; the metadata is read once."""
+    found = entry_points()
+    return tuple(
+        entry for group in sorted(found.groups) if group.startswith(OURS) for entry in found.select(group=group)
+    )
+
+
+@cache
+def _package(distribution: Distribution | None) -> tuple[str, str]:
+    """Name and version; either may be missing from broken metadata."""
+    if distribution is None:
+        return "unknown", "unknown"
+    metadata = distribution.metadata
+    return metadata["Name"] or "unknown", metadata["Version"] or "unknown"
+
+
+@cache
 def plugins(kind: str) -> Mapping[str, tuple[Plugin, ...]]:
     """All plugins of a kind by name, more than one where packages claim the same name; nothing is imported."""
     found: dict[str, dict[tuple[str, str], Plugin]] = {}
-    for entry_point in entry_points(group=GROUPS[kind]):
+    for entry_point in announced():
+        if entry_point.group != GROUPS[kind]:
+            continue
         plugin = Plugin(kind, entry_point.name, entry_point)
         found.setdefault(plugin.name, {})[plugin.distribution, entry_point.value] = plugin
     return {name: tuple(found[name].values()) for name in sorted(found)}
@@ -139,12 +160,12 @@ class ConfigPackage:
     @property
     def distribution(self) -> str:
         """The package that brings it."""
-        return self.entry_point.dist.name if self.entry_point.dist else "unknown"
+        return _package(self.entry_point.dist)[0]
 
     @property
     def version(self) -> str:
         """The version of that package."""
-        return self.entry_point.dist.version if self.entry_point.dist else "unknown"
+        return _package(self.entry_point.dist)[1]
 
     @cached_property
     def directory(self) -> Path | None:
@@ -157,8 +178,14 @@ class ConfigPackage:
 @cache
 def config_packages() -> tuple[ConfigPackage, ...]:
     """What packages announce as configs, in the order of their names."""
-    found = {(entry.dist.name if entry.dist else "", entry.value): entry for entry in entry_points(group=CONFIGS)}
+    found = {(_package(entry.dist)[0], entry.value): entry for entry in announced() if entry.group == CONFIGS}
     return tuple(ConfigPackage(found[key]) for key in sorted(found))
+
+
+def forget() -> None:
+    """Read the metadata anew when it is next asked for: packages were installed, or removed."""
+    for remembered in (announced, plugins, config_packages):
+        remembered.cache_clear()
 
 
 def name_of(config: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from hybridopt import cli
@@ -31,10 +30,7 @@ def composed() -> Callable[..., dict[str, Any]]:
     """Overrides -> a resolved config of plain values, as a job gets it."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        cli.register()
-        with initialize_config_module("hybridopt.conf", version_base="1.3"):
-            config = compose("config", overrides=list(overrides))
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(cli.compose_job(*overrides), resolve=True, throw_on_missing=True)
 
     return make
 

@@ -94,5 +94,4 @@ def on_path(*roots: Path) -> Iterator[None]:
 
 def _forget() -> None:
     importlib.invalidate_caches()
-    registry.plugins.cache_clear()
-    registry.config_packages.cache_clear()
+    registry.forget()

@@ -1,0 +1,1 @@
+"""The program ``hybridopt-plugins``: what is installed, whether it works, and a start for a package of one's own."""

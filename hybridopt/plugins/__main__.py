@@ -1,0 +1,6 @@
+"""``python -m hybridopt.plugins``."""
+
+from hybridopt.plugins.cli import main
+
+if __name__ == "__main__":
+    main()

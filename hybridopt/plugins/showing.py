@@ -1,0 +1,92 @@
+"""All that can be said of one plugin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hybridopt import registry
+from hybridopt.describe import Unreadable, read
+from hybridopt.plugins import isolated, listing, outline
+from hybridopt.plugins.doctor import item
+from hybridopt.plugins.settings import Setting, setting
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One plugin.
+
+    Args:
+        row: as it is listed.
+        docstring: all of it.
+        file: ``path:line``.
+        settings: what users may set.
+        needs: what it needs of an objective, or of what else, in a sentence; empty if nothing.
+        example: a command to try.
+        problem: why some of this is missing, in a sentence, or None.
+    """
+
+    row: listing.Row
+    docstring: str
+    file: str
+    settings: tuple[Setting, ...]
+    needs: str
+    example: str
+    problem: str | None = None
+
+
+def facts_of(plugin: registry.Plugin, limit: float) -> Facts:
+    """Read a plugin's source; where that does not tell, import it in another process, for ``limit`` seconds at most."""
+    row = listing.row(plugin)
+    place = outline.find(plugin.entry_point.value)
+    try:
+        parameters = read(plugin.entry_point.value).parameters
+        if place is None:
+            raise Unreadable
+        settings = tuple(setting(parameter) for parameter in parameters)
+        return Facts(row, place.docstring, place.file, settings, needs(row), example(row, settings))
+    except Unreadable:
+        return _imported(plugin, row, place, limit)
+
+
+def _imported(plugin: registry.Plugin, row: listing.Row, place: outline.Place | None, limit: float) -> Facts:
+    (answer,) = isolated.answers("show", [item(plugin)], limit)
+    if answer.fault is None:
+        value = answer.value
+        settings = tuple(Setting(**said) for said in value["settings"])
+        file = value["file"] or (place.file if place else "")
+        return Facts(row, value["docstring"], file, settings, needs(row), example(row, settings))
+    fault = answer.fault
+    if not fault[0].isupper():
+        fault = (
+            f"The {plugin.kind} plugin {plugin.name!r} of the package {plugin.distribution!r} cannot be described, "
+            f"since when it is imported, {fault}: repair or reinstall that package."
+        )
+    said: dict[str, Any] = (
+        {"docstring": place.docstring, "file": place.file} if place else {"docstring": "", "file": ""}
+    )
+    return Facts(row, **said, settings=(), needs=needs(row), example=example(row, ()), problem=fault)
+
+
+def needs(row: listing.Row) -> str:
+    """What a plugin needs of its partners."""
+    asked = [word.removeprefix("needs ") for word in row.capabilities if word.startswith("needs ")]
+    tasks = [word for word in row.capabilities if row.kind == "objective" and "gradient" not in word]
+    if "hybrid" in row.capabilities:
+        return "whatever its parts need of the objective"
+    if "gradient" in asked:
+        return "an objective that has a gradient"
+    if asked:
+        return f"any objective; asks the oracle for {' and '.join(asked)}"
+    if tasks:
+        return f"data for {' or '.join(tasks)}"
+    return ""
+
+
+def example(row: listing.Row, settings: tuple[Setting, ...]) -> str:
+    """A command that chooses the plugin and one of its settings."""
+    plain = next((setting for setting in settings if setting.default and setting.type in ("int", "float")), None)
+    if row.kind == "callback":
+        return f"hybridopt '+trainer.callbacks.{row.name}={{}}'"
+    chosen = f" {row.kind}.{plain.name}={plain.default}" if plain else ""
+    return f"hybridopt {row.kind}={row.name}{chosen}"
