@@ -237,6 +237,8 @@ def test_windows_of_a_table_look_like_noise_of_their_own() -> None:
     assert correlations.abs().max() < 6 / 5000**0.5  # of 19 900 pairs, all as good as independent
 
 
-@pytest.mark.parametrize(("noises", "d", "size"), [(50, 2410, 15_062), (128, 2 * 10**6, 2**24), (50, 10**7, None), (1, 10, None)])
+@pytest.mark.parametrize(
+    ("noises", "d", "size"), [(50, 2410, 15_062), (128, 2 * 10**6, 2**24), (50, 10**7, None), (1, 10, None)]
+)
 def test_a_table_is_made_where_it_saves_noise_and_fits(noises: int, d: int, size: int | None) -> None:
     assert table_size(noises, d) == size
