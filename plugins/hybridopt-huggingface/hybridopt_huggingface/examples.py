@@ -19,7 +19,7 @@ def examples(folder: Path) -> list[dict[str, Any]]:
     Args:
         folder: is written to.
     """
-    flowers = load_iris(as_frame=True).frame.drop_duplicates()
+    flowers = load_iris(as_frame=True).frame.drop_duplicates().rename(columns={"target": "label"})
     flowers.to_csv(folder / "flowers.csv", index=False)
     pixels, labels = load_digits(return_X_y=True)
     pictures = [{"bytes": _png(image), "path": None} for image in pixels[:ROWS].reshape(-1, 8, 8)]
@@ -29,7 +29,8 @@ def examples(folder: Path) -> list[dict[str, Any]]:
         folder / "texts.jsonl", orient="records", lines=True
     )
     return [
-        {"path": str(folder / "flowers.csv"), "target": "target"},
+        {"path": str(folder / "flowers.csv"), "batch_size": 32},
+        {"path": str(folder / "flowers.csv"), "target": "petal width (cm)"},
         {"path": str(folder / "digits.parquet"), "batch_size": 32},
         {"path": str(folder / "texts.jsonl"), "text": "sequence", "length": 8, "batch_size": 32},
     ]
