@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -58,6 +58,10 @@ class EvoTorch(Search):
     Raises:
         ConfigError: there is no such searcher, it refuses its settings, or there are too many dimensions for it.
     """
+
+    conformance: ClassVar[dict[str, Any]] = {
+        "settings": [{"searcher": name} for name in ("SNES", "XNES", "CEM", "CMAES")],
+    }
 
     def __init__(
         self,
@@ -140,8 +144,9 @@ class EvoTorch(Search):
         make = searcher_class(self.searcher)
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="To copy construct from a tensor")  # CMAES, of itself
+                warnings.simplefilter("ignore")  # of how CMAES makes its own tensors
                 made = make(problem(self, start), center_init=start.tolist(), **self.arguments)
         except (TypeError, ValueError, KeyError, AssertionError) as error:
             raise ConfigError(f"EvoTorch's {self.searcher} refuses its settings: {str(error).rstrip('.')}.") from error
+        made.problem.spare = None
         return CmaDriver(made) if self.searcher == "CMAES" else GaussianDriver(made)

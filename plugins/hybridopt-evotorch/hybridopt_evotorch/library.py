@@ -68,12 +68,14 @@ def problem(search: Any, start: torch.Tensor) -> Any:
         start: (d,), in the type and on the device of all vectors.
 
     Returns:
-        An ``evotorch.Problem``; its attribute ``told`` (n,) is what the next evaluation of n solutions says.
+        An ``evotorch.Problem``; its attribute ``told`` (n,) is what the next evaluation of n solutions says. Until its
+        attribute ``spare`` is None it draws from that generator: what a searcher's constructor draws is thrown away.
     """
     core = imported("evotorch.core")
 
     class Told(core.Problem):
         told: torch.Tensor
+        spare: torch.Generator | None = torch.Generator(start.device).manual_seed(0)
 
         def __init__(self) -> None:
             super().__init__(
@@ -86,8 +88,8 @@ def problem(search: Any, start: torch.Tensor) -> Any:
             )
 
         @property
-        def generator(self) -> torch.Generator | None:
-            return getattr(search, "generator", None)
+        def generator(self) -> torch.Generator:
+            return search.generator if self.spare is None else self.spare
 
         def _evaluate_batch(self, batch: Any) -> None:
             batch.set_evals(self.told)
