@@ -48,5 +48,5 @@ def table(result: Result) -> Table:
 
 
 def number(value: float | None) -> str:
-    """Four digits, or nothing."""
-    return "" if value is None else f"{value:.4f}"
+    """Four decimals, fewer where the number is large, or nothing."""
+    return "" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"

@@ -432,14 +432,20 @@ def check_compatible(
             "works on losses, such as strategy=openai_es, or a differentiable objective, such as "
             "objective=cross_entropy.".format(**names)
         )
+    if "outputs" in strategy.requires and type(objective).outputs is not Objective.outputs:
+        raise ConfigError(
+            f"The strategy {names['strategy']} learns from the network's outputs, and the objective "
+            f"{names['objective']} makes something else of them: choose a strategy that works on losses, such as "
+            "strategy=openai_es."
+        )
     if not zeroth_order and encoding is not None and not isinstance(encoding, Direct):
         raise ConfigError(
             f"The strategy {names['strategy']} trains the parameters themselves and would ignore the encoding "
             f"{type(encoding).__name__}: leave it at encoding=direct, or choose a search, such as strategy=openai_es."
         )
     if spec is not None and objective.tasks is not None and spec.task not in objective.tasks:
-        fitting = "objective=mse" if spec.task == "regression" else "objective=cross_entropy"
+        usual = {"regression": ", such as objective=mse", "classification": ", such as objective=cross_entropy"}
         raise ConfigError(
             f"The objective {names['objective']} is made for {' or '.join(sorted(objective.tasks))}, but the data set "
-            f"is a {spec.task} problem: choose another objective, such as {fitting}."
+            f"is a {spec.task} problem: choose another objective{usual.get(spec.task, '')}."
         )

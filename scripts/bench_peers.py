@@ -1,7 +1,8 @@
 """What a generation costs here, in EvoTorch, in EvoX and in nevergrad's own loop.
 
     python3 -m venv /tmp/peers
-    /tmp/peers/bin/pip install -e . -r scripts/bench_peers.requirements.txt -c scripts/constraints.txt
+    /tmp/peers/bin/pip install -e . -e plugins/hybridopt-cma -r scripts/bench_peers.requirements.txt \
+        -c scripts/constraints.txt
     /tmp/peers/bin/python scripts/bench_peers.py --json peers.json --picture peers.png
 
 All train the same network from the same weights on the same batch with the same number of members, in turn, in one
@@ -268,6 +269,7 @@ CONTENDERS: dict[tuple[str, str], Callable[[Task], Contender]] = {  # (family, l
     ("full noise", "EvoX OpenES, compiled"): evox_compiled,
     ("low rank", "hybridopt eggroll"): here(EGGROLL),
     ("low rank", "EvoX VirtualLoRAES"): evox_lora,
+    ("diagonal CMA", "hybridopt-cma sep_cma_es"): here(Variant("hybridopt-cma sep_cma_es", "sep_cma_es")),
     ("diagonal CMA", "hybridopt nevergrad DiagonalCMA"): here(Variant("nevergrad DiagonalCMA", "nevergrad")),
     ("diagonal CMA", "nevergrad DiagonalCMA, own loop"): nevergrad_loop,
     ("diagonal CMA", "EvoTorch CMAES, separable"): searching(evotorch_cmaes),

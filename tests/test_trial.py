@@ -189,3 +189,18 @@ def test_the_trainers_limits_count_steps(tmp_path: Path) -> None:
         ours, fit = trial("adam", forwards=1e9), trainer(tmp_path, **limit)
         fit.fit(ours, datamodule=data())
         assert fit.global_step == 7
+
+
+def test_outputs_that_an_objective_replaces_are_no_teacher() -> None:
+    class FromOutputs(type(trial("openai_es").strategy)):
+        requires = frozenset({"outputs"})
+
+    with pytest.raises(ConfigError, match="learns from the network's outputs, and the objective AgainAndAgain makes"):
+        Trial(nn.Linear(4, 4), AgainAndAgain(), FromOutputs(), Budget(forwards=1e3))
+
+
+def test_another_task_than_the_two_usual_ones_gets_no_advice_that_misleads() -> None:
+    objective = registry.build("objective", {"name": "cross_entropy"})
+    strategy = registry.build("strategy", {"name": "openai_es"})
+    with pytest.raises(ConfigError, match=r"is a control problem: choose another objective\.$"):
+        Trial(nn.Linear(4, 3), objective, strategy, Budget(forwards=1e3), spec=DataSpec((4,), 3, "control"))
