@@ -53,7 +53,7 @@ def test_the_preset_is_what_it_says() -> None:
 
 def test_a_later_phase_of_a_hybrid_begins_where_the_former_one_ended(tmp_path: Path) -> None:
     phases = ("strategy=sequence", "+strategy/phases@strategy.phases.a=adam", "dataset=iris", "model.hidden=[4]")
-    shares = ("strategy.shares={a: 0.5, b: 0.5}", "+strategy/phases@strategy.phases.b=cma_es", "budget.forwards=2e4")
+    shares = ("+strategy.shares={a: 0.5, b: 0.5}", "+strategy/phases@strategy.phases.b=cma_es", "budget.forwards=2e4")
     experiment.run(composed(*phases, *shares, "strategy.phases.b.sigma=0.01"), tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     losses = [row["values"]["val/loss"] for row in rows if "val/loss" in row.get("values", {})]
