@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from hybridopt import cli
 
@@ -32,10 +30,6 @@ def composed() -> Callable[..., dict[str, Any]]:
     """Overrides -> a resolved config of plain values, as a job gets it."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        cli.register()
-        with initialize_config_module("hybridopt.conf", version_base="1.3"):
-            found = "hydra.searchpath=[pkg://hybridopt_combinatorial.conf]"
-            config = compose("config", overrides=[found, "tracking=none", *overrides])
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return cli.plain_values(cli.compose_job("tracking=none", *overrides))
 
     return make

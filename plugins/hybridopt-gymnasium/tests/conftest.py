@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from hybridopt import cli
 
@@ -27,9 +25,6 @@ def composed() -> Callable[..., dict[str, Any]]:
     """Overrides -> a resolved config of plain values, as a job gets it."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        cli.register()
-        with initialize_config_module("hybridopt.conf", version_base="1.3"):
-            config = compose("config", overrides=list(overrides))
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return cli.plain_values(cli.compose_job(*overrides))
 
     return make

@@ -5,8 +5,6 @@ from importlib.resources import files
 import pytest
 import torch
 from hybridopt_huggingface.mnist import mnist
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
 from hybridopt import Budget, Trial, cli, registry
@@ -43,9 +41,5 @@ def test_a_search_learns_the_digits(mnist_folder):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes(name):
-    cli.register()
-    search = "hydra.searchpath=[pkg://hybridopt_huggingface.conf]"
-    with initialize_config_module("hybridopt.conf", version_base="1.3"):
-        config = compose("config", overrides=[search, f"experiment={name}"])
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain = cli.plain_values(cli.compose_job(f"experiment={name}"))
     assert registry.find("dataset", plain["dataset"]["name"]).distribution == "hybridopt-huggingface"

@@ -11,8 +11,6 @@ from hybridopt_neat.evolution import Evolution
 from hybridopt_neat.genome_network import genome_network
 from hybridopt_neat.layout import Layout
 from hybridopt_neat.neat_search import NEAT
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from hybridopt import DataSpec, cli
 
@@ -31,10 +29,7 @@ def composed() -> Callable[..., dict[str, Any]]:
     """Overrides -> a resolved config of plain values, as a job gets it."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        cli.register()
-        with initialize_config_module("hybridopt.conf", version_base="1.3"):
-            config = compose("config", overrides=["hydra.searchpath=[pkg://hybridopt_neat.conf]", *overrides])
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return cli.plain_values(cli.compose_job(*overrides))
 
     return make
 
