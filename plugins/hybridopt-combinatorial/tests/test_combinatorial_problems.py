@@ -10,11 +10,12 @@ import pytest
 import torch
 from hybridopt_combinatorial.cluster_zeros import cluster_zeros
 from hybridopt_combinatorial.crew_cost import CrewCost
-from hybridopt_combinatorial.exact.flow_shop import makespan
+from hybridopt_combinatorial.exact.flow_shop import machine_bound, makespan
 from hybridopt_combinatorial.flow_shop import flow_shop
 from hybridopt_combinatorial.knapsack import knapsack
 from hybridopt_combinatorial.makespan import Makespan
 from hybridopt_combinatorial.packed_value import PackedValue
+from hybridopt_combinatorial.reference import Reference
 from hybridopt_combinatorial.set_partitioning import set_partitioning
 from hybridopt_combinatorial.share_of_zeros import ShareOfZeros
 from hybridopt_combinatorial.solution import Solution
@@ -235,11 +236,13 @@ def test_makespans_are_those_of_the_textbook_recursion(seed, jobs, machines):
     assert Makespan().costs(outputs, instance)[:, 0].tolist() == expected
 
 
-def test_the_default_is_taillards_first_instance(tmp_path):
+def test_the_default_is_taillards_first_instance():
     times = instance_of(flow_shop())[0]
     assert times[0].tolist() == [54, 83, 15, 71, 77, 36, 53, 38, 27, 87, 76, 91, 14, 29, 12, 77, 32, 87, 68, 94]
     assert times[4, -4:].tolist() == [87, 58, 18, 68, 28][1:]
-    assert flow_shop(time_limit=0).spec.reference.value == 1232  # the lower bound that Taillard prints with it
+    assert machine_bound(times.numpy()) == 1232  # the bounds that Taillard's file has
+    assert flow_shop().spec.reference == Reference(1278, proven=False)
+    assert flow_shop(best_known=1300).spec.reference.value == 1300
 
 
 HEAD = "number of jobs, number of machines, initial seed, upper bound and lower bound :\n"
