@@ -1,0 +1,1 @@
+"""The smallest useful package of plugins for hybridopt: one strategy."""
