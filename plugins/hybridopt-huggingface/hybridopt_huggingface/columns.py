@@ -153,21 +153,34 @@ def check_columns(features: Features, setting: str, names: str | Sequence[str], 
     return chosen
 
 
-def check_kinds(features: Features, kinds: Mapping[str, str], source: str) -> None:
-    """Refuse kinds of columns that are not there, and kinds that there are not.
+def checked_kinds(
+    features: Features, kinds: str | Mapping[str, str] | None, inputs: Sequence[str], source: str
+) -> dict[str, str]:
+    """What the user says of columns, by column.
+
+    Args:
+        features: the types of all columns.
+        kinds: one for all inputs, or column -> kind.
+        inputs: the input columns.
+        source: where they come from, for messages.
 
     Raises:
-        DataError, ConfigError: as it says.
+        DataError: there is no such column.
+        ConfigError: there is no such kind, or it does not suit the column's type.
     """
-    check_columns(features, "kinds", [*kinds] or [*features], source)
-    for name, kind in kinds.items():
+    said = dict.fromkeys(inputs, kinds) if isinstance(kinds, str) else dict(kinds or {})
+    for name, kind in said.items():
+        check_columns(features, "kinds", name, source)
         if kind not in KINDS:
-            raise ConfigError(f"dataset.kinds.{name} is {kind!r}, which is no kind of column.{options(KINDS, kind)}")
+            raise ConfigError(
+                f"dataset.kinds gives {name!r} the kind {kind!r}, which there is not.{options(KINDS, kind)}"
+            )
         if kind not in possible_kinds(features[name]):
             raise ConfigError(
-                f"dataset.kinds.{name}={kind} does not suit the column {name!r}, which has the type "
-                f"{features[name]}.{options(possible_kinds(features[name]))}"
+                f"dataset.kinds gives {name!r} the kind {kind}, which does not suit its type {features[name]}."
+                f"{options(possible_kinds(features[name]))}"
             )
+    return said
 
 
 def possible_kinds(feature: Any) -> tuple[str, ...]:

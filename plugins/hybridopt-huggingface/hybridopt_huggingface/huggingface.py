@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from hybridopt.dataset import DataModule
-from hybridopt_huggingface.columns import Rows, check_columns, check_kinds, chosen_inputs, guessed_kinds
+from hybridopt_huggingface.columns import Rows, check_columns, checked_kinds, chosen_inputs, guessed_kinds
 from hybridopt_huggingface.encoders import inputs_for
 from hybridopt_huggingface.examples import examples
 from hybridopt_huggingface.modules import FromDisk, InMemory
@@ -18,11 +18,11 @@ def huggingface(
     path: str,
     config: str | None = None,
     revision: str | None = None,
-    files: dict[str, str] = {},  # noqa: B006
+    files: str | dict[str, str] | None = None,
     inputs: str | list[str] | None = None,
     target: str | list[str] = "label",
     task: Literal["auto", "classification", "regression"] = "auto",
-    kinds: dict[str, str] = {},  # noqa: B006
+    kinds: str | dict[str, str] | None = None,
     train_split: str = "train",
     val_split: str | None = None,
     test_split: str | None = None,
@@ -50,14 +50,17 @@ def huggingface(
             exists is preferred.
         config: the hub's word for a variant of a data set, where it has several.
         revision: a commit, tag or branch on the hub; pin a commit to repeat a run exactly.
-        files: split -> file or pattern, relative to the folder or repository, where their names do not tell.
+        files: a file or pattern, relative to the folder or repository, or one for each split, where their names do not
+            tell: ``'dataset.files={train: old.csv, test: new.csv}'``.
         inputs: the columns to learn from; by default the image column, or else all but the target.
         target: the column to learn (a list for several regression targets).
         task: "auto" takes class labels, text, booleans and few, often repeated whole numbers for classes, fractions and
             several columns for regression, and asks in between.
-        kinds: column -> "image", "text", "category" or "number", where its type does not tell. Texts are "text" if they
-            are the only input, or have more than 100 different values; else "category".
-        train_split: a split, a part (``train[:80%]``) or a sum (``train+extra``).
+        kinds: "image", "text", "category" or "number", for all inputs or column by column
+            (``'dataset.kinds={zip: category}'``), where a type does not tell. Texts are "text" if they are the only
+            input, or have more than 100 different values; else "category".
+        train_split: a split, a part (``train[:80%]``, on a command line
+            ``"dataset.train_split='train[:80%]'"``) or a sum (``train+extra``).
         val_split: the same; by default the set's own validation split, else it is carved out of the training rows.
         test_split: the same; by default the set's own test split, else it is carved out of the training rows.
         val_fraction: the share of the training rows that is carved out for validation.
@@ -88,15 +91,15 @@ def huggingface(
     source = open_source(path, config, revision, files)
     splits = chosen_splits(source, train_split, val_split, test_split)
     features = splits["train"].features
-    check_kinds(features, kinds, path)
     target_names = check_columns(features, "target", target, path)
     input_names = chosen_inputs(features, inputs, target_names, path)
+    said = checked_kinds(features, kinds, input_names, path)
     columns = [*input_names, *target_names]
     rows = {name: split and Rows.of(split, columns, name, path) for name, split in splits.items()}
     targets = targets_for(task, target_names, features, rows["train"], scaling)
     sets = drawn(rows, targets.strata, val_fraction, test_fraction, split_seed, limit)
-    kinds = guessed_kinds(features, input_names, kinds, sets["train"])
-    encoder = inputs_for(kinds, scaling, size, channels, text, tokens, vocabulary, length)
+    found = guessed_kinds(features, input_names, said, sets["train"])
+    encoder = inputs_for(found, scaling, size, channels, text, tokens, vocabulary, length)
     for learner in (encoder, targets):
         learner.fit(sets["train"])
     module = InMemory if in_memory else FromDisk

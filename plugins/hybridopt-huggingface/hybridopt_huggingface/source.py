@@ -38,6 +38,7 @@ READERS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> builder of the d
     ".parquet": ("parquet", {}),
     ".arrow": ("arrow", {}),
 }
+Files = str | Mapping[str, str] | None
 SAVED = ("dataset_dict.json", "state.json")  # by which a directory of save_to_disk is known
 NO_ROWS = re.compile(r'Instruction "(\w+)" corresponds to no data')  # the library's words
 REFUSED = (RepositoryNotFoundError, GatedRepoError, RevisionNotFoundError)
@@ -62,7 +63,7 @@ class Source:
         return {"path": self.name} | ({"revision": self.revision} if self.revision else {})
 
 
-def open_source(path: str, config: str | None, revision: str | None, files: Mapping[str, str]) -> Source:
+def open_source(path: str, config: str | None, revision: str | None, files: Files) -> Source:
     """Open a data set by a local path, if there is one, else by its name on the hub.
 
     Args:
@@ -70,7 +71,7 @@ def open_source(path: str, config: str | None, revision: str | None, files: Mapp
             images, or written by ``save_to_disk``), or a name on the hub.
         config: the hub's word for a variant of a data set, where it has several.
         revision: a commit, tag or branch on the hub.
-        files: split -> file or pattern, relative to the folder or repository.
+        files: a file or pattern, or split -> the same, relative to the folder or repository.
 
     Raises:
         DataError: it cannot be found, reached or read.
@@ -155,7 +156,7 @@ def reason(error: BaseException) -> str:
 # -- local files ------------------------------------------------------------------------------------------------------
 
 
-def _local(place: Path, found: list[str], config: str | None, files: Mapping[str, str]) -> Dataset | DatasetDict:
+def _local(place: Path, found: list[str], config: str | None, files: Files) -> Dataset | DatasetDict:
     if len(found) == 1 and Path(found[0]).is_dir():
         return _folder(Path(found[0]), config, files)
     if files:
@@ -178,24 +179,24 @@ def _reader(found: list[str]) -> tuple[str, dict[str, Any]]:
     return READERS[suffix]
 
 
-def _folder(place: Path, config: str | None, files: Mapping[str, str]) -> Dataset | DatasetDict:
+def _folder(place: Path, config: str | None, files: Files) -> Dataset | DatasetDict:
     hint = "give a folder of tables, of images in a folder a class, or one written by save_to_disk"
     with _reading(f"The folder {place}", hint, place.rglob("*.*")):
         if any((place / name).exists() for name in SAVED):
             return datasets.load_from_disk(str(place))
-        return datasets.load_dataset(str(place), name=config, data_files=dict(files) or None)
+        return datasets.load_dataset(str(place), name=config, data_files=files or None)
 
 
 # -- the hub ----------------------------------------------------------------------------------------------------------
 
 
-def _from_hub(name: str, config: str | None, revision: str | None, files: Mapping[str, str]) -> Source:
+def _from_hub(name: str, config: str | None, revision: str | None, files: Files) -> Source:
     """Ask the hub once, for the commit, and read exactly that; where it does not answer, read its cache."""
     commit = _commit(name, revision)
     if commit is None:
         return _cached(name, config, revision, files)
     with _reading(f"{name} on the hub", "see the hub's page of the data set, or download it and give the files"):
-        opened = datasets.load_dataset(name, name=config, data_files=dict(files) or None, revision=commit)
+        opened = datasets.load_dataset(name, name=config, data_files=files or None, revision=commit)
     return Source(_as_dict(opened), name, commit)
 
 
@@ -244,7 +245,7 @@ def _offline() -> Iterator[None]:
         datasets.config.HF_HUB_OFFLINE = before
 
 
-def _cached(name: str, config: str | None, revision: str | None, files: Mapping[str, str]) -> Source:
+def _cached(name: str, config: str | None, revision: str | None, files: Files) -> Source:
     """What an earlier run left in the library's cache.
 
     Raises:
@@ -252,7 +253,7 @@ def _cached(name: str, config: str | None, revision: str | None, files: Mapping[
     """
     try:
         with _offline():
-            builder = datasets.load_dataset_builder(name, name=config, data_files=dict(files) or None)
+            builder = datasets.load_dataset_builder(name, name=config, data_files=files or None)
             builder.download_and_prepare()
     except Exception as error:
         known = f" (the cache: {reason(error)})" if isinstance(error, ValueError) else ""

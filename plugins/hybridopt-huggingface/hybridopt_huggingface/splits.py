@@ -74,8 +74,8 @@ def _spans(source: Source, name: str, text: str) -> list[Span]:
         absolute = ReadInstruction.from_spec(text).to_absolute(lengths)
     except (ValueError, AssertionError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"dataset.{name}_split={text!r} is no split of {source.name}: write one of {_sizes(source)}, a part such "
-            "as train[:80%], or a sum such as train+validation."
+            f"dataset.{name}_split={text!r} is no split of {source.name}: write one of {_sizes(source)}, a sum such as "
+            f"train+validation, or a part, quoted for shell and Hydra: \"dataset.{name}_split='train[:80%]'\"."
         ) from error
     spans = [(part.splitname, part.from_, part.to) for part in absolute]
     if sum(stop - start for _, start, stop in spans) < 1:

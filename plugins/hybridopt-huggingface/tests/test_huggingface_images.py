@@ -167,9 +167,9 @@ def test_floating_point_pixels(tmp_path):
         ({"size": [0, 4]}, r"dataset\.size"),
         ({"channels": 2}, r"dataset\.channels must be 1 .* or 3 .*is 2"),
         ({"inputs": ["image", "label"], "target": "label"}, r"both name the column 'label'"),
-        ({"kinds": {"image": "text"}}, r"kinds\.image=text does not suit.*Choose from: image"),
+        ({"kinds": {"image": "text"}}, r"gives 'image' the kind text, which does not suit.*Choose from: image"),
         ({"kinds": {"imag": "text"}}, r"no column 'imag' for dataset\.kinds\. Did you mean 'image'"),
-        ({"kinds": {"label": "colour"}}, r"kinds\.label is 'colour'.*category, image, number, text"),
+        ({"kinds": {"label": "colour"}}, r"'label' the kind 'colour'.*category, image, number, text"),
     ],
 )
 def test_a_bad_setting(mnist_folder, settings, says):

@@ -43,3 +43,21 @@ def test_a_search_learns_the_digits(mnist_folder):
 def test_an_experiment_composes(name):
     plain = cli.plain_values(cli.compose_job(f"experiment={name}"))
     assert registry.find("dataset", plain["dataset"]["name"]).distribution == "hybridopt-huggingface"
+
+
+@pytest.mark.parametrize(
+    ("override", "setting", "value"),
+    [
+        ("dataset.kinds={zip: category}", "kinds", {"zip": "category"}),
+        ("dataset.kinds=text", "kinds", "text"),
+        ("dataset.files={train: old.csv, test: new.csv}", "files", {"train": "old.csv", "test": "new.csv"}),
+        ("dataset.train_split='train[:80%]'", "train_split", "train[:80%]"),
+        ("dataset.inputs=[a,b]", "inputs", ["a", "b"]),
+        ("dataset.size=[14,14]", "size", [14, 14]),
+    ],
+)
+def test_settings_on_a_command_line(override, setting, value):
+    cli.register()
+    with initialize_config_module("hybridopt.conf", version_base="1.3"):
+        config = compose("config", overrides=["dataset=huggingface", override])
+    assert OmegaConf.to_container(config.dataset)[setting] == value

@@ -42,6 +42,7 @@ def test_files_by_split(tmp_path):
     TABLE[:10].to_csv(tmp_path / "new.csv", index=False)
     module = huggingface(str(tmp_path), files={"train": "old.csv", "test": "new.csv"})
     assert sizes(module)["test"] == 10
+    assert sum(sizes(huggingface(str(tmp_path), files="*.csv")).values()) == 50
 
 
 def test_a_changed_file_is_read_anew(tmp_path):
@@ -117,8 +118,15 @@ def test_a_revision_of_local_files(tmp_path):
 # -- the hub ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def caches(tmp_path, monkeypatch):
+    """Caches that know nothing of earlier tests."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
-def test_without_the_hub(name):
+def test_without_the_hub(name, caches):
     started = time.monotonic()
     hub = {"mnist": "ylecun/mnist", "fashion_mnist": "zalando-datasets/fashion_mnist", "cifar10": "uoft-cs/cifar10"}
     refused(rf"hub cannot be reached for the data set '{hub[name]}'.*local files.*dataset\.path=folder", name=name)
@@ -144,13 +152,6 @@ def test_what_the_hub_refuses(monkeypatch):
         refused(r"'owner/name' has no revision 'v9' on the hub", path="owner/name", revision="v9")
         refused(r"owner/name on the hub cannot be read", path="owner/name")
     refused(r"neither a local path nor a name on the hub", path="not a name")
-
-
-@pytest.fixture
-def caches(tmp_path, monkeypatch):
-    """Caches that know nothing of earlier tests."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
 def test_from_the_hub_and_later_from_its_cache(hub, caches, monkeypatch):

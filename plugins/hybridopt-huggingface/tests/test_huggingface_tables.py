@@ -103,7 +103,7 @@ def test_test_rows_have_no_say(two_tests, scaling, target):
 
 
 def test_a_category_may_be_a_number(write):
-    assert huggingface(write(TABLE), inputs="b", kinds={"b": "category"}, limit=20).spec.input_shape == (20,)
+    assert huggingface(write(TABLE), inputs="b", kinds="category", limit=20).spec.input_shape == (20,)
 
 
 def test_arrays_keep_their_shape(tmp_path):
@@ -198,7 +198,9 @@ def test_missing_categories_and_targets(write):
 
 def test_text_where_numbers_are_asked_for(write):
     refused(r"Regression needs numbers, but the column 'label'", path=write(TABLE), task="regression")
-    refused(r"kinds\.colour=number does not suit.*category, text", path=write(TABLE), kinds={"colour": "number"})
+    refused(
+        r"'colour' the kind number, which does not suit.*category, text", path=write(TABLE), kinds={"colour": "number"}
+    )
 
 
 def test_types_that_cannot_be_learned_from(write):
