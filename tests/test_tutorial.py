@@ -1,0 +1,87 @@
+"""The tutorial is true: it builds plugins/hybridopt-example, and its commands run as it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "plugins" / "hybridopt-example"
+FILE = re.compile(r"`([\w/]+\.(?:py|toml))`(?:(?!\n\n).)*:\n\n```(?:python|toml)\n(.*?)```", re.DOTALL)
+COMMANDS = re.compile(r"```bash( fails)?\n(.*?)```", re.DOTALL)
+QUICK = ["trainer.enable_progress_bar=false"]
+
+
+def files() -> dict[str, str]:
+    """The files that the tutorial shows, by path."""
+    return dict(FILE.findall(TUTORIAL))
+
+
+def commands() -> list[tuple[list[str], bool]]:
+    """The commands in order, and whether they fail."""
+    blocks = COMMANDS.findall(TUTORIAL)
+    return [(shlex.split(line), bool(fails)) for fails, block in blocks for line in block.splitlines()]
+
+
+def test_it_shows_the_example_package_to_the_letter() -> None:
+    shown = files()
+    here = [path for path in EXAMPLE.rglob("*.py") if not path.name.startswith("test_one_plus")]
+    assert set(shown) == {str(path.relative_to(EXAMPLE)) for path in here} | {"pyproject.toml"}
+    for path, text in shown.items():
+        assert text == (EXAMPLE / path).read_text(encoding="utf-8"), path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A virtual environment that sees everything installed here but the example, and forgets what it is taught."""
+    folder = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    finders = "\n".join(
+        f"import site; site.addsitedir({path!r})" for path in sys.path if path.endswith("site-packages")
+    )
+    (site / "outside.pth").write_text(finders + "\n")
+    variables = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **variables}
+
+
+@pytest.mark.slow
+def test_its_commands_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    package = tmp_path / "hybridopt-example"
+    for path, text in files().items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_text(text, encoding="utf-8")
+    ran = [run(command, fails, package, environment) for command, fails in commands()]
+    assert any("total" in output for output in ran)
+    assert any("Value 'wide' of type 'str' could not be converted to Float" in output for output in ran)
+
+
+def run(command: list[str], fails: bool, folder: Path, environment: dict[str, str]) -> str:
+    """One command as the reader types it; what takes the network, or a bar, is taken off."""
+    program, *arguments = command
+    if program == "pip":
+        arguments += ["--no-deps", "--no-build-isolation", "--quiet"]
+    if program == "hybridopt" and not fails and "--cfg" not in arguments:
+        arguments += QUICK
+    done = subprocess.run(
+        [environment["PATH"].partition(os.pathsep)[0] + "/python", "-m", MODULES[program], *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, f"{shlex.join(command)} ended with {done.returncode}:\n{output[-3000:]}"
+    return output
+
+
+MODULES = {"pip": "pip", "pytest": "pytest", "hybridopt": "hybridopt", "hybridopt-plugins": "hybridopt.plugins"}
