@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hybridopt_evotorch.library import untouched
+
 NARROWEST = 1e-4  # how far failures may shrink the distribution, as a share of the first one: float32 can tell it still
 
 
@@ -126,7 +128,8 @@ class CmaDriver(Driver):
         return self.searcher.m
 
     def ask(self) -> Tensor:
-        self.drawn = type(self.searcher).sample_distribution(self.searcher)
+        with untouched(self.center.device):
+            self.drawn = type(self.searcher).sample_distribution(self.searcher)
         return self.drawn[-1]
 
     def tell(self, losses: Tensor) -> None:

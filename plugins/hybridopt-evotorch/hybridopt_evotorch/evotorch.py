@@ -20,8 +20,8 @@ from hybridopt.errors import ConfigError, options
 
 FULL_COVARIANCE = {"XNES": 500, "CMAES": 1000}  # dimensions: each generation makes a d x d matrix for each candidate
 OURS: dict[str, dict[str, Any]] = {  # where EvoTorch leaves a value to the user
-    "PGPE": {"popsize": 100, "center_learning_rate": 0.15, "stdev_learning_rate": 0.1},
-    "CEM": {"popsize": 100, "parenthood_ratio": 0.25},
+    "PGPE": {"center_learning_rate": 0.05, "stdev_learning_rate": 0.1},
+    "CEM": {"parenthood_ratio": 0.25},
 }
 TYPED = ("popsize", "stdev_init", "center_learning_rate", "stdev_learning_rate", "optimizer")
 RESERVED = {  # arguments of the searchers that say where losses come from
@@ -45,9 +45,9 @@ class EvoTorch(Search):
 
     Args:
         searcher: a class of ``evotorch.algorithms``.
-        popsize: candidates a generation; the searcher's own default if None (4 + 3 ln d), and 100 for PGPE and CEM.
+        popsize: candidates a generation.
         stdev_init: the first standard deviation around the start vector.
-        center_learning_rate: how fast the centre moves; the searcher's own default if None, and 0.15 for PGPE, where
+        center_learning_rate: how fast the centre moves; the searcher's own default if None, and 0.05 for PGPE, where
             it is the length of ClipUp's steps.
         stdev_learning_rate: how fast the standard deviations change; the searcher's own if None, and 0.1 for PGPE.
         optimizer: what follows the centre's gradient: clipup, adam or sgd; the searcher's own if None (clipup for
@@ -66,7 +66,7 @@ class EvoTorch(Search):
     def __init__(
         self,
         searcher: str = "PGPE",
-        popsize: int | None = None,
+        popsize: int = 50,
         stdev_init: float = 0.05,
         center_learning_rate: float | None = None,
         stdev_learning_rate: float | None = None,
@@ -138,12 +138,12 @@ class EvoTorch(Search):
     def _build(self, start: Tensor) -> Any:
         """The searcher, in two halves; in one dimension with a second one that means nothing, since CMAES wants it."""
         from hybridopt_evotorch.drivers import CmaDriver, GaussianDriver
-        from hybridopt_evotorch.library import problem, searcher_class
+        from hybridopt_evotorch.library import problem, searcher_class, untouched
 
         start = start if len(start) > 1 else torch.cat([start, torch.zeros_like(start)])
         make = searcher_class(self.searcher)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), untouched(start.device):
                 warnings.simplefilter("ignore")  # of how CMAES makes its own tensors
                 made = make(problem(self, start), center_init=start.tolist(), **self.arguments)
         except (TypeError, ValueError, KeyError, AssertionError) as error:

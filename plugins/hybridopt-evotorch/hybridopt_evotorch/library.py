@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import warnings
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -31,6 +32,11 @@ def imported(module: str) -> Any:
     finally:
         if before is None:
             os.environ.pop(VERBOSITY, None)
+
+
+def untouched(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, EvoTorch may draw from torch's global generators (for shapes, under vmap); they are put back."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def searchers() -> dict[str, type]:

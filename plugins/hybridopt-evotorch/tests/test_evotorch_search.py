@@ -22,15 +22,20 @@ from hybridopt import Search, registry
 from hybridopt.errors import ConfigError
 
 SEARCHERS: dict[str, dict[str, Any]] = {
-    "PGPE": {"popsize": 20},
+    "PGPE": {"popsize": 20, "center_learning_rate": 0.1},
     "PGPE with Adam": {"searcher": "PGPE", "popsize": 20, "optimizer": "adam", "center_learning_rate": 0.1},
     "PGPE with SGD": {"searcher": "PGPE", "popsize": 20, "optimizer": "sgd", "center_learning_rate": 1.0},
-    "asymmetric PGPE": {"searcher": "PGPE", "popsize": 20, "settings": {"symmetric": False}},
-    "SNES": {},
-    "XNES": {},
+    "asymmetric PGPE": {
+        "searcher": "PGPE",
+        "popsize": 20,
+        "center_learning_rate": 0.1,
+        "settings": {"symmetric": False},
+    },
+    "SNES": {"popsize": 10},
+    "XNES": {"popsize": 10},
     "CEM": {"popsize": 100},
-    "CMAES": {},
-    "separable CMAES": {"searcher": "CMAES", "settings": {"separable": True}},
+    "CMAES": {"popsize": 10},
+    "separable CMAES": {"searcher": "CMAES", "popsize": 10, "settings": {"separable": True}},
 }
 each_searcher = pytest.mark.parametrize("name", SEARCHERS)
 
@@ -255,7 +260,7 @@ assert not sys.modules["ray"].is_initialized()
 """
 
 
-@pytest.mark.parametrize("program", [DESCRIBED, IMPORTED])
+@pytest.mark.parametrize("program", [DESCRIBED, pytest.param(IMPORTED, marks=pytest.mark.slow)])
 def test_it_keeps_its_hands_off(program: str) -> None:
     """Being listed imports nothing heavy, and being imported changes no settings of the process."""
     ended = subprocess.run(
