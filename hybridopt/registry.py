@@ -101,7 +101,7 @@ def plugins(kind: str) -> Mapping[str, tuple[Plugin, ...]]:
             continue
         plugin = Plugin(kind, entry_point.name, entry_point)
         found.setdefault(plugin.name, {})[plugin.distribution, entry_point.value] = plugin
-    return {name: tuple(found[name].values()) for name in sorted(found)}
+    return {name: tuple(plugin for _, plugin in sorted(found[name].items())) for name in sorted(found)}
 
 
 def names(kind: str) -> list[str]:
