@@ -46,8 +46,10 @@ class Interception(TorchFunctionMode):
     @staticmethod
     def _smaller(input: Tensor, weight: Tensor) -> bool:
         """Whether a low-rank weight, made explicit, is smaller than what its factors touch."""
-        samples = input.numel() // input.shape[-1]
-        return is_batchedtensor(input) and samples * sum(weight.shape) > weight.numel()
+        if not (isinstance(weight, LowRankWeight) and is_batchedtensor(input)):
+            return False
+        center, samples = _plain(weight), input.numel() // input.shape[-1]
+        return samples * sum(center.shape) > center.numel()
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None, features_first: bool) -> Tensor:

@@ -5,6 +5,7 @@ from importlib.resources import files
 import pytest
 import torch
 from hybridopt_huggingface.mnist import mnist
+from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
 from hybridopt import Budget, Trial, cli, registry
@@ -57,7 +58,5 @@ def test_an_experiment_composes(name):
     ],
 )
 def test_settings_on_a_command_line(override, setting, value):
-    cli.register()
-    with initialize_config_module("hybridopt.conf", version_base="1.3"):
-        config = compose("config", overrides=["dataset=huggingface", override])
+    config = cli.compose_job("dataset=huggingface", override)
     assert OmegaConf.to_container(config.dataset)[setting] == value

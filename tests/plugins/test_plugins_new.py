@@ -1,0 +1,47 @@
+"""``hybridopt-plugins new``: what it writes is a package that passes its own tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KINDS = ("strategy", "model", "dataset", "objective", "encoding")
+
+
+def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_generated_package_passes_its_own_tests(kind: str, tmp_path: Path) -> None:
+    made = run("hybridopt.plugins", "new", "my-package", "--kind", kind, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    folder, site = tmp_path / "my-package", tmp_path / "site"
+    pip = ("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(folder))
+    installed = run(*pip, cwd=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+    tests = run("pytest", "-q", "-p", "no:cacheprovider", cwd=folder, PYTHONPATH=str(site))
+    assert tests.returncode == 0, tests.stdout[-3000:]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "my-package").mkdir()
+    (tmp_path / "my-package" / "thesis.txt").write_text("of ten years")
+    refused = run("hybridopt.plugins", "new", "my-package", "--kind", "model", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "my-package is there already, and nothing is overwritten" in refused.stderr
+    assert [path.name for path in (tmp_path / "my-package").iterdir()] == ["thesis.txt"]
