@@ -93,7 +93,7 @@ def spec_is_true(plugin: Plugin) -> None:
             fail_if(
                 tuple(targets.shape[1:]) != (spec.output_size,) or not targets.is_floating_point(),
                 f"regression targets must be floats (B, {spec.output_size}), but are {targets.dtype} of shape "
-                f"(B, {', '.join(map(str, targets.shape[1:]))}) in the {name} set.",
+                f"{shape_of(targets)} in the {name} set.",
             )
     if spec.task == "classification":
         _check_classes(spec, [targets for _, targets in sets.values()])
@@ -103,7 +103,7 @@ def _check_classes(spec: DataSpec, targets: list[Tensor]) -> None:
     for part in targets:
         fail_if(
             part.dtype != torch.int64 or part.ndim != 1,
-            f"classes must be int64 (B,), but are {part.dtype} of shape (B, {', '.join(map(str, part.shape[1:]))}).",
+            f"classes must be int64 (B,), but are {part.dtype} of shape {shape_of(part)}.",
         )
     found = torch.cat(targets).unique().tolist()
     fail_if(
@@ -111,6 +111,11 @@ def _check_classes(spec: DataSpec, targets: list[Tensor]) -> None:
         f"spec.output_size is {spec.output_size}, but the classes that occur are {found[:5]} to {found[-1]}, "
         f"{len(found)} in all.",
     )
+
+
+def shape_of(rows: Tensor) -> str:
+    """The shape of rows, whose number is of no matter."""
+    return f"({', '.join(['B', *map(str, rows.shape[1:])])}{',' if rows.ndim == 1 else ''})"
 
 
 def _partly_read(targets: list[Tensor]) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hybridopt import registry
 from hybridopt.encoding import Encoding, SparseEncoding
 from hybridopt.registry import Plugin
-from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, first_line
+from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, unloadable
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of
 from hybridopt.testing.runs import difference, global_seeds, global_states
@@ -129,7 +129,7 @@ def survives_save_and_load(plugin: Plugin) -> None:
         torch.save(original.state_dict(), file)
         copy.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
     except Exception as error:
-        raise CheckFailure(f"its state cannot be saved and loaded again: {first_line(error)}.") from error
+        raise CheckFailure(f"its state cannot be saved and loaded again: {unloadable(error)}.") from error
     assert_same(original.decode(around(start)), copy.decode(around(start)), "after its state was saved and loaded")
 
 

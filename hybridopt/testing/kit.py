@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybridopt.errors import HybridoptError, PluginError, options
@@ -46,6 +48,15 @@ def during(what: str) -> Iterator[None]:
 def first_line(error: Exception) -> str:
     """The first line of what an exception says, without the full stop."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def unloadable(error: Exception) -> str:
+    """What is wrong with a state that cannot be saved, or loaded with nothing that needs pickle."""
+    if not isinstance(error, UnpicklingError):
+        return first_line(error)
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    kind = f", here a {found[1].split('.')[0]} object" if found else ""
+    return f"it holds more than tensors and plain values{kind}, which only pickle could load"
 
 
 def finite(values: Tensor, what: str) -> None:

@@ -219,7 +219,9 @@ def metrics_are_fresh_and_named(plugin: Plugin) -> None:
             values = one.compute()
         fail_if(any(metric.update_count for metric in other.values()), "two calls of metrics() share their state.")
         odd = [name for name in values if name != name.lower() or not name.isidentifier() or name == "loss"]
-        fail_if(odd, f"its metric {odd[:1]} is not named in snake case, or takes the name of the loss.")
+        fail_if(
+            odd, f"its metric {' and '.join(map(repr, odd))} is not named in snake case, or takes the name of the loss."
+        )
 
 
 def rounded(values: Tensor) -> list[float]:

@@ -1,0 +1,175 @@
+"""Each check of objectives, by an objective that fails that one alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Literal
+
+import pytest
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MeanAbsoluteError, MetricCollection
+
+from hybridopt import Objective
+from hybridopt.testing import checks, run_checks
+
+
+class Sound(Objective):
+    """The mean squared error."""
+
+    differentiable: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[str]] = frozenset({"regression"})
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(outputs, targets)
+
+    def metrics(self, spec: Any) -> MetricCollection:
+        return MetricCollection({"mae": MeanAbsoluteError()})
+
+
+class Steps(Sound):
+    """A loss without a gradient, and honest about it."""
+
+    differentiable: ClassVar[bool] = False
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        far = (outputs - targets).abs() > 0.5
+        return (far | outputs.isnan()).to(outputs.dtype).mean()
+
+
+class Rollout(Sound):
+    """Returns of several passes, of which the loss is a smooth function, but not of the weights."""
+
+    differentiable: ClassVar[bool] = False
+    conformance: ClassVar[dict[str, Any]] = {
+        "problem": {"dataset": {"name": "diabetes"}, "model": {"name": "mlp", "hidden": [3]}}
+    }
+
+    def outputs(self, forward: Any, batch: Any) -> Tensor:
+        once = forward(batch[0])
+        return forward(batch[0] + once.sign().mean(2, keepdim=True)) + once
+
+
+class HalfDone(Sound):
+    """One of whose options gives a loss for each sample."""
+
+    def __init__(self, reduction: Literal["mean", "none"] = "mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(outputs, targets, reduction=self.reduction)
+
+
+class Summed(Sound):
+    """Whose losses of a population are sums, where its loss is a mean."""
+
+    def losses(self, forward: Any, batch: Any) -> Tensor:
+        return (forward(batch[0]) - batch[1]).square().sum((1, 2))
+
+
+class Competing(Sound):
+    """Whose losses compare the members."""
+
+    def losses(self, forward: Any, batch: Any) -> Tensor:
+        losses = super().losses(forward, batch)
+        return losses - losses.min()
+
+
+class Boasting(Steps):
+    """Which says that it has a gradient, and has none."""
+
+    differentiable: ClassVar[bool] = True
+
+
+class Flat(Sound):
+    """Whose gradient is zero everywhere."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).round().square().mean() + 0 * outputs.sum()
+
+
+class Straight(Sound):
+    """Whose gradient is that of another loss."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        error = outputs - targets
+        return (error + (error.round() - error).detach()).square().mean()
+
+
+class Modest(Sound):
+    """Which says that it has no gradient, and has one."""
+
+    differentiable: ClassVar[bool] = False
+
+
+class Charmed(Sound):
+    """Which is pleased by NaN."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(outputs.nan_to_num(), targets) - outputs.isnan().to(outputs.dtype).mean() * 10
+
+
+class Shared(Sound):
+    """Whose metrics are the same each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = MetricCollection({"mae": MeanAbsoluteError()})
+
+    def metrics(self, spec: Any) -> MetricCollection:
+        return self.kept
+
+
+class Shouting(Sound):
+    """Whose metrics are named otherwise."""
+
+    def metrics(self, spec: Any) -> MetricCollection:
+        return MetricCollection({"MAE": MeanAbsoluteError()})
+
+
+class Foreign(Sound):
+    """Which is made for what the kit does not know."""
+
+    tasks: ClassVar[frozenset[str]] = frozenset({"chess"})
+
+
+BROKEN = [
+    (HalfDone, "builds_from_every_option", r"with reduction=none.* its loss is .* and not one finite number"),
+    (
+        Summed,
+        "population_losses_equal_single_losses",
+        r"losses of a population are \[.*\], but \[.*\] by loss\(outputs\)",
+    ),
+    (Competing, "population_losses_equal_single_losses", r"by each member alone"),
+    (
+        Boasting,
+        "differentiable_is_true_or_honestly_false",
+        r"says that it is differentiable, but its loss has no gradient",
+    ),
+    (Flat, "differentiable_is_true_or_honestly_false", r"its gradient is zero everywhere"),
+    (Straight, "differentiable_is_true_or_honestly_false", r"its gradient says \[.*\] along directions in which"),
+    (Modest, "differentiable_is_true_or_honestly_false", r"is not differentiable, but .* set differentiable = True"),
+    (Charmed, "nan_is_no_success", r"the loss is [\d.]+ for ordinary outputs, and -[\d.]+ for NaN"),
+    (Shared, "metrics_are_fresh_and_named", r"two calls of metrics\(\) share their state"),
+    (Shouting, "metrics_are_fresh_and_named", r"metric 'MAE' is not named in snake case"),
+    (Foreign, "builds_from_every_option", r"it is made for chess, of which the kit has no problem"),
+]
+
+
+@pytest.mark.parametrize(("objective", "fails", "says"), BROKEN, ids=[case[0].__name__ for case in BROKEN])
+def test_a_broken_objective_fails_its_check_alone(objective, fails, says):
+    failed = {outcome.check: outcome.sentence for outcome in run_checks(objective) if outcome.status == "failed"}
+    assert re.search(says, failed[fails]), failed
+    if objective is not Foreign:  # it cannot be tried at all
+        assert failed.keys() == {fails}
+
+
+@pytest.mark.parametrize("objective", [Sound, Steps, Rollout], ids=lambda objective: objective.__name__)
+def test_a_sound_objective_passes(objective):
+    assert [outcome for outcome in run_checks(objective) if outcome.status != "passed"] == []
+
+
+def test_each_check_is_failed_by_somebody():
+    general = {"can_be_imported", "has_a_summary", "config_survives_yaml"}
+    assert {check.name for check in checks(Sound)} - general == {fails for _, fails, _ in BROKEN}
