@@ -82,7 +82,7 @@ def test_a_class_or_a_function_tells_what_kind_of_plugin_it_is():
         "encoding",
         "model",
     ]
-    with pytest.raises(PluginError, match=r"^untold does not tell what kind of plugin it is"):
+    with pytest.raises(PluginError, match=r"^'?untold'? does not tell what kind of plugin it is"):
         as_plugin(untold)
     assert as_plugin(untold, "model").kind == "model"
 
@@ -241,7 +241,12 @@ def python(script: str, folder: Path) -> str:
 
 def parameters(*plugins: Any, **kwargs: Any) -> dict[str, Any]:
     """The decorator's parameter sets by id."""
-    (mark,) = parametrize_with_checks(plugins, **kwargs)(lambda plugin, check: None).pytestmark
+
+    @parametrize_with_checks(plugins, **kwargs)
+    def test(plugin: Any, check: Any) -> None:
+        check(plugin)
+
+    (mark,) = test.pytestmark
     assert mark.args[0] == ("plugin", "check")
     return {parameter.id: parameter for parameter in mark.args[1]}
 

@@ -44,8 +44,7 @@ def columns(spec: DataSpec) -> nn.Module:
 
 def crashing(spec: DataSpec) -> nn.Module:
     """Which meets sequences and images unprepared."""
-    (features,) = spec.input_shape
-    return nn.Linear(features, spec.output_size)
+    return nn.Linear(spec.input_shape[0], spec.output_size)
 
 
 def choosy(spec: DataSpec) -> nn.Module:
