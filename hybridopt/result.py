@@ -67,7 +67,7 @@ def summarise(trial: Trial, wall: float) -> dict[str, float]:
     final = trial.curve[-1][1] if trial.curve else {}
     return {
         **{f"final/{name}": value for name, value in final.items()},
-        **{f"best/{name}": best(name, [values[name] for _, values in trial.curve]) for name in final},
+        **best(trial),
         **trial.tested,
         "cost/forwards": ledger.forwards,
         "cost/evaluations": ledger.evaluations,
@@ -103,10 +103,11 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def best(name: str, values: list[float]) -> float:
-    """The lowest of a loss or an error, the highest of any other metric."""
-    lower_is_better = name.rpartition("/")[2] in ("loss", "mae", "mse")
-    return min(values) if lower_is_better else max(values)
+def best(trial: Trial) -> dict[str, float]:
+    """The best of each validation metric over the marks, where it is known whether high or low is good."""
+    choices = {name: max if higher else min for name, higher in trial.directions.items() if higher is not None}
+    marks = [values for _, values in trial.curve]
+    return {f"best/{name}": choice(mark[name] for mark in marks) for name, choice in choices.items() if marks}
 
 
 def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:

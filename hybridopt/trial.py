@@ -381,6 +381,12 @@ class Trial(LightningModule):
         self._metrics.update(outputs, targets)
         self._validation_loss.add({"loss": self.objective.loss(outputs, targets)}, weight=len(inputs))
 
+    @property
+    def directions(self) -> dict[str, bool | None]:
+        """Of each metric of validation: whether higher is better, None where neither is; known from ``setup`` on."""
+        known = {name: metric.higher_is_better for name, metric in self._metrics.items(copy_state=False)}
+        return {"val/loss": False} | {f"val/{name}": direction for name, direction in known.items()}
+
     def _evaluated(self, stage: str) -> Values:
         computed = {name: value.item() for name, value in self._metrics.compute().items()}
         return {f"{stage}/{name}": value for name, value in (self._validation_loss.take() | computed).items()}

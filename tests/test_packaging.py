@@ -20,6 +20,14 @@ SHIPPED = ("hybridopt", "conf", "pyproject.toml", "README.md", "LICENSE")
 PRESETS = sorted(str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml"))
 
 
+FOLDERS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+
+
+def project_in(folder: Path) -> dict[str, Any]:
+    """What a folder's pyproject.toml says of its project."""
+    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 @pytest.fixture(scope="module")
 def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -32,14 +40,20 @@ def test_every_package_folder_is_installed(pyproject: dict[str, Any]) -> None:
     assert [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()] == []
 
 
-def test_installed_entry_points_are_those_of_the_tree(pyproject: dict[str, Any]) -> None:
-    project = pyproject["project"]
-    declared = project["entry-points"] | {"console_scripts": project["scripts"]}
-    for installed in importlib.metadata.distributions(name="hybridopt"):
-        found: dict[str, dict[str, str]] = {}
+def test_the_extra_names_the_packages_of_the_tree(pyproject: dict[str, Any]) -> None:
+    own = {project["name"] for project in map(project_in, FOLDERS) if project["name"] != "hybridopt"}
+    assert set(pyproject["project"]["optional-dependencies"]["plugins"]) == own
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_installed_entry_points_are_those_of_the_tree(folder: Path) -> None:
+    project = project_in(folder)
+    declared = {**project["entry-points"], "console_scripts": project.get("scripts", {})}
+    for installed in importlib.metadata.distributions(name=project["name"]):
+        found: dict[str, dict[str, str]] = {"console_scripts": {}}
         for entry in installed.entry_points:
             found.setdefault(entry.group, {})[entry.name] = entry.value
-        assert found == declared, "the metadata is older than pyproject.toml; reinstall: pip install --editable ."
+        assert found == declared, f"the metadata is older than pyproject.toml: type pip install --editable {folder}"
 
 
 # -- wheel ------------------------------------------------------------------------------------------------------------

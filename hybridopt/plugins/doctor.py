@@ -80,7 +80,7 @@ def unknown_groups() -> Iterator[Finding]:
     """Entry points that nobody reads."""
     for entry in registry.announced():
         if entry.group not in GROUPS:
-            close = get_close_matches(entry.group, GROUPS, n=1)
+            close = get_close_matches(entry.group, GROUPS, n=1, cutoff=0.8)
             meant = close[0] if close else "one of " + ", ".join(sorted(GROUPS))
             yield Finding(
                 package_of(entry.dist),

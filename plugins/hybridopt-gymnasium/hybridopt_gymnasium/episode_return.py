@@ -93,14 +93,14 @@ class EpisodeReturn(Objective):
         An episode is solved if its return reaches the threshold that gymnasium has for the environment; where it has
         none, nothing is said of it.
         """
-        statistics: dict[str, Callable[[Tensor], Tensor]] = {
-            "return": mean_return,
-            "return_std": std_return,
-            "length": mean_length,
+        metrics: dict[str, Metric] = {
+            "return": Success(mean_return),
+            "return_std": OfEpisodes(std_return),
+            "length": OfEpisodes(mean_length),
         }
         if spec.threshold is not None:
-            statistics["solved"] = partial(share_from, threshold=spec.threshold)
-        return MetricCollection({name: OfEpisodes(f) for name, f in statistics.items()}, compute_groups=False)
+            metrics["solved"] = Success(partial(share_from, threshold=spec.threshold))
+        return MetricCollection(metrics, compute_groups=False)
 
     def _step(self, running: np.ndarray, answers: Tensor, record: np.ndarray) -> tuple[np.ndarray, Tensor]:
         """One step of the episodes that run; write it down.
@@ -167,6 +167,8 @@ class OfEpisodes(Metric):
         statistic: maps returns and lengths (episodes, 2) to a scalar.
     """
 
+    full_state_update = False
+
     def __init__(self, statistic: Callable[[Tensor], Tensor]):
         super().__init__()
         self.statistic = statistic
@@ -177,6 +179,12 @@ class OfEpisodes(Metric):
 
     def compute(self) -> Tensor:
         return self.statistic(torch.cat(self.episodes))
+
+
+class Success(OfEpisodes):
+    """A statistic of which more is better."""
+
+    higher_is_better = True
 
 
 def mean_return(episodes: Tensor) -> Tensor:

@@ -217,20 +217,20 @@ def test_an_optimizer_that_does_not_repeat_itself_cannot_be_resumed():
 
 @pytest.mark.filterwarnings("ignore::nevergrad.common.errors.FinishedUnderlyingOptimizerWarning")
 def test_recast_optimizers_run_where_asked_for_and_leave_no_thread_behind():
-    before, oracle = threading.active_count(), make_oracle()
+    before, oracle = set(threading.enumerate()), make_oracle()
     search = make_search(oracle, optimizer="NelderMead", popsize=1, moves_per_step=30, allow_recast=True)
     first = oracle.losses(oracle.start[None], make_batch())
     search.step(oracle, make_batch())
     assert oracle.losses(search.recommend()[None], make_batch()) < first
     optimizer = weakref.ref(search._optimizer)
-    threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    threads = set(threading.enumerate()) - before
     assert all(thread.daemon for thread in threads)
     del search
     gc.collect()
     for thread in threads:
         thread.join(timeout=5)
     assert optimizer() is None
-    assert threading.active_count() <= before
+    assert not any(thread.is_alive() for thread in threads)
 
 
 PROGRAM = """
