@@ -55,7 +55,7 @@ def set_partitioning(
     instance = np.ones((1 + len(flown), len(costs) + 1))
     instance[0, :-1], instance[0, -1] = costs, penalty or 2 * costs.max()
     instance[1:, :-1] = flown
-    return instance_data("set_partitioning", instance, len(costs), "logits", solve, time_limit, best_known)
+    return instance_data("set_partitioning", instance, len(costs), "keys", solve, time_limit, best_known)
 
 
 set_partitioning.conformance = {"expected_failures": {"splits_disjoint": NO_SPLIT}}
