@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 
 from hybridopt import config as schema
-from hybridopt import config_source, targets
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted
+from hybridopt import config_source, sweep, targets
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted, options
 from hybridopt.identity import check_holds_run
+from hybridopt.rundir import State, leave_traceback, state
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def register() -> None:
     """Make Hydra know our plugins, the typed frame of a job, and where a resumed run lives."""
     schema.register()
     config_source.register()
+    sweep.register()
     OmegaConf.register_new_resolver("if_resumed", if_resumed, replace=True)
 
 
@@ -105,24 +107,64 @@ def job(config: DictConfig) -> float | None:
         _refuse_other_overrides(hydra_config.overrides.task)
         find_run(config.resume)
     plain = plain_values(config)
+    directory = Path(hydra_config.runtime.output_dir)
+    if hydra_config.mode == RunMode.MULTIRUN:
+        return job_of_sweep(plain, directory, hydra_config)
+    if config.seeds is not None:
+        raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
     targets.check(plain)
     from hybridopt.experiment import run
     from hybridopt.summary import show
 
-    with command_line_of_the_job(hydra_config):
-        result = run(plain, Path(hydra_config.runtime.output_dir))
+    result = run(plain, directory)
     if result is None:
         return None  # another rank than the first: it has nothing to say
     show(result)
     return result.summary.get("final/val/loss")
 
 
+def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfig) -> float | None:
+    """A job of a sweep: it goes on where it was stopped, and is a child of the sweep's MLflow run.
+
+    Its end is told by the sweep, in one line; what kept it from beginning is left in its directory.
+
+    Returns:
+        The metric that the sweep is about.
+    """
+    from hybridopt.sweep.record import part_of
+
+    run_id, uri, tags = part_of(Path(hydra_config.sweep.dir), directory) or (None, None, {})
+    if uri is not None and plain["tracking"].get("uri") is None:
+        plain["tracking"]["uri"] = uri  # the same store, in whatever directory the job runs
+    if state(directory) == State.HALF_DONE:
+        plain["resume"] = str(directory)
+    try:
+        targets.check(plain)
+        from hybridopt.experiment import run
+
+        with command_line_of_the_job(hydra_config):
+            result = run(plain, directory, run_id, tags)
+    except Exception as error:
+        if not isinstance(error, Interrupted):
+            leave_traceback(directory, error)
+        raise
+    return None if result is None else measured(result.summary, plain["sweep"]["metric"])
+
+
+def measured(summary: Mapping[str, float], metric: str) -> float:
+    """The metric that a sweep is about.
+
+    Raises:
+        ConfigError: the job has none of this name.
+    """
+    if metric not in summary:
+        raise ConfigError(f"There is no metric {metric!r} for sweep.metric.{options(summary, metric)}")
+    return summary[metric]
+
+
 @contextmanager
 def command_line_of_the_job(hydra_config: DictConfig) -> Iterator[None]:
-    """Inside, ``sys.argv`` asks for this job alone, also in a sweep: by it, Lightning starts the job's other ranks."""
-    if hydra_config.mode != RunMode.MULTIRUN:
-        yield
-        return
+    """Inside, ``sys.argv`` asks for this job of a sweep alone: by it, Lightning starts the job's other ranks."""
     whole = sys.argv
     kept = [argument for argument in whole[1:] if argument not in ("-m", "--multirun") and not is_override(argument)]
     sys.argv = [whole[0], *kept, *hydra_config.overrides.task]

@@ -30,8 +30,19 @@ class OracleConfig:
 
 
 @dataclass
+class SweepConfig:
+    """How a sweep (``-m``) goes: its name, if it is to grow; what runs again: failed, all or none; what is tuned."""
+
+    name: str | None = None
+    rerun: str = "failed"
+    preview: bool = False
+    report: bool = True
+    metric: str = "final/val/loss"
+
+
+@dataclass
 class Config:
-    """One job."""
+    """One job; test is whether its test set is touched, once, at the end: trials of a tuning leave it alone."""
 
     model: Any = MISSING
     dataset: Any = MISSING
@@ -44,7 +55,10 @@ class Config:
     tracking: Any = MISSING
     threads: Any = "auto"
     seed: int = 0
+    seeds: int | None = None
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     instantiate_targets: bool = False
+    test: bool = True
     resume: str | None = None
 
 

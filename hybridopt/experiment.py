@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,21 +18,26 @@ from hybridopt import registry, targets
 from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
 from hybridopt.dataset import replayable
 from hybridopt.errors import ConfigError, Interrupted
-from hybridopt.identity import CONFIG_FILE, flattened, read_config, run_name, tags, write_config
+from hybridopt.identity import code_version, flattened, read_config, run_name, tags, write_config
 from hybridopt.ledger import Budget
 from hybridopt.progress import BudgetBar
-from hybridopt.result import RESULT_FILE, Result, phases, plot_curve, summarise
+from hybridopt.result import Result, phases, plot_curve, summarise
+from hybridopt.rundir import CONFIG_FILE, RESULT_FILE, TRACEBACK_FILE, leave_traceback, note_code
 from hybridopt.runtime import processes_of_its_own, quiet, threads
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.tracker import Tracker, deliver_leftovers, open_tracker
 from hybridopt.trial import Trial
 
-TRACEBACK_FILE = "traceback.txt"
 PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 
 
-def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = None) -> Result | None:
+def run(
+    config: Mapping[str, Any],
+    directory: Path,
+    parent_run_id: str | None = None,
+    more_tags: Mapping[str, str] | None = None,
+) -> Result | None:
     """Run a job, or go on with one.
 
     Where the Trainer has several devices, Lightning starts the program again for each of the others. Those evaluate
@@ -43,6 +47,7 @@ def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = 
         config: plain values, resolved; ``resume`` set means: go on with the run in ``directory``, by its own config.
         directory: the run's directory.
         parent_run_id: the MLflow run of the sweep that this job is a part of.
+        more_tags: for the MLflow run, besides those that say what the run is.
 
     Returns:
         What came out; None on the other ranks.
@@ -61,17 +66,19 @@ def run(config: Mapping[str, Any], directory: Path, parent_run_id: str | None = 
         with threads(config["threads"], job.trial.model):
             if job.trainer.global_rank > 0:
                 return job.help(resume)
-            return _lead(job, parent_run_id, resume)
+            return _lead(job, parent_run_id, more_tags or {}, resume)
 
 
-def _lead(job: Job, parent_run_id: str | None, resume: bool) -> Result:
+def _lead(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
     """Run a job as its first rank, which for most jobs is the only one."""
     if not resume:
         write_config(job.config, job.directory)
+    code = note_code(job.directory, code_version(job.config))
     tracker = open_tracker(
         job.config["tracking"], job.directory, run_name=run_name(job.config), parent_run_id=parent_run_id, resume=resume
     )
     with _settling(tracker, job.directory):
+        tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
         result = job.run(tracker, resume)
     result.undelivered = tracker.finish("FINISHED")
     return result
@@ -159,7 +166,8 @@ class Job:
         found = checkpoint if resume and checkpoint.exists() else None
         with self.signals.catching():
             self.trainer.fit(self.trial, datamodule=self.datamodule, ckpt_path=found, weights_only=True)
-        self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
+        if self.config.get("test", True):
+            self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
 
     def _build_trainer(self) -> Trainer:
         settings = dict(self._values("trainer"))
@@ -210,9 +218,7 @@ def _settling(tracker: Tracker, directory: Path) -> Iterator[None]:
         tracker.finish("KILLED")
         raise
     except BaseException as error:
-        trace = directory / TRACEBACK_FILE
-        trace.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        tracker.log_artifact(trace)
+        tracker.log_artifact(leave_traceback(directory, error))
         tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
 

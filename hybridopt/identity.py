@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,11 @@ import yaml
 
 from hybridopt import registry
 from hybridopt.errors import ResumeError
+from hybridopt.rundir import CONFIG_FILE
 
-CONFIG_FILE = "config.yaml"
 PLUGINS = ("model", "dataset", "objective", "encoding", "strategy")
-NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets")
+NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets", "sweep", "seeds")
+NOT_IN_TRAINER = ("enable_progress_bar", "default_root_dir")  # how a run shows itself is no part of what it computes
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -48,8 +52,10 @@ def write_config(config: Mapping[str, Any], directory: Path) -> None:
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """A short hash of what a run computes: its config without paths and tracking."""
+    """A short hash of what a run computes: its config without paths, tracking, and how it shows itself."""
     relevant = {key: value for key, value in config.items() if key not in NOT_IN_FINGERPRINT}
+    if isinstance(relevant.get("trainer"), Mapping):
+        relevant["trainer"] = {key: value for key, value in relevant["trainer"].items() if key not in NOT_IN_TRAINER}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -77,3 +83,24 @@ def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping) and value
         flat |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return flat
+
+
+def code_version(config: Mapping[str, Any]) -> str:
+    """By which code a run is computed: hybridopt (with its commit where it runs from a repository), torch, plugins."""
+    packages = {where.split(" ")[0] for kind in PLUGINS for where in registry.provenances(kind, config[kind]).values()}
+    others = sorted(package for package in packages if not package.startswith("hybridopt=="))
+    own = f"hybridopt=={version('hybridopt')}"
+    return ", ".join([f"{own} ({_commit()})" if _commit() else own, f"torch=={version('torch')}", *others])
+
+
+@cache
+def _commit() -> str | None:
+    """The commit that hybridopt runs from, "-dirty" where files were changed since; None for an installed package."""
+    home = Path(__file__).parent
+    if "site-packages" in home.parts:  # an environment lies in somebody else's repository
+        return None
+    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

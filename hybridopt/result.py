@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from hybridopt.rundir import RESULT_FILE
 from hybridopt.trial import Trial
-
-RESULT_FILE = "result.json"
 
 
 @dataclass

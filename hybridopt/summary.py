@@ -13,8 +13,9 @@ COSTS = ("forwards", "seconds")
 
 def show(result: Result, console: Console | None = None) -> None:
     """Print the table of a run, where it lies, and what to type to look at it in MLflow."""
-    console = console or Console(width=max(Console().width, 100), highlight=False)
-    console.print(table(result))
+    drawn = table(result)
+    console = console or Console(width=max(Console().width, wanted_width(drawn)), highlight=False)
+    console.print(drawn)
     weights = f"{result.summary['model/parameters']:.0f} parameters"
     console.print(f"model      {weights}, {result.summary['model/sparsity']:.1%} of the weights are zero")
     console.print(f"directory  {result.directory}", soft_wrap=True)
@@ -27,6 +28,11 @@ def show(result: Result, console: Console | None = None) -> None:
             f"to send them, type: hybridopt resume={result.directory}",
             soft_wrap=True,
         )
+
+
+def wanted_width(drawn: Table) -> int:
+    """The columns that a table needs to be read whole; a narrower screen wraps its lines, which loses nothing."""
+    return max(100, Console(width=10_000).measure(drawn).maximum)
 
 
 def table(result: Result) -> Table:

@@ -108,6 +108,6 @@ def test_resumed_equals_uninterrupted(
         patch.setattr(experiment, "BudgetBar", lambda: SignalAt(share))
         with pytest.raises(Interrupted, match="hybridopt resume="):
             experiment.run(config | {"trainer": config["trainer"] | {"enable_progress_bar": True}}, tmp_path / "parts")
-    assert not (tmp_path / "parts" / experiment.RESULT_FILE).exists()
+    assert not (tmp_path / "parts" / "result.json").exists()
     experiment.run({"resume": "parts"}, tmp_path / "parts")
     assert_same(tmp_path / "whole", tmp_path / "parts")

@@ -8,7 +8,7 @@ steps, as in this project's ``openai_es``, so that the two differ in nothing but
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,11 @@ class Eggroll(Search):
     Raises:
         ConfigError: a number is out of range, or an encoding hides the shapes of the parameters.
     """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.005, 0.5))",
+        "lr": "tag(log, interval(0.002, 0.2))",
+    }
 
     def __init__(
         self,

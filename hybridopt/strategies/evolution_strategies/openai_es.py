@@ -6,7 +6,7 @@ replaced by centred ranks, as in the authors' code. Where that code adds L2 deca
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -37,6 +37,11 @@ class OpenAIES(Search):
     Raises:
         ConfigError: the population is odd or empty, or a scale is not positive.
     """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.005, 0.5))",
+        "lr": "tag(log, interval(0.002, 0.2))",
+    }
 
     def __init__(
         self,

@@ -165,3 +165,8 @@ def torch_optim(
 ) -> TorchOptim:
     """Any optimiser of torch.optim by its class name; ``settings`` are its further arguments."""
     return TorchOptim(optimizer, lr, schedule, final_lr, settings)
+
+
+for plugin in (adam, adamw, torch_optim, rmsprop):
+    plugin.search_space = {"lr": "tag(log, interval(1e-4, 0.1))"}
+sgd.search_space = {"lr": "tag(log, interval(1e-3, 1.0))", "momentum": "interval(0.0, 0.99)"}

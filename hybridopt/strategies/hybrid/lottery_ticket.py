@@ -8,7 +8,7 @@ which needs no gradient.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ class LotteryTicket(Hybrid):
     Raises:
         ConfigError: the share is not between 0 and 1, or a part is of the wrong kind.
     """
+
+    search_space: ClassVar[dict[str, str]] = {"search_share": "interval(0.1, 0.6)"}
 
     def __init__(
         self,

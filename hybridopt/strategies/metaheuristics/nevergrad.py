@@ -51,6 +51,8 @@ class Nevergrad(Search):
         "expected_failures": {"dimension_of_one": "nevergrad's CMA-ES, which is the default, needs two dimensions"}
     }
 
+    search_space: ClassVar[dict[str, str]] = {"sigma": "tag(log, interval(0.005, 0.5))"}
+
     def __init__(
         self,
         optimizer: str = "DiagonalCMA",

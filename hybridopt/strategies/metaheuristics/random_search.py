@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class RandomSearch(Search):
         moves_per_step: populations on one batch; from the second one on the incumbent's loss is known, and its place
             is a newcomer's. More than one suits a small popsize.
     """
+
+    search_space: ClassVar[dict[str, str]] = {"sigma": "tag(log, interval(0.01, 1.0))"}
 
     def __init__(self, popsize: int = 100, sigma: float = 0.15, moves_per_step: int = 1):
         super().__init__()

@@ -8,6 +8,7 @@ proposals that shrink with the temperature, and one minibatch per temperature.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,11 @@ class SimulatedAnnealing(Search):
         probes: how many random proposals set the initial temperature.
         moves_per_step: how many proposals are made on one batch, that is at one temperature.
     """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.002, 0.2))",
+        "temperature_decay": "tag(log, interval(1e-5, 0.1))",
+    }
 
     def __init__(
         self,

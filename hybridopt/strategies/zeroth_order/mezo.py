@@ -7,7 +7,7 @@ unperturbed vector is kept, and restored exactly. Networks are evaluated in eval
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +32,11 @@ class Mezo(Search):
     Raises:
         ConfigError: a number is out of range.
     """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "epsilon": "tag(log, interval(1e-4, 0.01))",
+        "lr": "tag(log, interval(5e-4, 0.05))",
+    }
 
     def __init__(
         self,

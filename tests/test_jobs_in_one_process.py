@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from jobs import SMALL
-from test_conformance import assert_same, curve
+from test_conformance import assert_same
 
 from hybridopt import experiment
 
@@ -44,15 +44,3 @@ def test_another_process_gives_the_same_numbers(
     experiment.run(composed(*overrides("chosen")), tmp_path / "here")
     hybridopt(*overrides("chosen"), "hydra.run.dir=there")
     assert_same(tmp_path / "here", tmp_path / "there")
-
-
-@pytest.mark.slow
-def test_a_multirun_is_its_jobs(
-    composed: Composed, hybridopt: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    both = [override for override in overrides("es") if not override.startswith(("strategy=", "seed="))]
-    done = hybridopt("-m", *both, "strategy=adam,openai_es", "seed=0,1", "hydra.sweep.dir=sweep")
-    assert done.stdout.count("total") == 4
-    experiment.run(composed(*both, "strategy=openai_es", "seed=1"), tmp_path / "alone")
-    assert_same(tmp_path / "sweep" / "3", tmp_path / "alone")
-    assert len({str(curve(tmp_path / "sweep" / str(job))) for job in range(4)}) == 4

@@ -1,0 +1,32 @@
+"""Sweeps: many jobs by one command, that can be stopped, repeated and trusted.
+
+* :mod:`~hybridopt.sweep.plan`: overrides become jobs, each with a fingerprint and a directory
+* :mod:`~hybridopt.sweep.grid`: the sweeper that runs what has not finished yet
+* :mod:`~hybridopt.sweep.tuning`: the sweeper that searches good settings for each strategy first
+* :mod:`~hybridopt.sweep.record`: the sweep's own run in MLflow, and what jobs read of it
+* :mod:`~hybridopt.sweep.board`: progress while it runs, and the table at its end
+* :mod:`~hybridopt.sweep.preview`: what a sweep would cost
+
+Nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+
+from hybridopt.sweep.grid import GridConfig, GridSweeper
+from hybridopt.sweep.tuning import TuningConfig, TuningSweeper
+
+
+def register() -> None:
+    """Make the sweepers known to Hydra, as ``hydra/sweeper=hybridopt`` and ``hydra/sweeper=optuna``.
+
+    Hydra builds sweepers from the package ``hydra_plugins`` alone, which it scans and imports at each start, and which
+    it does not find in an editable install: so ours get a name there, and stay here.
+    """
+    plugins = Plugins.instance()
+    for name, sweeper, config in (("hybridopt", GridSweeper, GridConfig), ("optuna", TuningSweeper, TuningConfig)):
+        plugins.register(sweeper)
+        plugins.class_name_to_class[config._target_] = sweeper
+        ConfigStore.instance().store(group="hydra/sweeper", name=name, node=config, provider="hybridopt")

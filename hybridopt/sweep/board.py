@@ -1,0 +1,242 @@
+"""What a sweep shows: a line while it runs, and a table at its end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridopt.errors import HybridoptError
+from hybridopt.rundir import RESULT_FILE, State, codes, reason, state
+from hybridopt.tracking.journal import JOURNAL
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PERIOD = 0.5  # seconds between two looks at the jobs
+TAIL = 8192  # bytes of a journal in which the latest metrics are looked for
+NAMED = 3  # jobs that a reason befell; of more, the number is told
+ROWS = 60  # of the table; of a larger sweep only what went wrong is listed
+GOOD = ("ran", "resumed", "skipped")
+METRICS = ("test/accuracy", "test/r2", "test/loss", "final/val/loss")  # the first one that a job has is shown
+
+
+@dataclass
+class Outcome:
+    """What became of a job: a word, and a reason or an empty text."""
+
+    word: str
+    why: str = ""
+
+
+class Watch:
+    """A progress bar over running jobs, whichever processes they run in: their directories tell.
+
+    Args:
+        jobs: those to be run.
+        before: how many of the sweep had finished before.
+        shown: whether anything is drawn.
+    """
+
+    def __init__(self, jobs: Sequence[Any], before: int = 0, shown: bool = True):
+        self.jobs, self.before, self.shown = jobs, before, shown
+        self._over: set[Path] = set()
+        self._stop = threading.Event()
+        self._started = time.time()
+
+    def __enter__(self) -> Watch:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=float(len(self.jobs)),
+            file=sys.stderr,
+            disable=not self.shown,
+            dynamic_ncols=True,
+            bar_format="sweep {percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
+        )
+        self._thread = threading.Thread(target=self._follow, name="sweep-watch", daemon=True)
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+        self._bar.close()
+
+    def _follow(self) -> None:
+        while not self._stop.wait(PERIOD):
+            self._look()
+
+    def _look(self) -> None:
+        waiting = [job for job in self.jobs if job.directory not in self._over]
+        done, running = 0.0, 0
+        for job in waiting:
+            now = self._state(job)
+            if now in (State.FINISHED, State.FAILED):
+                self._over.add(job.directory)
+                self._say(job, now)
+            elif now == State.HALF_DONE:
+                done += progress(job)
+                running += self._is_running(job)
+        failed = sum(self._state(job) == State.FAILED for job in self.jobs if job.directory in self._over)
+        finished = self.before + len(self._over) - failed
+        told = f"{finished} done, {running} running, {failed} failed"
+        if told != self._bar.desc or sys.stderr.isatty():  # a log file needs no second line that says the same
+            self._bar.n = len(self._over) + done
+            self._bar.set_description_str(told)
+
+    def _state(self, job: Any) -> State:
+        """A traceback counts only if it is of this run: a job that failed once may be going on."""
+        now = state(job.directory)
+        trace = job.directory / "traceback.txt"
+        stale = now == State.FAILED and trace.stat().st_mtime < self._started
+        return State.HALF_DONE if stale else now
+
+    def _is_running(self, job: Any) -> bool:
+        """Whether a half-done job has been at work since the sweep began."""
+        try:
+            return (job.directory / JOURNAL).stat().st_mtime >= self._started
+        except OSError:
+            return False
+
+    def _say(self, job: Any, now: State) -> None:
+        line = headline(job.directory) if now == State.FINISHED else f"failed: {reason(job.directory)}"
+        if self.shown:
+            self._bar.write(f"{job.label}: {line}", file=sys.stdout)
+
+
+def progress(job: Any) -> float:
+    """The share of its budget that a running job has spent, by the last metrics in its journal."""
+    limit = job.config.get("budget", {}).get("forwards")
+    try:
+        with (job.directory / JOURNAL).open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return 0.0
+    for line in reversed(lines):
+        if '"kind":"metrics"' in line and limit:
+            try:
+                return min(1.0, json.loads(line)["step"] / limit)
+            except (ValueError, KeyError):
+                return 0.0
+    return 0.0
+
+
+def headline(directory: Path) -> str:
+    """The result of a finished job in a line."""
+    metrics = summary(directory)
+    main = next((name for name in METRICS if name in metrics), None)
+    told = f"{main} {metrics[main]:.4f}, " if main else ""
+    return f"{told}{metrics.get('cost/forwards', 0):,.0f} forwards, {metrics.get('cost/seconds', 0):.1f} s"
+
+
+def summary(directory: Path) -> dict[str, float]:
+    """The metrics of a finished job; empty where it has not finished."""
+    try:
+        return json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))["summary"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def outcome(job: Any, launched: bool, elsewhere: bool, trouble: str | None) -> Outcome:
+    """What became of a job.
+
+    Args:
+        job: with the state in which it was found.
+        launched: whether this sweep started it.
+        elsewhere: whether it had finished on another machine.
+        trouble: what the launcher complained about, or None.
+    """
+    if job.refused:
+        return Outcome("refused", job.refused)
+    if elsewhere:
+        return Outcome("skipped", "finished elsewhere")
+    now = state(job.directory)
+    if not launched:
+        return {
+            State.FINISHED: Outcome("skipped", "finished before"),
+            State.FAILED: Outcome("failed", f"{reason(job.directory)} (before; sweep.rerun=failed runs it again)"),
+        }.get(now, Outcome("not run"))
+    if now == State.FINISHED:
+        return Outcome("resumed" if job.found == State.HALF_DONE else "ran")
+    if now == State.FAILED:
+        return Outcome("failed", reason(job.directory))
+    return Outcome("interrupted" if now == State.HALF_DONE else "not run", trouble or "")
+
+
+def show(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str, console: Console | None = None) -> None:
+    """Print the table of a sweep, with the metric that it is about, and which versions of the code it is of."""
+    from rich.console import Console
+
+    console = console or Console(width=max(Console().width, 100), highlight=False)
+    console.print(table(jobs, outcomes, metric))
+    for line in why(jobs, outcomes):
+        console.print(line, soft_wrap=True)
+    counts = Counter(outcome.word for outcome in outcomes)
+    console.print(f"{len(jobs)} jobs: " + ", ".join(f"{number} {word}" for word, number in counts.items()))
+    told = mixed_code(jobs)
+    if told:
+        console.print(told, soft_wrap=True)
+
+
+def table(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str) -> Table:
+    """A row for each job; of a large sweep, for each job that has not finished."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    pairs = [(job, o) for job, o in zip(jobs, outcomes, strict=True) if len(jobs) <= ROWS or o.word not in GOOD]
+    results = {id(job): summary(job.directory) for job, _ in pairs}
+    test = next((name for name in METRICS if any(name in result for result in results.values())), METRICS[-1])
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("job")
+    drawn.add_column("outcome", no_wrap=True)
+    for column in (metric, test, "forwards", "seconds"):
+        drawn.add_column(column, justify="right", no_wrap=True)
+    for job, o in pairs:
+        result = results[id(job)]
+        told = [f"{result[name]:.4f}" if name in result else "" for name in (metric, test)]
+        told += [f"{result['cost/forwards']:,.0f}", f"{result['cost/seconds']:.1f}"] if result else ["", ""]
+        drawn.add_row(job.label, o.word, *told, style=None if o.word in GOOD else "bold")
+    return drawn
+
+
+def why(jobs: Sequence[Any], outcomes: Sequence[Outcome]) -> list[str]:
+    """What went wrong, each reason once with the jobs that it befell."""
+    befallen: dict[tuple[str, str], list[str]] = {}
+    for job, o in zip(jobs, outcomes, strict=True):
+        if o.why and o.word not in GOOD:
+            befallen.setdefault((o.word, o.why), []).append(job.label)
+    lines = []
+    for (word, text), labels in befallen.items():
+        more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+        lines.append(f"{word}: {'; '.join(labels[:NAMED])}{more}\n  {text}")
+    return lines
+
+
+def mixed_code(jobs: Sequence[Any]) -> str:
+    """A sentence where results were computed by different versions of the code; else empty."""
+    versions: dict[str, int] = {}
+    for job in jobs:
+        for version in codes(job.directory):
+            versions[version] = versions.get(version, 0) + 1
+    if len(versions) < 2:
+        return ""
+    told = "; ".join(f"{number} by {version}" for version, number in versions.items())
+    return f"The jobs were computed by different versions of the code ({told}); sweep.rerun=all runs all of them again."
+
+
+def failure(error: BaseException) -> str:
+    """An error of a launcher, in a line."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__) if isinstance(error, HybridoptError) else repr(error)[:300]

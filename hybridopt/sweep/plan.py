@@ -1,0 +1,221 @@
+"""The plan of a sweep: the overrides that the user typed become jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+
+from hybridopt import registry, targets
+from hybridopt.errors import ConfigError, HybridoptError
+from hybridopt.identity import fingerprint, run_name
+from hybridopt.rundir import State, state
+
+NAME = re.compile(r"[\w.+-]+")
+NAMED = ("strategy", "dataset", "seed")  # what every job's label has
+RERUNS = ("failed", "all", "none")
+
+
+@dataclass
+class Job:
+    """One job of a sweep.
+
+    Args:
+        overrides: what makes it this one, as it would be typed.
+        config: plain values, resolved; empty where that failed.
+        fingerprint: the hash of what it computes.
+        label: how it is listed.
+        directory: where it runs; its first attempt, a later one where it had failed and runs again.
+        found: what had become of it when the sweep began.
+        refused: why it cannot run at all, or None.
+        tags: for its MLflow run.
+    """
+
+    overrides: list[str]
+    config: dict[str, Any]
+    fingerprint: str
+    label: str
+    directory: Path
+    found: State = State.NEW
+    refused: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def forwards(self) -> float | None:
+        """The budget, or None where it has another unit."""
+        return self.config.get("budget", {}).get("forwards")
+
+
+class Planner:
+    """Makes jobs of overrides.
+
+    Args:
+        loader: Hydra's.
+        master: the config of the sweep itself.
+    """
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig):
+        self.loader, self.master = loader, master
+        self.own_subdir = any(override.startswith("hydra.sweep.subdir=") for override in master.hydra.overrides.hydra)
+
+    def parse(self, arguments: Sequence[str]) -> list[Override]:
+        """Overrides of the command line, with ``seeds=N`` become an axis of seeds.
+
+        Raises:
+            ConfigError: the seeds are no number, or given twice.
+        """
+        parser = OverridesParser.create(config_loader=self.loader)
+        overrides = list(parser.parse_overrides(list(arguments)))
+        number = self._seeds(overrides)
+        kept = [override for override in overrides if override.key_or_group != "seeds"]
+        if number is None:
+            return kept
+        if any(override.key_or_group == "seed" for override in kept):
+            raise ConfigError("seed and seeds are both given: leave one of them out.")
+        return [*kept, *parser.parse_overrides(["seed=" + ",".join(map(str, range(number)))])]
+
+    def parse_space(self, overrides: Sequence[str]) -> list[Override]:
+        """Overrides as they are."""
+        return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
+
+    def is_group(self, override: Override) -> bool:
+        """Whether an override chooses from a config group, such as ``strategy``."""
+        return self.loader.get_group_options(override.key_or_group) != []
+
+    def _seeds(self, overrides: Sequence[Override]) -> int | None:
+        if any(override.key_or_group == "seeds" and override.is_sweep_override() for override in overrides):
+            raise ConfigError("seeds is how many seeds there are, one number; to name them, type seed=3,5,8.")
+        number = self.master.seeds
+        if number is not None and number < 1:
+            raise ConfigError(f"seeds must be at least 1, but is {number}.")
+        return number
+
+    def combinations(self, overrides: Sequence[Override]) -> list[list[str]]:
+        """All combinations of swept values, as Hydra's own sweeper orders them."""
+        return BasicSweeper.split_arguments(list(overrides), None)[0]
+
+    def job(self, overrides: list[str], varied: frozenset[str] = frozenset()) -> Job:
+        """Compose a job.
+
+        Args:
+            overrides: of this job.
+            varied: the keys that differ between jobs, for the label.
+        """
+        composed = self.loader.load_sweep_config(self.master, overrides)
+        try:
+            config = plain(composed)
+            targets.check(config)
+            mark = fingerprint(config)
+            label, name = _label(config, overrides, varied), _directory_name(config, mark)
+            refused = None
+        except HybridoptError as error:
+            config, refused = {}, str(error)
+            mark = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:16]
+            label, name = " ".join(overrides), f"refused-{mark[:8]}"
+        if self.own_subdir:
+            name = str(composed.hydra.sweep.subdir)
+        return Job(overrides, config, mark, label, Path(name), refused=refused)
+
+
+def plain(composed: DictConfig) -> dict[str, Any]:
+    """A composed job's own values, without Hydra's.
+
+    Raises:
+        ConfigError: a setting without a default was not given.
+    """
+    former = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(composed)  # for ${hydra:...}
+    try:
+        with read_write(composed), open_dict(composed):
+            del composed["hydra"]
+        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error
+    finally:
+        HydraConfig.instance().cfg = former
+
+
+def varied_keys(combinations: Sequence[Sequence[str]]) -> frozenset[str]:
+    """The keys whose values differ between combinations."""
+    values: dict[str, set[str]] = {}
+    for overrides in combinations:
+        for override in overrides:
+            key, _, value = override.partition("=")
+            values.setdefault(key, set()).add(value)
+    return frozenset(key for key, seen in values.items() if len(seen) > 1)
+
+
+def unique(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Of jobs that compute the same, the first."""
+    seen: set[str] = set()
+    for job in jobs:
+        if job.fingerprint not in seen:
+            seen.add(job.fingerprint)
+            yield job
+
+
+def locate(job: Job, directory: Path, rerun: str) -> None:
+    """Find out where a job runs and what has become of it: in a new directory where it starts again.
+
+    Args:
+        job: its directory is a name, and becomes a path.
+        directory: the sweep's.
+        rerun: which jobs start again: "failed", "all" or "none".
+    """
+    attempts = _attempts(directory / job.directory)
+    latest = attempts[-2] if len(attempts) > 1 else attempts[-1]
+    job.found = state(latest)
+    again = (rerun == "all" and job.found != State.NEW) or (rerun == "failed" and job.found == State.FAILED)
+    job.directory = attempts[-1] if again else latest
+
+
+def _attempts(first: Path) -> list[Path]:
+    """The directories of a job's attempts, and the next free one."""
+    attempts = [first]
+    for number in count(2):
+        if state(attempts[-1]) == State.NEW:
+            return attempts
+        attempts.append(first.with_name(f"{first.name}-{number}"))
+    raise AssertionError  # count() never ends
+
+
+def sweep_id(name: str | None, parts: Iterable[str]) -> str:
+    """The name of a sweep, or a hash of what it computes.
+
+    Raises:
+        ConfigError: the name cannot be a folder's.
+    """
+    if name is None:
+        return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:12]
+    if not NAME.fullmatch(name) or set(name) == {"."}:
+        raise ConfigError(f"sweep.name names a folder, but is {name!r}: use letters, digits, '.', '_', '+' and '-'.")
+    return name
+
+
+def check_rerun(rerun: str) -> str:
+    """Refuse another word than those there are."""
+    if rerun not in RERUNS:
+        raise ConfigError(f"sweep.rerun must be failed, all or none, but is {rerun!r}.")
+    return rerun
+
+
+def _label(config: dict[str, Any], overrides: Sequence[str], varied: frozenset[str]) -> str:
+    given = dict(override.partition("=")[::2] for override in overrides)
+    others = sorted(key for key in varied & given.keys() if key.lstrip("+") not in NAMED)
+    return " · ".join([run_name(config), *(f"{key.lstrip('+').split('.', 1)[-1]}={given[key]}" for key in others)])
+
+
+def _directory_name(config: dict[str, Any], mark: str) -> str:
+    names = [registry.name_of(config[kind]) for kind in ("strategy", "dataset")]
+    return re.sub(r"[^\w.-]+", "_", f"{'-'.join(names)}-s{config['seed']}-{mark[:8]}")

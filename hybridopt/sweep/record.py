@@ -1,0 +1,89 @@
+"""The sweep's own run: opened before its jobs, closed whatever happens, and what jobs read of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hybridopt.rundir import State
+from hybridopt.sweep.plan import Job
+from hybridopt.tracking.journal import write_atomically
+from hybridopt.tracking.sweeps import adopt_sweep
+from hybridopt.tracking.tracker import Tracker, open_tracker
+
+SWEEP_FILE = "sweep.json"
+JOBS_FILE = "jobs.csv"
+
+
+class Record:
+    """The sweep's own run in MLflow, the parent of its jobs'; or its journal alone, where nothing is tracked.
+
+    The same sweep again goes on in the same run. While a process holds it, another one is refused.
+
+    Args:
+        directory: the sweep's.
+        name: the sweep's id.
+        settings: the config group ``tracking``.
+        command: what was typed.
+
+    Raises:
+        ResumeError: another process runs this sweep.
+        TrackingError: the store cannot be used.
+    """
+
+    def __init__(self, directory: Path, name: str, settings: Mapping[str, Any], command: Sequence[str]):
+        self.directory, self.name = directory, name
+        adopted = adopt_sweep(directory, settings, name)
+        resume = adopted or (directory / SWEEP_FILE).exists()
+        self.tracker: Tracker = open_tracker(settings, directory, run_name=f"sweep {name}", resume=resume)
+        self.tracker.set_tags(
+            {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
+        )
+        self._tags: dict[str, Mapping[str, str]] = {}
+        self.announce([])
+
+    @property
+    def uri(self) -> str | None:
+        """Where the runs are tracked, or None."""
+        identity = self.tracker.identity
+        return None if identity is None else identity.tracking_uri
+
+    def announce(self, jobs: Sequence[Job]) -> None:
+        """Tell jobs, before they start, whose part they are: their processes read it from a file."""
+        self._tags |= {job.directory.name: job.tags for job in jobs if job.tags}
+        content = {"name": self.name, "run_id": self.tracker.run_id, "uri": self.uri, "tags": self._tags}
+        write_atomically(self.directory / SWEEP_FILE, json.dumps(content, indent=1) + "\n")
+
+    def close(self, jobs: Sequence[Job], states: Sequence[State], reasons: Sequence[str], status: str) -> int:
+        """Keep the table of jobs, and end the sweep's run.
+
+        Returns:
+            How many operations MLflow does not have.
+        """
+        path = self.directory / JOBS_FILE
+        with path.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["job", "state", "reason", "fingerprint", "directory", "overrides"])
+            for job, state, reason in zip(jobs, states, reasons, strict=True):
+                table.writerow([job.label, state, reason, job.fingerprint, job.directory, " ".join(job.overrides)])
+        self.tracker.log_artifact(path)
+        counts = {f"hybridopt.jobs.{state.name.lower()}": states.count(state) for state in State}
+        self.tracker.set_tags({"hybridopt.jobs": str(len(jobs))} | {name: str(n) for name, n in counts.items()})
+        return self.tracker.finish(status)
+
+
+def part_of(sweep_directory: Path, job_directory: Path) -> tuple[str | None, str | None, dict[str, str]] | None:
+    """What a job has to know of the sweep that it belongs to.
+
+    Returns:
+        The sweep's MLflow run and its tracking URI (or None), and tags for the job's run; None where there is no sweep.
+    """
+    try:
+        content = json.loads((sweep_directory / SWEEP_FILE).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    tags = {"hybridopt.sweep": content["name"], **content["tags"].get(job_directory.name, {})}
+    return content["run_id"], content["uri"], tags

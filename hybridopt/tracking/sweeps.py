@@ -1,0 +1,66 @@
+"""Sweeps in MLflow: the run that is the parent of all jobs', found again from another machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridopt.tracking.journal import write_atomically
+from hybridopt.tracking.store import ensure_experiment, prepare_store
+from hybridopt.tracking.tracker import IDENTITY, RunIdentity
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PAGE = 1000
+
+
+def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool:
+    """Where the store knows a sweep that the directory does not, note its run there, so that it goes on in it.
+
+    Args:
+        directory: the sweep's.
+        settings: the config group ``tracking``.
+        name: the sweep's id.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    if settings["name"] != "mlflow" or (directory / IDENTITY).exists():
+        return False
+    uri = prepare_store(settings.get("uri"))  # before MLflow is imported
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = ensure_experiment(client, settings["experiment"])
+    wanted = f"tags.`hybridopt.kind` = 'sweep' and tags.`hybridopt.sweep` = '{name}'"
+    found = client.search_runs([experiment], wanted, max_results=1)
+    if not found:
+        return False
+    info = found[0].info
+    directory.mkdir(parents=True, exist_ok=True)
+    identity = RunIdentity(info.run_id, experiment, uri, info.artifact_uri)
+    write_atomically(directory / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
+    return True
+
+
+def finished_fingerprints(uri: str, experiment_id: str, parent_run_id: str) -> set[str]:
+    """The fingerprints of a sweep's jobs that have finished, wherever they ran."""
+    from mlflow import MlflowClient
+
+    client: MlflowClient = MlflowClient(uri)
+    wanted = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'FINISHED'"
+    found: set[str] = set()
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], wanted, max_results=PAGE, page_token=token)
+        found |= {run.data.tags["hybridopt.fingerprint"] for run in page if "hybridopt.fingerprint" in run.data.tags}
+        token = page.token
+        if not token:
+            return found
