@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 
 from hybridopt import config as schema
 from hybridopt import config_source, sweep, targets
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted, options
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted
 from hybridopt.identity import check_holds_run
 from hybridopt.rundir import State, leave_traceback, state
 
@@ -148,18 +148,7 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         if not isinstance(error, Interrupted):
             leave_traceback(directory, error)
         raise
-    return None if result is None else measured(result.summary, plain["sweep"]["metric"])
-
-
-def measured(summary: Mapping[str, float], metric: str) -> float:
-    """The metric that a sweep is about.
-
-    Raises:
-        ConfigError: the job has none of this name.
-    """
-    if metric not in summary:
-        raise ConfigError(f"There is no metric {metric!r} for sweep.metric.{options(summary, metric)}")
-    return summary[metric]
+    return None if result is None else result.summary.get(plain["sweep"]["metric"])
 
 
 @contextmanager

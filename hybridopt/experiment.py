@@ -214,12 +214,12 @@ def _settling(tracker: Tracker, directory: Path) -> Iterator[None]:
     """Close the tracked run with the right status, whatever happens inside."""
     try:
         yield
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt, SystemExit):
         tracker.finish("KILLED")
         raise
     except BaseException as error:
         tracker.log_artifact(leave_traceback(directory, error))
-        tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        tracker.finish("FAILED")
         raise
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridopt.errors import HybridoptError
+from hybridopt.errors import HybridoptError, options
 from hybridopt.rundir import RESULT_FILE, State, codes, reason, state
 from hybridopt.tracking.journal import JOURNAL
 
@@ -185,9 +185,9 @@ def show(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str, console:
         console.print(line, soft_wrap=True)
     counts = Counter(outcome.word for outcome in outcomes)
     console.print(f"{len(jobs)} jobs: " + ", ".join(f"{number} {word}" for word, number in counts.items()))
-    told = mixed_code(jobs)
-    if told:
-        console.print(told, soft_wrap=True)
+    for told in (mixed_code(jobs), unknown_metric(jobs, metric)):
+        if told:
+            console.print(told, soft_wrap=True)
 
 
 def table(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str) -> Table:
@@ -234,6 +234,14 @@ def mixed_code(jobs: Sequence[Any]) -> str:
         return ""
     told = "; ".join(f"{number} by {version}" for version, number in versions.items())
     return f"The jobs were computed by different versions of the code ({told}); sweep.rerun=all runs all of them again."
+
+
+def unknown_metric(jobs: Sequence[Any], metric: str) -> str:
+    """A sentence where jobs have finished, and none has the metric that the sweep is about; else empty."""
+    results = [result for result in (summary(job.directory) for job in jobs) if result]
+    if not results or any(metric in result for result in results):
+        return ""
+    return f"There is no metric {metric!r} for sweep.metric.{options(results[0], metric)}"
 
 
 def failure(error: BaseException) -> str:

@@ -113,6 +113,7 @@ class Planner:
             varied: the keys that differ between jobs, for the label.
         """
         composed = self.loader.load_sweep_config(self.master, overrides)
+        chosen = str(composed.hydra.sweep.subdir) if self.own_subdir else None
         try:
             config = plain(composed)
             targets.check(config)
@@ -123,9 +124,7 @@ class Planner:
             config, refused = {}, str(error)
             mark = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:16]
             label, name = " ".join(overrides), f"refused-{mark[:8]}"
-        if self.own_subdir:
-            name = str(composed.hydra.sweep.subdir)
-        return Job(overrides, config, mark, label, Path(name), refused=refused)
+        return Job(overrides, config, mark, label, Path(chosen or name), refused=refused)
 
 
 def plain(composed: DictConfig) -> dict[str, Any]:

@@ -250,6 +250,9 @@ class TuningSweeper(Sweeper):
         from optuna.trial import TrialState
 
         study.book(job)
+        unknown = board.unknown_metric([job], self.master.sweep.metric)
+        if unknown:
+            raise ConfigError(unknown)
         value = board.summary(job.directory).get(self.master.sweep.metric, math.nan)
         if not job.refused and state(job.directory) == State.HALF_DONE:
             raise KeyboardInterrupt  # the launcher gave up: the trial goes on another time

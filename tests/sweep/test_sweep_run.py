@@ -1,0 +1,226 @@
+"""A sweep runs what has not finished, in one run of its own, and tells what became of its jobs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from hybridopt import experiment
+from hybridopt.errors import Interrupted
+
+TRACKED = "tracking=mlflow"
+LONGER = "budget.forwards=2e4"  # twelve generations: all marks are passed one by one
+NO_MODEL = "tracking.log_model=false"
+
+
+def children(store: Path, parent: str) -> list:
+    client = MlflowClient(f"sqlite:///{store}")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return client.search_runs(experiments, f"tags.`mlflow.parentRunId` = '{parent}'")
+
+
+def parents(store: Path) -> list:
+    client = MlflowClient(f"sqlite:///{store}")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return client.search_runs(experiments, "tags.`hybridopt.kind` = 'sweep'")
+
+
+def test_the_same_command_again_runs_nothing_again(sweep, directories) -> None:
+    command = ["strategy=adam,openai_es", "seed=0,1"]
+    first = sweep(*command)
+    written = {path: path.stat().st_mtime_ns for path in directories().values()}
+    second = sweep(*command)
+    assert (first.code, first.outcomes) == (0, {"ran": 4})
+    assert (second.code, second.outcomes) == (0, {"skipped": 4})
+    assert {path: path.stat().st_mtime_ns for path in directories().values()} == written
+
+
+def test_a_job_has_the_numbers_that_it_has_alone(sweep, directories, composed, tmp_path) -> None:
+    sweep("strategy=adam,openai_es", "seed=0,1")
+    (there,) = [path for name, path in directories().items() if name.startswith("openai_es-iris-s1")]
+    config = composed(
+        "strategy=openai_es", "seed=1", "dataset=iris", "dataset.batch_size=16", "budget.marks=5",
+        "budget.forwards=3000", "tracking=none",
+    )  # fmt: skip
+    alone = experiment.run(config, tmp_path / "alone").summary
+    of_sweep = json.loads((there / "result.json").read_text())["summary"]
+    same = [name for name in alone if name.startswith(("final", "test", "best")) or name == "cost/forwards"]
+    assert {name: alone[name] for name in same} == {name: of_sweep[name] for name in same}
+
+
+def test_it_is_one_parent_and_its_children(sweep, tmp_path) -> None:
+    ended = sweep("strategy=adam,openai_es", "seeds=2", NO_MODEL, tracking=TRACKED)
+    (parent,) = parents(tmp_path / "mlflow.db")
+    runs = children(tmp_path / "mlflow.db", parent.info.run_id)
+    assert ended.code == 0
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["hybridopt.jobs"] == parent.data.tags["hybridopt.jobs.finished"] == "4"
+    assert {(run.data.tags["hybridopt.strategy"], run.data.tags["hybridopt.seed"]) for run in runs} == {
+        (strategy, seed) for strategy in ("adam", "openai_es") for seed in ("0", "1")
+    }
+    assert {run.data.tags["hybridopt.sweep"] for run in runs} == {parent.data.tags["hybridopt.sweep"]}
+    assert all(run.info.status == "FINISHED" for run in runs)
+
+
+def test_the_same_sweep_goes_on_in_the_same_parent_and_a_name_lets_it_grow(sweep, tmp_path) -> None:
+    for seeds in ("seeds=1", "seeds=2"):
+        ended = sweep("strategy=adam", seeds, "sweep.name=growing", NO_MODEL, tracking=TRACKED)
+    (parent,) = parents(tmp_path / "mlflow.db")
+    assert ended.outcomes == {"skipped": 1, "ran": 1}
+    assert len(children(tmp_path / "mlflow.db", parent.info.run_id)) == 2
+
+
+def test_a_sweep_is_known_where_its_directory_is_not(sweep, tmp_path) -> None:
+    command = ["strategy=adam", "seeds=2", NO_MODEL]
+    sweep(*command, tracking=TRACKED)
+    (tmp_path / "multirun").rename(tmp_path / "elsewhere")
+    again = sweep(*command, tracking=TRACKED)
+    assert again.outcomes == {"skipped": 2}
+    assert len(parents(tmp_path / "mlflow.db")) == 1
+
+
+def test_a_failing_job_does_not_stop_the_others(sweep, directories, tmp_path) -> None:
+    ended = sweep("strategy=adam,openai_es", "objective=zero_one,cross_entropy", NO_MODEL, tracking=TRACKED)
+    (parent,) = parents(tmp_path / "mlflow.db")
+    assert ended.code == 1
+    assert ended.outcomes == {"failed": 1, "ran": 3}
+    assert "adam needs a gradient" in ended.out or "needs a gradient and the objective ZeroOne has none" in ended.out
+    assert parent.info.status == "FAILED"
+    with next(tmp_path.glob("multirun/*/jobs.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["state"] for row in rows) == ["failed", "finished", "finished", "finished"]
+    assert "needs a gradient" in next(row["reason"] for row in rows if row["state"] == "failed")
+
+
+@pytest.mark.parametrize(
+    ("rerun", "wanted"),
+    [("none", {"skipped": 1, "failed": 1}), ("failed", {"skipped": 1, "ran": 1}), ("all", {"ran": 2})],
+)
+def test_what_runs_again_is_a_setting(sweep, monkeypatch, rerun: str, wanted: dict[str, int]) -> None:
+    real = experiment.run
+
+    def breaks(config, *arguments):
+        if config["seed"] == 1:
+            raise RuntimeError("the disk is on fire")
+        return real(config, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(experiment, "run", breaks)
+        assert sweep("strategy=adam", "seeds=2").outcomes == {"ran": 1, "failed": 1}
+    ended = sweep("strategy=adam", "seeds=2", f"sweep.rerun={rerun}")
+    assert ended.outcomes == wanted
+    assert ("RuntimeError: the disk is on fire" in ended.out) == (rerun == "none")
+
+
+def test_a_half_done_job_goes_on_from_its_checkpoint(sweep, directories, monkeypatch, tmp_path) -> None:
+    from hybridopt.trial import Trial
+
+    command = ["strategy=openai_es", "seeds=3", NO_MODEL]
+    real, marks = Trial.on_validation_epoch_end, []
+
+    def stops(self) -> None:
+        real(self)
+        marks.append(self.ledger.forwards)
+        if len(marks) == 8:  # in the second job
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trial, "on_validation_epoch_end", stops)
+        stopped = sweep(*command, budget=LONGER, tracking=TRACKED)
+    assert stopped.code == 130
+    assert "type the same command again" in stopped.err
+    assert [run.info.status for run in parents(tmp_path / "mlflow.db")] == ["KILLED"]
+    ended = sweep(*command, budget=LONGER, tracking=TRACKED)
+    assert ended.outcomes == {"skipped": 1, "resumed": 1, "ran": 1}
+    (parent,) = parents(tmp_path / "mlflow.db")
+    assert parent.info.status == "FINISHED"
+    assert len(children(tmp_path / "mlflow.db", parent.info.run_id)) == 3
+
+
+def test_a_signal_stops_the_sweep_and_its_code_tells(sweep, monkeypatch, tmp_path) -> None:
+    def stopped(*_: object) -> None:
+        raise Interrupted("Stopped by SIGTERM after 5 forwards.", 15)
+
+    monkeypatch.setattr(experiment, "run", stopped)
+    ended = sweep("strategy=adam", "seeds=2", tracking=TRACKED)
+    assert ended.code == 143
+    assert [run.info.status for run in parents(tmp_path / "mlflow.db")] == ["KILLED"]
+
+
+def test_two_jobs_that_compute_the_same_are_one(sweep) -> None:
+    assert sweep("strategy=adam", "seed=0,0").outcomes == {"ran": 1}
+
+
+def test_another_version_of_the_code_is_told(sweep, directories) -> None:
+    sweep("strategy=adam", "seeds=2")
+    (next(iter(directories().values())) / "code.txt").write_text("hybridopt==0.0.1\n")
+    assert (
+        "computed by different versions of the code (1 by hybridopt==0.0.1; 1 by"
+        in sweep("strategy=adam", "seeds=2").out
+    )
+
+
+def test_a_user_who_chooses_directories_gets_them(sweep, tmp_path) -> None:
+    sweep("strategy=adam,openai_es", "hydra.sweep.dir=mine", "hydra.sweep.subdir=${strategy.name}")
+    assert sorted(path.parent.name for path in tmp_path.glob("mine/*/result.json")) == ["adam", "openai_es"]
+
+
+def test_the_sweep_of_another_process_is_left_alone(sweep, tmp_path) -> None:
+    from filelock import FileLock
+
+    sweep("strategy=adam", "sweep.name=busy")
+    with FileLock(tmp_path / "multirun" / "busy" / "journal.lock"):
+        ended = sweep("strategy=adam", "sweep.name=busy")
+    assert ended.code == 1
+    assert "is being written by another process" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["seeds=2", "seed=1"], "seed and seeds are both given"),
+        (["seeds=0"], "seeds must be at least 1, but is 0"),
+        (["seeds=1,2"], "to name them, type seed=3,5,8"),
+        (["sweep.rerun=some"], "sweep.rerun must be failed, all or none, but is 'some'"),
+        (["sweep.name=a/b"], "sweep.name names a folder, but is 'a/b'"),
+        (["strategy=adamm"], "Could not find 'strategy/adamm'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_runs(sweep, tmp_path, overrides, sentence) -> None:
+    ended = sweep(*overrides)
+    assert ended.code == 1
+    assert sentence in ended.err
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_seeds_without_a_sweep_are_refused(hybridopt: Callable) -> None:
+    done = hybridopt("seeds=3", "tracking=none", check=False)
+    assert done.returncode == 1
+    assert "seeds=3 is an axis of a sweep: add -m" in done.stderr
+
+
+def test_a_metric_that_no_job_has_is_named(sweep) -> None:
+    ended = sweep("strategy=adam", "sweep.metric=final/val/acuracy")
+    assert "There is no metric 'final/val/acuracy' for sweep.metric. Did you mean 'final/val/accuracy'?" in ended.out
+
+
+def test_a_preview_runs_nothing(sweep, tmp_path) -> None:
+    ended = sweep("strategy=adam,openai_es", "objective=zero_one,cross_entropy", "seeds=2", "sweep.preview=true")
+    assert ended.code == 0
+    assert "6 of 8 jobs would run: 18,000 forwards" in ended.out
+    assert "needs a gradient and the objective ZeroOne has none" in ended.out
+    assert not (tmp_path / "multirun").exists()
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_preview_knows_what_has_finished(sweep) -> None:
+    sweep("strategy=adam", "seeds=2", "sweep.name=seen")
+    ended = sweep("strategy=adam", "seeds=3", "sweep.name=seen", "sweep.preview=true")
+    assert "1 of 3 jobs would run: 3,000 forwards" in ended.out
