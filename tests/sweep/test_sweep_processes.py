@@ -1,0 +1,87 @@
+"""Sweeps over real processes: launchers, many writers on one fresh store, and a kill in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+QUICK = ["dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "budget.marks=10", "tracking.log_model=false"]
+
+
+def points(store: Path) -> dict[str, int]:
+    """How many metric points the store has of each run that has a parent."""
+    query = (
+        "select metrics.run_uuid, count(*) from metrics join tags on tags.run_uuid = metrics.run_uuid "
+        "where tags.key = 'mlflow.parentRunId' group by metrics.run_uuid"
+    )
+    with closing(sqlite3.connect(store)) as database:
+        return dict(database.execute(query).fetchall())
+
+
+def reported(sweep: Path) -> dict[str, int]:
+    """How many finite metric points the journals of a sweep's jobs hold, by run; a repeated point counts once."""
+    counts = {}
+    for identity in sweep.glob("*/run.json"):
+        lines = map(json.loads, (identity.parent / "journal.jsonl").read_text().splitlines())
+        seen = {
+            (name, line["step"], line["time"], value)
+            for line in lines
+            if line["kind"] == "metrics"
+            for name, value in line["values"].items()
+            if value not in ("inf", "-inf")
+        }
+        counts[json.loads(identity.read_text())["run_id"]] = len(seen)
+    return counts
+
+
+def test_eight_processes_on_a_fresh_store_lose_nothing(hybridopt: Callable, tmp_path: Path) -> None:
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=8"]
+    done = hybridopt("-m", *launcher, *QUICK, "strategy=adam,openai_es", "seeds=4", "budget.forwards=4e4", "sweep.name=s")
+    assert "8 jobs: 8 ran" in done.stdout
+    assert len(points(tmp_path / "mlflow.db")) == 8
+    assert points(tmp_path / "mlflow.db") == reported(tmp_path / "multirun" / "s")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_submitit_runs_the_jobs_as_slurm_would(hybridopt: Callable, tmp_path: Path) -> None:
+    done = hybridopt("-m", "hydra/launcher=submitit_local", *QUICK, "strategy=adam,openai_es", "budget.forwards=4e3")
+    assert "2 jobs: 2 ran" in done.stdout
+    assert len(points(tmp_path / "mlflow.db")) == 2
+
+
+def test_a_killed_sweep_loses_what_came_after_the_last_marks_only(hybridopt: Callable, tmp_path: Path) -> None:
+    command = ["-m", *QUICK, "strategy=openai_es", "seeds=2", "budget.forwards=3e7", "sweep.name=killed"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "hybridopt", *command], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    folder = tmp_path / "multirun" / "killed"
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in folder.glob("*/checkpoints/last.ckpt")):
+        assert running.poll() is None, "the sweep ended by itself"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not list(folder.glob("*/result.json"))
+    done = hybridopt(*command)
+    assert "2 jobs: 1 resumed, 1 ran" in done.stdout
+    assert len(points(tmp_path / "mlflow.db")) == 2
+    (parent,) = sqlite3.connect(tmp_path / "mlflow.db").execute(
+        "select status from runs join tags on tags.run_uuid = runs.run_uuid where key = 'hybridopt.kind'"
+    )
+    assert parent == ("FINISHED",)
