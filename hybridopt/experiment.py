@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -142,9 +143,18 @@ class Job:
         summary = summarise(self.trial, time.perf_counter() - started)
         result = Result(str(self.directory), summary, phases(self.trial), tracker.run_id, tracker.url)
         tracker.log_metrics(summary, self.trial.ledger.forwards)
+        self._tell_reports(result, tracker)
         if not self.trainer.fast_dev_run:
             self._keep(result, tracker)
         return result
+
+    def _tell_reports(self, result: Result, tracker: Tracker) -> None:
+        """What a report needs besides: which way metrics are good, and where the phases of a hybrid end."""
+        tracker.set_tags({"hybridopt.directions": json.dumps(self.trial.directions, sort_keys=True)})
+        if len(result.phases) > 1:
+            tracker.set_tags({"hybridopt.phases": json.dumps([phase.name for phase in result.phases])})
+            spent = {f"phase/{phase.name}/forwards": phase.forwards for phase in result.phases}
+            tracker.log_metrics(spent, self.trial.ledger.forwards)
 
     def help(self, resume: bool) -> None:
         """Take part as another rank than the first, and report nothing.

@@ -165,6 +165,14 @@ class SweepRun:
 
     def _report(self) -> None:
         """The report on the sweep, attached to its run; a report that fails spoils no sweep."""
+        from hybridopt.report.cli import show
+        from hybridopt.report.make import make_report
+
+        try:
+            show(make_report(self.record.uri, self.record.tracker.run_id, out=self.directory / "report"))
+        except Exception as error:
+            told = str(error) if isinstance(error, HybridoptError) else repr(error)
+            log.warning("There is no report (%s); to try again, type: hybridopt-report %s", told, self.name)
 
 
 class GridSweeper(Sweeper):

@@ -48,7 +48,9 @@ def reported(sweep: Path) -> dict[str, int]:
 
 def test_eight_processes_on_a_fresh_store_lose_nothing(hybridopt: Callable, tmp_path: Path) -> None:
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=8"]
-    done = hybridopt("-m", *launcher, *QUICK, "strategy=adam,openai_es", "seeds=4", "budget.forwards=4e4", "sweep.name=s")
+    done = hybridopt(
+        "-m", *launcher, *QUICK, "strategy=adam,openai_es", "seeds=4", "budget.forwards=4e4", "sweep.name=s"
+    )
     assert "8 jobs: 8 ran" in done.stdout
     assert len(points(tmp_path / "mlflow.db")) == 8
     assert points(tmp_path / "mlflow.db") == reported(tmp_path / "multirun" / "s")

@@ -1,0 +1,11 @@
+"""The report on a sweep: who won at equal cost, and how sure that is.
+
+* :mod:`~hybridopt.report.runs`: runs read back from MLflow, as a table of results
+* :mod:`~hybridopt.report.statistics`: intervals, tests and effect sizes
+* :mod:`~hybridopt.report.verdict`: what they say, in sentences
+* :mod:`~hybridopt.report.honesty`: what else a reader should know
+* :mod:`~hybridopt.report.pictures`: curves over cost, profiles, ranks
+* :mod:`~hybridopt.report.page`: all of it as Markdown and HTML
+* :mod:`~hybridopt.report.make`: from a sweep's name to its report
+* :mod:`~hybridopt.report.cli`: ``hybridopt-report``
+"""

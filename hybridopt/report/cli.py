@@ -1,0 +1,53 @@
+"""``hybridopt-report``: the report on a sweep, from whatever MLflow store it is in."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hybridopt.errors import HybridoptError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console program."""
+    chosen = parser().parse_args(arguments)
+    try:
+        from hybridopt.report.make import make_report
+
+        report = make_report(
+            chosen.uri,
+            chosen.sweep,
+            out=chosen.out,
+            target=chosen.target,
+            metric=chosen.metric,
+            attach=not chosen.no_attach,
+            experiment=chosen.experiment,
+        )
+    except HybridoptError as error:
+        sys.exit(str(error))
+    show(report)
+
+
+def show(report: object) -> None:
+    """Print the short version of a report, and where the long one is."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(width=max(Console().width, 100), highlight=False)
+    console.print(Markdown(report.text))
+    console.print(f"\nreport     {report.html.absolute()}", soft_wrap=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
+    made = argparse.ArgumentParser(prog="hybridopt-report", description=__doc__.split(": ", 1)[1])
+    made.add_argument("sweep", nargs="?", help="its id, its MLflow run id or its name; the latest if left out")
+    made.add_argument("--target", type=float, help="tell what it costs to reach this value of the metric")
+    made.add_argument("--metric", help="what is compared, such as accuracy or loss")
+    made.add_argument("--uri", help="the MLflow store (MLFLOW_TRACKING_URI, or mlflow.db in this directory)")
+    made.add_argument("--experiment", help="report on all runs of this MLflow experiment")
+    made.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (report)")
+    made.add_argument("--no-attach", action="store_true", help="do not write the report to the sweep's run")
+    return made

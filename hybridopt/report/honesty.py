@@ -1,0 +1,126 @@
+"""What else a reader should know before believing a comparison."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from hybridopt.report.runs import Comparison, Result
+from hybridopt.tracking.reading import Record
+
+OVERSHOOT = 0.02  # of the budget; less is the last step's
+NAMED = 5  # runs that are named one by one
+
+
+def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
+    """Sentences on what may mislead; none where there is nothing.
+
+    Args:
+        comparison: what is compared.
+        planned: how many jobs the sweep has; None where nobody knows.
+    """
+    return [note for make in (_missing, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
+            for note in make(comparison, planned)]  # fmt: skip
+
+
+def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
+    for status in ("FAILED", "KILLED", "RUNNING", "SCHEDULED"):
+        runs = [run for run in comparison.left_out if run.status == status]
+        if runs:
+            yield f"{len(runs)} of the runs are {status} and count for nothing here: {_names(runs)}."
+    there = len(comparison.results) + len(comparison.left_out) + len(comparison.trials)
+    if planned is not None and there < planned:
+        yield f"{planned - there} of {planned} jobs left no run at all: the sweep's table of jobs says why."
+
+
+def _unpaired(comparison: Comparison, _: int | None) -> Iterator[str]:
+    for dataset in comparison.datasets:
+        seeds = {s: frozenset(comparison.of(s, dataset)) for s in comparison.strategies}
+        there = {strategy: found for strategy, found in seeds.items() if found}
+        if len(set(there.values())) > 1:
+            told = ", ".join(f"{strategy} {len(found)}" for strategy, found in there.items())
+            yield f"On {dataset} the strategies have not the same seeds ({told} of them): only common ones are paired."
+        absent = [strategy for strategy, found in seeds.items() if not found]
+        if absent:
+            yield f"On {dataset} there is no finished run of {', '.join(absent)}."
+
+
+def _tuning(comparison: Comparison, _: int | None) -> Iterator[str]:
+    spent = {
+        strategy: {int(float(r.record.tags.get("hybridopt.tuning_trials", 0))) for r in _of(comparison, strategy)}
+        for strategy in comparison.strategies
+    }
+    trials = {strategy: max(found) for strategy, found in spent.items() if found}
+    if len(set(trials.values())) > 1:
+        told = ", ".join(f"{strategy} {number}" for strategy, number in trials.items())
+        yield f"The strategies were not tuned alike (trials: {told})."
+    elif any(trials.values()):
+        forwards = {s: _tuned(_of(comparison, s)) for s in comparison.strategies}
+        told = ", ".join(f"{strategy} {spent:,.0f}" for strategy, spent in forwards.items())
+        yield (
+            f"Each strategy was tuned by {max(trials.values())} trials on a data set; they cost, in forwards: {told}. "
+            "These are not in the curves."
+        )
+
+
+def _tuned(results: Sequence[Result]) -> float:
+    by_dataset = {r.dataset: float(r.record.tags.get("hybridopt.tuning_forwards", 0)) for r in results}
+    return sum(by_dataset.values())
+
+
+def _budgets(comparison: Comparison, _: int | None) -> Iterator[str]:
+    for dataset in comparison.datasets:
+        ends = comparison.ends(dataset)
+        if ends and not comparison.same_budget(dataset):
+            yield (
+                f"On {dataset} the runs have spent between {min(ends):,.0f} and {max(ends):,.0f} forwards: validation "
+                "is compared at the smallest of these, and what came later is not looked at."
+            )
+
+
+def _overshoot(comparison: Comparison, _: int | None) -> Iterator[str]:
+    for strategy in comparison.strategies:
+        worst = max((r.record.metrics.get("cost/overshoot", 0.0) for r in _of(comparison, strategy)), default=0.0)
+        if worst > OVERSHOOT:
+            yield f"{strategy} has overshot its budget by up to {worst:.0%}: its steps are large for this budget."
+
+
+def _machines(comparison: Comparison, _: int | None) -> Iterator[str]:
+    for tag, what, why in (
+        ("hybridopt.host", "machines", "seconds and memory do not compare"),
+        ("hybridopt.code", "versions of the code", "differences may be the code's"),
+    ):
+        found = Counter(r.record.tags[tag] for r in comparison.results if tag in r.record.tags)
+        if len(found) > 1:
+            told = ", ".join(f"{name} ({number})" for name, number in sorted(found.items()))
+            yield f"The runs come from different {what}, so that {why}: {told}."
+
+
+def _gap(comparison: Comparison, _: int | None) -> Iterator[str]:
+    for strategy in comparison.strategies:
+        for dataset in comparison.datasets:
+            pairs = [_selected(r, comparison) for r in comparison.of(strategy, dataset).values()]
+            gaps = [validation - test for validation, test in filter(None, pairs)]
+            worse = np.median(gaps) if gaps else 0.0
+            if gaps and (worse > 0) == comparison.higher and abs(worse) > 0.02:
+                yield (
+                    f"{strategy} on {dataset}: the test is worse than the final validation by {abs(worse):.3f} in the "
+                    "median, as one must expect of what was selected on it."
+                )
+
+
+def _selected(result: Result, comparison: Comparison) -> tuple[float, float] | None:
+    metrics = result.record.metrics
+    names = f"final/val/{comparison.metric}", f"test/{comparison.metric}"
+    return (metrics[names[0]], metrics[names[1]]) if all(name in metrics for name in names) else None
+
+
+def _of(comparison: Comparison, strategy: str) -> list[Result]:
+    return [result for result in comparison.results if result.strategy == strategy]
+
+
+def _names(runs: Sequence[Record]) -> str:
+    named = ", ".join(run.name for run in runs[:NAMED])
+    return named + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")

@@ -1,0 +1,188 @@
+"""From a sweep's name to its report."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridopt.errors import ConfigError, TrackingError
+from hybridopt.report import honesty, page, pictures
+from hybridopt.report.runs import Comparison, Result, choose_metric, is_trial, latest, results
+from hybridopt.report.statistics import Interval
+from hybridopt.report.summary import Row, compared, overall, rows
+from hybridopt.report.verdict import verdicts
+from hybridopt.tracking.reading import Reader, Record
+
+MANY = 50  # histories whose reading is worth a progress bar
+SECONDS = "cost/seconds"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report on disk.
+
+    Args:
+        text: the short version, Markdown.
+        markdown: the file of the long one; its pictures lie beside it.
+        html: the same on one page.
+        aggregates: numbers to compare sweeps by.
+    """
+
+    text: str
+    markdown: Path
+    html: Path
+    aggregates: dict[str, float]
+
+
+def make_report(
+    uri: str | None,
+    sweep: str | None = None,
+    *,
+    out: Path,
+    target: float | None = None,
+    metric: str | None = None,
+    attach: bool = True,
+    experiment: str | None = None,
+) -> Report:
+    """Read runs back from MLflow, compare them, and write the report.
+
+    Args:
+        uri: the store; None is the default one.
+        sweep: its id, its run id or its name; None is the latest.
+        out: the folder to write into.
+        target: a value of the metric whose cost is told; by default the worst of the strategies' medians.
+        metric: what is compared; by default accuracy, r2 or the loss, the first that all runs have.
+        attach: whether the report is written to the sweep's run too.
+        experiment: all runs of this experiment instead of a sweep's.
+
+    Raises:
+        TrackingError: the store cannot be read, or has no such runs.
+        ConfigError: the runs cannot be compared.
+    """
+    reader = Reader(uri)
+    parent = None if experiment else reader.sweep(sweep)
+    records = reader.experiment(experiment) if experiment else reader.children(parent)
+    title = f"Experiment {experiment}" if experiment else f"Sweep {parent.tags['hybridopt.sweep']}"
+    comparison = read(reader, records, metric, title)
+    out.mkdir(parents=True, exist_ok=True)
+    report = write(comparison, title, _planned(parent), target, out)
+    if parent is not None and attach:
+        reader.attach(parent, report.text, report.aggregates, sorted(out.iterdir()))
+    return report
+
+
+def read(reader: Reader, records: Sequence[Record], metric: str | None, title: str) -> Comparison:
+    """Finished runs with their curves.
+
+    Raises:
+        TrackingError: no run has finished.
+        ConfigError: they have no such metric in common.
+    """
+    trials = [record for record in records if is_trial(record)]
+    finished, left_out = latest([record for record in records if not is_trial(record)])
+    if not finished:
+        raise TrackingError(f"{title} has no finished run to report on ({len(records)} runs in all).")
+    try:
+        name, higher = choose_metric(finished, metric)
+    except LookupError as error:
+        raise ConfigError(f"The runs have no metric {metric!r} in common: choose from {error}.") from error
+    found = results(finished)
+    wanted = [(result.record.run_id, key) for result in found for key in (f"val/{name}", SECONDS)]
+    histories = _read(reader, wanted)
+    for result in found:
+        result.curve = list(histories[result.record.run_id, f"val/{name}"])
+        result.seconds = dict(histories[result.record.run_id, SECONDS])
+    return Comparison(in_order(found), name, higher, left_out, trials)
+
+
+def write(comparison: Comparison, title: str, planned: int | None, target: float | None, out: Path) -> Report:
+    """Compute, draw and write."""
+    table = rows(comparison, target)
+    what, values = compared(comparison)
+    told = verdicts(values, comparison)
+    notes = honesty.notes(comparison, planned)
+    drawn = draw(comparison, what, values, out)
+    text = page.markdown(title, comparison, table, what, told, notes, drawn)
+    (out / "report.md").write_text(text, encoding="utf-8")
+    (out / "report.html").write_text(page.page(title, text, out), encoding="utf-8")
+    short = page.short(comparison, table, what, told)
+    return Report(short, out / "report.md", out / "report.html", aggregates(comparison, table))
+
+
+def draw(comparison: Comparison, what: str, values: dict, out: Path) -> dict[str, Path]:
+    """All pictures, by their captions."""
+    drawn = {}
+    for dataset in comparison.datasets:
+        caption = f"{dataset}: median and quartiles over seeds; a dotted line is where a phase ends"
+        drawn[caption] = pictures.curves(comparison, dataset, out / f"curves_{_file(dataset)}.png")
+    over = overall(comparison, values)
+    sign, label = (1, what) if comparison.higher else (-1, f"-({what})")
+    if len(over) > 1:
+        means = {strategy: mean for strategy, (mean, _) in over.items()}
+        caption = "Interquartile mean over all data sets and seeds, with 95 % stratified bootstrap intervals"
+        drawn[caption] = pictures.intervals(means, what, out / "interquartile_mean.png")
+        scores = {name: [sign * v for stratum in strata for v in stratum] for name, (_, strata) in over.items()}
+        caption = "Performance profiles over all data sets and seeds"
+        drawn[caption] = pictures.profiles(scores, label, out / "profiles.png")
+    if len(over) > 2 and len(comparison.datasets) >= pictures.RANKED:
+        medians = {name: [sign * _median(s) for s in strata] for name, (_, strata) in over.items()}
+        caption = "Mean ranks over data sets; a bar joins what cannot be told apart (Nemenyi)"
+        drawn[caption] = pictures.ranks(medians, out / "ranks.png")
+    return drawn
+
+
+def aggregates(comparison: Comparison, table: Sequence[Row]) -> dict[str, float]:
+    """Medians with the ends of their intervals, by names that MLflow takes."""
+    found: dict[str, float] = {}
+    for row in table:
+        place = re.sub(r"[^\w\-. ]", "_", f"{row.strategy}.{row.dataset}")
+        for name, estimate in (
+            (f"val/{comparison.metric}", row.validation),
+            (f"test/{comparison.metric}", row.test),
+            ("forwards_to_target", row.ert),
+            ("success_rate", row.success),
+            ("seconds", row.seconds),
+        ):
+            found |= {f"{place}/{name}/{end}": value for end, value in _ends(estimate)}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _ends(estimate: Interval | None) -> list[tuple[str, float]]:
+    if estimate is None:
+        return []
+    return [("median", estimate.value), ("low", estimate.low), ("high", estimate.high)]
+
+
+def _read(reader: Reader, wanted: Sequence[tuple[str, str]]) -> dict:
+    from tqdm import tqdm
+
+    with tqdm(total=len(wanted), desc="reading", unit=" curves", leave=False, disable=len(wanted) < MANY) as bar:
+        return reader.histories(wanted, bar.update)
+
+
+def _planned(parent: Record | None) -> int | None:
+    number = parent.tags.get("hybridopt.jobs") if parent is not None else None
+    return int(number) if number else None
+
+
+def in_order(found: Sequence[Result]) -> list[Result]:
+    """Strategies and data sets as they were first met, seeds by their number."""
+    strategies = list(dict.fromkeys(result.strategy for result in found))
+    datasets = list(dict.fromkeys(result.dataset for result in found))
+    place = {id(r): (strategies.index(r.strategy), datasets.index(r.dataset), _natural(r.seed)) for r in found}
+    return sorted(found, key=lambda result: place[id(result)])
+
+
+def _natural(seed: str) -> tuple[int, str]:
+    return (int(seed), "") if seed.lstrip("-").isdigit() else (0, seed)
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _file(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)

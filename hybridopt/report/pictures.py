@@ -1,0 +1,154 @@
+"""The pictures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hybridopt.report.runs import Comparison, Result
+from hybridopt.report.statistics import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+POINTS = 200  # of an interpolated curve
+SIZE = (6.4, 4.2)  # inches
+RANKED = 5  # data sets from which on ranks are worth a picture
+
+
+def curves(comparison: Comparison, dataset: str, path: Path) -> Path:
+    """Median and interquartile band over seeds against forwards, and against seconds; dotted: a phase ends."""
+    figure, (left, right) = _figure(2)
+    colours = palette(comparison.strategies)
+    limit = comparison.budget(dataset)
+    for strategy in comparison.strategies:
+        runs = [run for run in comparison.of(strategy, dataset).values() if run.curve]
+        if runs:
+            _band(left, [run.curve for run in runs], colours[strategy], strategy)
+            _band(right, [_over_seconds(run) for run in runs], colours[strategy], strategy)
+            for end in _phase_ends(runs):
+                left.axvline(end, color=colours[strategy], linestyle=":", linewidth=1.2)
+    if limit < max(comparison.ends(dataset), default=0.0):
+        left.axvline(limit, color="0.4", linestyle="--", linewidth=0.8)
+    left.set(xlabel="forwards", ylabel=f"val/{comparison.metric}", xscale="log", title=dataset)
+    right.set(xlabel="seconds of training", xscale="log")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.tick_params(axis="x", which="minor", labelsize=7, rotation=30)
+    _legend(figure, left)
+    return _save(figure, path)
+
+
+def _band(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]], colour: str, label: str) -> None:
+    """Curves on a common grid: the median, and between the quartiles; the value at a cost is that of the last mark."""
+    lines = [[(cost, value) for cost, value in line if cost > 0] for line in lines]
+    lines = [line for line in lines if line]
+    if not lines:
+        return
+    first, last = max(line[0][0] for line in lines), min(line[-1][0] for line in lines)
+    if last <= first:
+        axes.plot([line[-1][0] for line in lines], [line[-1][1] for line in lines], "o", color=colour, label=label)
+        return
+    grid = np.geomspace(first, last, POINTS)
+    values = np.array([_at(line, grid) for line in lines])
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    axes.plot(grid, middle, color=colour, label=label)
+    axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _at(line: Sequence[tuple[float, float]], grid: np.ndarray) -> np.ndarray:
+    costs, values = np.array(line).T
+    return values[np.searchsorted(costs, grid * (1 + 1e-12), side="right") - 1]
+
+
+def _over_seconds(run: Result) -> list[tuple[float, float]]:
+    return [(run.seconds[forwards], value) for forwards, value in run.curve if forwards in run.seconds]
+
+
+def _phase_ends(runs: Sequence[Result]) -> list[float]:
+    """The median end of each phase over runs, but of the last."""
+    ends: dict[str, list[float]] = {}
+    for run in runs:
+        for name, end in run.phases().items():
+            ends.setdefault(name, []).append(end)
+    return [float(np.median(values)) for values in ends.values()]
+
+
+def intervals(found: Mapping[str, Interval], label: str, path: Path) -> Path:
+    """Estimates with their 95 % intervals, one below the other."""
+    figure, (axes,) = _figure(1, (6.4, 1.2 + 0.35 * len(found)))
+    colours = palette(list(found))
+    for row, (name, interval) in enumerate(found.items()):
+        axes.plot([interval.low, interval.high], [row, row], color=colours[name], linewidth=5, alpha=0.4)
+        axes.plot(interval.value, row, "|", color=colours[name], markersize=16, markeredgewidth=2.5)
+    axes.set(xlabel=label, yticks=range(len(found)), yticklabels=list(found))
+    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.grid(alpha=0.3, axis="x")
+    return _save(figure, path)
+
+
+def profiles(scores: Mapping[str, Sequence[float]], label: str, path: Path) -> Path:
+    """Performance profiles (Agarwal et al. 2021): the share of runs with a score above each value."""
+    from scipy import stats
+
+    figure, (axes,) = _figure(1)
+    colours = palette(list(scores))
+    everything = np.concatenate([np.asarray(values, dtype=float) for values in scores.values()])
+    margin = 0.05 * np.ptp(everything) or 1.0
+    for name, values in scores.items():
+        survival = stats.ecdf(np.asarray(values, dtype=float)).sf
+        steps = [everything.min() - margin, *survival.quantiles, everything.max() + margin]
+        shares = [1.0, *survival.probabilities, 0.0]
+        axes.step(steps, shares, where="post", color=colours[name], label=name, alpha=0.8)
+    axes.set(xlabel=label, ylabel="share of runs above", ylim=(-0.02, 1.02))
+    axes.grid(alpha=0.3)
+    _legend(figure, axes)
+    return _save(figure, path)
+
+
+def ranks(scores: Mapping[str, Sequence[float]], path: Path) -> Path:
+    """Critical-difference diagram (Demsar 2006): mean ranks over data sets; a bar joins what cannot be told apart.
+
+    Args:
+        scores: by strategy, one value for each data set, the higher the better.
+        path: of the picture.
+    """
+    import pandas
+    import scikit_posthocs
+
+    table = pandas.DataFrame(scores)
+    mean = table.rank(axis=1, ascending=False).mean()
+    p = scikit_posthocs.posthoc_nemenyi_friedman(table)
+    figure, (axes,) = _figure(1, (7.5, 1.5 + 0.3 * len(mean)))
+    scikit_posthocs.critical_difference_diagram(mean, p, ax=axes)
+    return _save(figure, path)
+
+
+def palette(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each name."""
+    from matplotlib import colormaps
+
+    return {name: colormaps["tab10" if len(names) <= 10 else "tab20"](index % 20) for index, name in enumerate(names)}
+
+
+def _figure(columns: int, size: tuple[float, float] | None = None) -> tuple[Figure, Sequence[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size or (SIZE[0] * (1 + 0.7 * (columns - 1)), SIZE[1]), layout="constrained")
+    axes = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    return figure, axes
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, dpi=110, metadata={"Software": None})  # nothing in it but the picture
+    return path

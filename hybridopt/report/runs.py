@@ -1,0 +1,201 @@
+"""Runs of a sweep as results that can be compared."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hybridopt.tracking.reading import Record
+
+COMPARED = ("strategy", "encoding", "model", "objective", "budget", "oracle", "trainer", "threads")
+UNITS = ("forwards", "seconds", "evaluations")
+PREFERRED = ("accuracy", "r2", "return", "loss")  # what a comparison is about, unless the user says otherwise
+
+
+@dataclass
+class Result:
+    """One finished run.
+
+    Args:
+        strategy: its label; two settings of one strategy have two.
+        dataset: its name.
+        seed: what pairs runs of different strategies.
+        record: as MLflow has it.
+        curve: (forwards, metric) at the marks.
+        seconds: (forwards, seconds of training) at the marks.
+    """
+
+    strategy: str
+    dataset: str
+    seed: str
+    record: Record
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    seconds: dict[float, float] = field(default_factory=dict)
+
+    @property
+    def forwards(self) -> float:
+        """What it has cost."""
+        return self.record.metrics.get("cost/forwards", float("nan"))
+
+    def at(self, budget: float) -> float | None:
+        """The metric at the last mark within a budget in forwards."""
+        within = [value for forwards, value in self.curve if forwards <= budget]
+        return within[-1] if within else None
+
+    def reached(self, target: float, higher: bool, budget: float) -> float | None:
+        """The forwards at the first mark, within the budget, where the metric is at least as good as the target."""
+        marks = ((f, v) for f, v in self.curve if f <= budget)
+        return next((f for f, v in marks if (v >= target if higher else v <= target)), None)
+
+    def phases(self) -> dict[str, float]:
+        """The forwards at which each phase of a hybrid ended, but the last."""
+        spent = {
+            name.removeprefix("phase/").removesuffix("/forwards"): value
+            for name, value in self.record.metrics.items()
+            if name.startswith("phase/") and name.endswith("/forwards")
+        }
+        order = json.loads(self.record.tags.get("hybridopt.phases", "[]"))
+        ends, total = {}, 0.0
+        for name in order[:-1]:
+            total += spent.get(name, 0.0)
+            ends[name] = total
+        return ends
+
+
+@dataclass
+class Comparison:
+    """What is compared.
+
+    Args:
+        results: finished runs.
+        metric: a validation metric, without ``val/``.
+        higher: whether more of it is better.
+        left_out: runs that have not finished, or that a later one of the same config replaces.
+        trials: runs of tuning, which are not compared.
+    """
+
+    results: list[Result]
+    metric: str
+    higher: bool
+    left_out: list[Record]
+    trials: list[Record]
+
+    @property
+    def strategies(self) -> list[str]:
+        """Labels, in the order of the runs."""
+        return list(dict.fromkeys(result.strategy for result in self.results))
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names, in the order of the runs."""
+        return list(dict.fromkeys(result.dataset for result in self.results))
+
+    def of(self, strategy: str, dataset: str) -> dict[str, Result]:
+        """The results of a strategy on a data set, by seed."""
+        return {r.seed: r for r in self.results if (r.strategy, r.dataset) == (strategy, dataset)}
+
+    def budget(self, dataset: str) -> float:
+        """The forwards up to which runs on a data set compare: their ends, or the first end where budgets differ."""
+        return (max if self.same_budget(dataset) else min)(self.ends(dataset), default=0.0)
+
+    def ends(self, dataset: str) -> list[float]:
+        """The forwards that each run on a data set has spent."""
+        return [result.curve[-1][0] for result in self.results if result.dataset == dataset and result.curve]
+
+    def same_budget(self, dataset: str) -> bool:
+        """Whether all runs on a data set had the same budget, and have spent it, but for what the last step takes."""
+        params = [result.record.params for result in self.results if result.dataset == dataset]
+        given = {tuple(each.get(f"budget.{unit}", "None") for unit in UNITS) for each in params}
+        limit = next(iter(given))[0] if len(given) == 1 else "None"
+        return len(given) == 1 and (limit == "None" or min(self.ends(dataset), default=0.0) >= float(limit))
+
+
+def latest(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
+    """Finished runs, of each config the latest one; and all others."""
+    chosen: dict[str, Record] = {}
+    others = []
+    for record in records:
+        key = record.tags.get("hybridopt.fingerprint", record.run_id)
+        if record.status != "FINISHED":
+            others.append(record)
+            continue
+        if key in chosen:
+            others.append(chosen[key])
+        chosen[key] = record
+    return list(chosen.values()), [record for record in others if not _replaced(record, chosen)]
+
+
+def _replaced(record: Record, chosen: Mapping[str, Record]) -> bool:
+    """Whether a run of the same config has finished, so that nobody misses this one."""
+    return record.tags.get("hybridopt.fingerprint", "") in chosen
+
+
+def is_trial(record: Record) -> bool:
+    """Whether a run was made to tune settings."""
+    return record.tags.get("hybridopt.role") == "trial"
+
+
+def results(records: Sequence[Record]) -> list[Result]:
+    """Runs with labels that tell their settings apart."""
+    differing = _differing(records)
+    return [
+        Result(
+            _label(record, differing[record.tags["hybridopt.strategy"]]),
+            record.tags["hybridopt.dataset"],
+            record.tags["hybridopt.seed"],
+            record,
+        )
+        for record in records
+    ]
+
+
+def choose_metric(records: Sequence[Record], asked: str | None) -> tuple[str, bool]:
+    """What is compared, and whether more of it is better.
+
+    Args:
+        records: finished runs.
+        asked: the user's choice, with or without ``val/`` or ``test/``; None is the first of ``PREFERRED`` that all
+            runs have.
+
+    Raises:
+        LookupError: the runs have no such metric in common; its text has those they have.
+    """
+    common = set.intersection(*({_bare(name) for name in r.metrics if name.startswith("val/")} for r in records))
+    wanted = asked and _bare(asked)
+    name = wanted or next((each for each in PREFERRED if each in common), None) or next(iter(sorted(common)), None)
+    if name is None or name not in common:
+        raise LookupError(", ".join(sorted(common)))
+    directions = [json.loads(record.tags.get("hybridopt.directions", "{}")).get(f"val/{name}") for record in records]
+    known = [direction for direction in directions if direction is not None]
+    return name, bool(known[0]) if known else name != "loss"
+
+
+def _bare(metric: str) -> str:
+    for prefix in ("final/val/", "best/val/", "val/", "test/"):
+        metric = metric.removeprefix(prefix)
+    return metric
+
+
+def _differing(records: Sequence[Record]) -> dict[str, list[str]]:
+    """By strategy, the settings in which runs on the same data set with the same seed differ."""
+    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[tuple(record.tags[f"hybridopt.{key}"] for key in ("strategy", "dataset", "seed"))].append(record)
+    keys: dict[str, set[str]] = defaultdict(set)
+    for (strategy, *_), group in groups.items():
+        for key in {key for record in group for key in record.params if key.split(".")[0] in COMPARED}:
+            if len({record.params.get(key) for record in group}) > 1:
+                keys[strategy].add(key)
+    named = {strategy: {key for key in found if key.endswith("name")} for strategy, found in keys.items()}
+    return defaultdict(list, {strategy: sorted(named[strategy] or found) for strategy, found in keys.items()})
+
+
+def _label(record: Record, keys: Sequence[str]) -> str:
+    parts = [f"{_short(key)}={record.params.get(key)}" for key in keys]
+    return " ".join([record.tags["hybridopt.strategy"], *parts])
+
+
+def _short(key: str) -> str:
+    return key.removesuffix(".name").removeprefix("strategy.")

@@ -1,0 +1,163 @@
+"""Reads finished runs back from any MLflow store, and writes a report to the run of their sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridopt.errors import TrackingError, options
+from hybridopt.tracking.store import brief, prepare_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PAGE = 1000  # runs a call
+READERS = 4  # histories that are asked for at a time
+NOTE_LENGTH = 8000  # MLflow's limit for a tag, which a description is
+
+History = tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run as MLflow has it.
+
+    Args:
+        run_id: MLflow's.
+        name: as listed.
+        status: FINISHED, FAILED, KILLED, RUNNING or SCHEDULED.
+        start: milliseconds since 1970.
+        tags: by name.
+        params: the flattened config.
+        metrics: the last value of each.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    start: int
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+class Reader:
+    """A store that is read.
+
+    Args:
+        uri: a tracking URI; None is ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the current directory.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
+
+    def __init__(self, uri: str | None):
+        self.uri = prepare_store(uri, create=False)  # before MLflow is imported
+        from mlflow import MlflowClient
+
+        self.client: MlflowClient = MlflowClient(self.uri)
+
+    def sweep(self, name: str | None) -> Record:
+        """The run of a sweep.
+
+        Args:
+            name: its id, its MLflow run id, or the name of that run; None is the latest sweep.
+
+        Raises:
+            TrackingError: there is none; the sentence has those there are.
+        """
+        sweeps = self._search("tags.`hybridopt.kind` = 'sweep'")
+        known = {run.tags["hybridopt.sweep"]: run for run in reversed(sweeps)}
+        if not sweeps:
+            raise TrackingError(f"There is no sweep in {self.uri}: hybridopt -m makes one; --uri names another store.")
+        if name is None:
+            return sweeps[0]
+        for run in sweeps:
+            if name in (run.tags["hybridopt.sweep"], run.run_id, run.name):
+                return run
+        raise TrackingError(f"There is no sweep {name!r} in {self.uri}.{options(known, name)}")
+
+    def children(self, parent: Record) -> list[Record]:
+        """The runs of a sweep's jobs, oldest first."""
+        found = self._search(f"tags.`mlflow.parentRunId` = '{parent.run_id}'")
+        return sorted(found, key=lambda run: (run.start, run.run_id))
+
+    def experiment(self, name: str) -> list[Record]:
+        """All runs of an experiment that hybridopt made, without those of sweeps themselves.
+
+        Raises:
+            TrackingError: there is no such experiment.
+        """
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            names = [each.name for each in self.client.search_experiments()]
+            raise TrackingError(f"There is no experiment {name!r} in {self.uri}.{options(names, name)}")
+        runs = self._search("tags.`hybridopt.strategy` != ''", [found.experiment_id])
+        return sorted(runs, key=lambda run: (run.start, run.run_id))
+
+    def histories(
+        self, wanted: Sequence[tuple[str, str]], advance: Callable[[], Any] = lambda: None
+    ) -> dict[tuple[str, str], History]:
+        """All points of some metrics.
+
+        Args:
+            wanted: pairs of a run's id and a metric.
+            advance: called after each of them.
+
+        Returns:
+            (step, value) in the order of the steps, by pair.
+        """
+
+        def read(pair: tuple[str, str]) -> History:
+            points = self.client.get_metric_history(*pair)
+            advance()
+            return tuple(sorted({point.step: point.value for point in points}.items()))
+
+        with ThreadPoolExecutor(READERS) as readers:
+            return dict(zip(wanted, readers.map(read, wanted), strict=True))
+
+    def attach(self, parent: Record, description: str, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
+        """Write a report to a sweep's run: its description, numbers to compare sweeps by, and files under ``report``.
+
+        Raises:
+            TrackingError: the store takes none.
+        """
+        from mlflow.entities import Metric, RunTag
+        from mlflow.exceptions import MlflowException
+
+        numbers = [Metric(name, value, parent.start, 0) for name, value in metrics.items()]
+        try:
+            note = [RunTag("mlflow.note.content", description[:NOTE_LENGTH])]
+            self.client.log_batch(parent.run_id, tags=note, synchronous=True)
+            for start in range(0, len(numbers), PAGE):
+                self.client.log_batch(parent.run_id, metrics=numbers[start : start + PAGE], synchronous=True)
+            for file in files:
+                self.client.log_artifact(parent.run_id, str(file), "report")
+        except (MlflowException, OSError) as error:
+            raise TrackingError(f"{self.uri} does not take the report ({brief(error)}): type --no-attach.") from error
+
+    def _search(self, wanted: str, experiments: Sequence[str] | None = None) -> list[Record]:
+        """Runs, the latest first."""
+        from mlflow.exceptions import MlflowException
+
+        found: list[Record] = []
+        token = None
+        try:
+            places = list(experiments or (each.experiment_id for each in self.client.search_experiments()))
+            while True:
+                page = self.client.search_runs(places, wanted, max_results=PAGE, page_token=token)
+                found += [_record(run) for run in page]
+                token = page.token
+                if not token:
+                    return found
+        except MlflowException as error:
+            raise TrackingError(f"The runs of {self.uri} cannot be read ({brief(error)}).") from error
+
+
+def _record(run: Run) -> Record:
+    info, data = run.info, run.data
+    return Record(info.run_id, info.run_name, info.status, info.start_time, data.tags, data.params, data.metrics)

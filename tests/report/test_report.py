@@ -1,0 +1,248 @@
+"""Reports on sweeps in a real store: what they say, that they say it again, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+
+from hybridopt import experiment
+from hybridopt.errors import ConfigError, TrackingError
+from hybridopt.report.make import make_report
+from hybridopt.tracking.store import ensure_experiment, prepare_store
+
+MARKS = range(100, 1001, 100)
+
+
+class Store:
+    """A store with one sweep, whose runs are made up."""
+
+    def __init__(self, folder: Path):
+        self.uri = prepare_store(f"sqlite:///{folder}/mlflow.db")
+        self.client = MlflowClient(self.uri)
+        self.experiment = ensure_experiment(self.client, "hybridopt")
+        tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": "made"}
+        self.parent = self.client.create_run(self.experiment, tags=tags, run_name="sweep made").info.run_id
+
+    def add(
+        self,
+        strategy: str,
+        seed: int,
+        best: float,
+        *,
+        dataset: str = "digits",
+        status: str = "FINISHED",
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        marks: range = MARKS,
+    ) -> str:
+        """A run whose validation accuracy grows to ``best``."""
+        named = {"strategy": strategy, "dataset": dataset, "seed": str(seed), "sweep": "made"}
+        own = {f"hybridopt.{key}": value for key, value in named.items()} | {"mlflow.parentRunId": self.parent}
+        own |= {"hybridopt.fingerprint": f"{strategy}{dataset}{seed}{params}"} | dict(tags or {})
+        own |= {"hybridopt.directions": json.dumps({"val/accuracy": True, "val/loss": False})}
+        run = self.client.create_run(self.experiment, tags=own, run_name=f"{strategy} · {dataset} · seed {seed}")
+        run_id = run.info.run_id
+        points = [Metric("val/accuracy", best * step / marks[-1], 0, step) for step in marks]
+        points += [Metric("cost/seconds", step / 100, 0, step) for step in marks]
+        points += [Metric(name, value, 0, marks[-1]) for name, value in {
+            "test/accuracy": best - 0.001, "final/val/accuracy": best, "cost/forwards": marks[-1],
+            "cost/peak_memory_mb": 100.0}.items()]  # fmt: skip
+        self.client.log_batch(run_id, metrics=points, tags=[RunTag("hybridopt.machine", "a")])
+        for key, value in {"budget.forwards": str(float(marks[-1])), **(params or {})}.items():
+            self.client.log_param(run_id, key, value)
+        self.client.set_terminated(run_id, status)
+        return run_id
+
+    def report(self, out: Path, **settings: Any):
+        return make_report(self.uri, "made", out=out, **settings)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_a_clear_winner_is_called_one(store: Store, tmp_path: Path) -> None:
+    for seed in range(8):
+        store.add("good", seed, 0.95 + seed / 1000)
+        store.add("bad", seed, 0.80 + seed / 900)
+    report = store.report(tmp_path / "out")
+    assert "On digits, good is better than bad in test/accuracy: by 0.15 in the median" in report.text
+    assert "probability of improvement 1.00, 8 seeds)" in report.text
+    assert report.aggregates["good.digits/test/accuracy/median"] == pytest.approx(0.9525)
+
+
+def test_too_few_seeds_are_told_how_many_it_takes(store: Store, tmp_path: Path) -> None:
+    for seed in range(3):
+        store.add("good", seed, 0.95 + seed / 1000)
+        store.add("bad", seed, 0.80)
+    text = store.report(tmp_path / "out").text
+    assert "not distinguishable with 3 seeds" in text
+    assert "fewer than 6 can tell no difference" in text
+
+
+def test_noise_is_told_how_many_seeds_it_would_take(store: Store, tmp_path: Path) -> None:
+    for seed in range(8):
+        store.add("a", seed, 0.9 + 0.01 * (seed % 3))
+        store.add("b", seed, 0.9 + 0.01 * ((seed + 1) % 3) + 0.001)
+    assert "would be needed" in store.report(tmp_path / "out").text
+
+
+def test_the_same_runs_give_the_same_report(store: Store, tmp_path: Path) -> None:
+    for seed in range(4):
+        store.add("good", seed, 0.95 + seed / 1000)
+        store.add("bad", seed, 0.8, dataset="digits")
+        store.add("good", seed, 0.7, dataset="wine")
+        store.add("bad", seed, 0.75, dataset="wine")
+    first, second = (store.report(tmp_path / name, attach=False) for name in ("one", "two"))
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+    assert first.text == second.text
+
+
+def test_it_is_attached_to_the_sweep(store: Store, tmp_path: Path) -> None:
+    for seed in range(2):
+        store.add("good", seed, 0.95)
+    store.report(tmp_path / "out")
+    parent = store.client.get_run(store.parent)
+    assert parent.data.metrics["good.digits/test/accuracy/median"] == pytest.approx(0.949)
+    assert "| good |" in parent.data.tags["mlflow.note.content"]
+    assert {Path(each.path).name for each in store.client.list_artifacts(store.parent, "report")} >= {
+        "report.html", "report.md", "curves_digits.png",
+    }  # fmt: skip
+
+
+def test_the_page_stands_alone(store: Store, tmp_path: Path) -> None:
+    store.add("good", 0, 0.95)
+    page = store.report(tmp_path / "out", attach=False).html.read_text()
+    assert "<table>" in page
+    assert 'src="data:image/png;base64,' in page
+    assert ".png" not in page
+
+
+def test_unreached_targets_cost_what_was_spent_in_vain(store: Store, tmp_path: Path) -> None:
+    for seed, best in enumerate((1.0, 1.0, 0.4)):
+        store.add("a", seed, best)
+    text = store.report(tmp_path / "out", target=0.5, attach=False).markdown.read_text()
+    assert "forwards to 0.5" in text
+    assert "| 1,000 (" in text  # (500 + 500 + 1000) / 2
+    assert "0.667 (" in text
+
+
+@pytest.mark.parametrize("status", ["FAILED", "KILLED", "RUNNING"])
+def test_a_run_that_did_not_finish_is_told_and_not_counted(store: Store, tmp_path: Path, status: str) -> None:
+    store.add("good", 0, 0.95)
+    store.add("good", 1, 0.1, status=status)
+    text = store.report(tmp_path / "out", attach=False).markdown.read_text()
+    assert f"1 of the runs are {status} and count for nothing here: good · digits · seed 1." in text
+    assert "1 runs of 1 strategies" in text
+
+
+def test_of_two_runs_of_one_config_the_later_counts(store: Store, tmp_path: Path) -> None:
+    store.add("good", 0, 0.5)
+    store.add("good", 0, 0.9)
+    report = store.report(tmp_path / "out", attach=False)
+    assert report.aggregates["good.digits/val/accuracy/median"] == pytest.approx(0.9)
+    assert "Nothing to note" in report.markdown.read_text()
+
+
+def test_different_budgets_compare_up_to_the_smallest(store: Store, tmp_path: Path) -> None:
+    store.add("short", 0, 0.9, marks=range(100, 501, 100))
+    store.add("long", 0, 0.9)
+    report = store.report(tmp_path / "out", attach=False)
+    assert report.aggregates["long.digits/val/accuracy/median"] == pytest.approx(0.45)
+    assert "compared in val/accuracy at the common budget" in report.text
+    assert "have spent between 500 and 1,000 forwards" in report.markdown.read_text()
+
+
+def test_two_settings_of_one_strategy_are_two(store: Store, tmp_path: Path) -> None:
+    for lr in ("0.1", "0.2"):
+        store.add("sgd", 0, 0.9, params={"strategy.lr": lr})
+    names = store.report(tmp_path / "out", attach=False).aggregates
+    assert {name.split(".digits")[0] for name in names} == {"sgd lr_0.1", "sgd lr_0.2"}
+
+
+def test_what_a_reader_should_know_is_noted(store: Store, tmp_path: Path) -> None:
+    store.add("a", 0, 0.9, tags={"hybridopt.code": "1", "hybridopt.host": "x", "hybridopt.tuning_trials": "20"})
+    store.add("b", 0, 0.9, tags={"hybridopt.code": "2", "hybridopt.host": "y"})
+    store.add("b", 1, 0.9, tags={"hybridopt.code": "2", "hybridopt.host": "y"})
+    text = store.report(tmp_path / "out", attach=False).markdown.read_text()
+    assert "different versions of the code, so that differences may be the code's: 1 (1), 2 (2)." in text
+    assert "different machines, so that seconds and memory do not compare: x (1), y (2)." in text
+    assert "The strategies were not tuned alike (trials: a 20, b 0)." in text
+    assert "only common ones are paired" in text
+
+
+def test_trials_are_not_compared(store: Store, tmp_path: Path) -> None:
+    store.add("a", 0, 0.9, tags={"hybridopt.tuning_trials": "2", "hybridopt.tuning_forwards": "2000"})
+    store.add("a", 1000, 0.1, tags={"hybridopt.role": "trial"})
+    report = store.report(tmp_path / "out", attach=False)
+    assert report.aggregates["a.digits/val/accuracy/median"] == pytest.approx(0.9)
+    assert "tuned by 2 trials on a data set; they cost, in forwards: a 2,000." in report.markdown.read_text()
+
+
+def test_ranks_are_drawn_for_many_data_sets(store: Store, tmp_path: Path) -> None:
+    for number in range(5):
+        for strategy, best in (("a", 0.9), ("b", 0.8 + number / 100), ("c", 0.7 + number / 50)):
+            store.add(strategy, 0, best, dataset=f"set{number}")
+    store.report(tmp_path / "out", attach=False)
+    assert (tmp_path / "out" / "ranks.png").stat().st_size > 5000
+
+
+def test_what_is_not_there_is_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match="Sweep made has no finished run to report on"):
+        store.report(tmp_path / "out")
+    with pytest.raises(TrackingError, match=r"There is no sweep 'mede' .* Did you mean 'made'\?"):
+        make_report(store.uri, "mede", out=tmp_path / "out")
+    store.add("a", 0, 0.9)
+    with pytest.raises(ConfigError, match="no metric 'f1' in common: choose from accuracy"):
+        store.report(tmp_path / "out", metric="f1")
+    with pytest.raises(TrackingError, match=r"There is no experiment 'hybrid'.*Did you mean 'hybridopt'\?"):
+        make_report(store.uri, None, out=tmp_path / "out", experiment="hybrid")
+
+
+def test_an_experiment_can_be_reported_on(store: Store, tmp_path: Path) -> None:
+    store.add("a", 0, 0.9)
+    report = make_report(store.uri, None, out=tmp_path / "out", experiment="hybridopt")
+    assert report.markdown.read_text().startswith("# Experiment hybridopt")
+
+
+def test_runs_of_the_program_are_reported_on(
+    store: Store, composed: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    for strategy in ("adam", "lottery_ticket"):
+        for seed in range(2):
+            config = composed(
+                f"strategy={strategy}", f"seed={seed}", "dataset=iris", "dataset.batch_size=16", "model.hidden=[4]",
+                "budget.forwards=2e4", "budget.marks=5", f"tracking.uri={store.uri}", "tracking.log_model=false",
+                "trainer.enable_progress_bar=false",
+            )  # fmt: skip
+            experiment.run(config, tmp_path / f"{strategy}{seed}", store.parent)
+    text = store.report(tmp_path / "out").markdown.read_text()
+    assert "4 runs of 2 strategies on iris, 2 seeds each, compared in test/accuracy; higher is better." in text
+    run = store.client.search_runs([store.experiment], "tags.`hybridopt.strategy` = 'lottery_ticket'")[0]
+    assert json.loads(run.data.tags["hybridopt.phases"]) == ["search", "finetune"]
+    assert run.data.metrics["phase/search/forwards"] < run.data.metrics["cost/forwards"]
+
+
+@pytest.mark.slow
+def test_the_program_prints_the_short_version(store: Store, tmp_path: Path) -> None:
+    store.add("good", 0, 0.95)
+    call = [sys.executable, "-c", "from hybridopt.report.cli import main; main()"]
+    run = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120, "check": False}
+    done = subprocess.run([*call, "--uri", store.uri, "--no-attach"], **run)
+    assert done.returncode == 0, done.stderr
+    assert "good" in done.stdout
+    assert (tmp_path / "report" / "report.html").exists()
+    wrong = subprocess.run([*call, "nothing", "--uri", store.uri], **run)
+    assert wrong.returncode == 1
+    assert "There is no sweep 'nothing'" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
