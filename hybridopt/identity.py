@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -60,9 +61,9 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 
 def run_name(config: Mapping[str, Any]) -> str:
-    """How the run is listed: strategy, data set, model, seed."""
-    names = [registry.name_of(config[kind]) for kind in ("strategy", "dataset", "model")]
-    return f"{'-'.join(names)}-s{config['seed']}"
+    """How the run is listed: strategy, data set, seed."""
+    names = [registry.name_of(config[kind]) for kind in ("strategy", "dataset")]
+    return " · ".join([*names, f"seed {config['seed']}"])
 
 
 def tags(config: Mapping[str, Any]) -> dict[str, str]:
@@ -73,7 +74,16 @@ def tags(config: Mapping[str, Any]) -> dict[str, str]:
         for kind in PLUGINS
         for path, where in registry.provenances(kind, config[kind]).items()
     }
-    return named | plugins | {"hybridopt.seed": str(config["seed"]), "hybridopt.fingerprint": fingerprint(config)}
+    where = {"hybridopt.host": socket.gethostname(), "hybridopt.version": version("hybridopt")}
+    return (
+        named
+        | plugins
+        | where
+        | {
+            "hybridopt.seed": str(config["seed"]),
+            "hybridopt.fingerprint": fingerprint(config),
+        }
+    )
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -106,7 +106,7 @@ def test_tags_and_name_of_the_run_say_which_one(composed: Callable[..., dict[str
         assert tags["hybridopt.plugin.strategy.finetune"].startswith(f"acme-search=={VERSION} ")
         alone = composed("strategy=zenith:twin")
         assert identity.tags(alone)["hybridopt.strategy"] == "zenith:twin"
-        assert identity.run_name(alone).startswith("zenith:twin-")
+        assert identity.run_name(alone).startswith("zenith:twin · ")
         assert identity.fingerprint(alone) != identity.fingerprint(composed("strategy=acme-search:twin"))
 
 
@@ -116,5 +116,6 @@ def test_a_sweep_runs_one_after_the_other(twins: Path) -> None:
     quick = [*SMALL, "budget.forwards=2e3", "trainer.enable_progress_bar=false", "hydra.sweep.dir=sweep"]
     done = run("-m", f"strategy={choices}", *quick, site=twins)
     assert done.returncode == 0, done.stderr
-    ran = [identity.read_config(twins.parent / "sweep" / job)["strategy"] for job in ("0", "1")]
-    assert ran == [{"name": f"{package}:twin", "sigma": sigma} for package, sigma in SIGMAS.items()]
+    jobs = (twins.parent / "sweep").glob("*/config.yaml")
+    ran = {tuple(identity.read_config(job.parent)["strategy"].items()) for job in jobs}
+    assert ran == {(("name", f"{package}:twin"), ("sigma", sigma)) for package, sigma in SIGMAS.items()}

@@ -118,7 +118,7 @@ def test_a_target_stands_in_for_a_plugin_where_that_is_asked_for(allowed: dict[s
     assert summary["model/parameters"] == 4 * 5 + 5 + 5 * 3 + 3
     assert identity.read_config(tmp_path / "run")["model"] == MODEL
     assert identity.tags(allowed)["hybridopt.model"] == "torch.nn.Sequential"
-    assert identity.run_name(allowed) == "adam-iris-torch.nn.Sequential-s0"
+    assert identity.run_name(allowed) == "adam · iris · seed 0"
 
 
 def test_its_draws_follow_the_seed(allowed: dict[str, Any], tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ LEGEND = (
     "runs that do, with Wilson's interval."
 )
 
+TOLD = 20  # verdicts in the short version; of more, those that are decided
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; }
@@ -91,9 +93,10 @@ def short(comparison: Comparison, rows: Sequence[Row], what: str, verdicts: Sequ
         [strategy, *(interval(found.get((strategy, dataset))) for dataset in comparison.datasets)]
         for strategy in comparison.strategies
     ]
-    return "\n\n".join(
-        [intro(comparison, what), _table(head, body), _list([verdict.sentence(what) for verdict in verdicts])]
-    )
+    told = list(verdicts) if len(verdicts) <= TOLD else [each for each in verdicts if each.better is not None][:TOLD]
+    more = [f"{len(verdicts) - len(told)} more pairs are in the report."] if len(told) < len(verdicts) else []
+    sentences = [verdict.sentence(what) for verdict in told]
+    return "\n\n".join([intro(comparison, what), _table(head, body), _list([*sentences, *more])])
 
 
 def interval(found: Interval | None) -> str:

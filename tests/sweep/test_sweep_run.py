@@ -44,7 +44,7 @@ def test_the_same_command_again_runs_nothing_again(sweep, directories) -> None:
 
 def test_a_job_has_the_numbers_that_it_has_alone(sweep, directories, composed, tmp_path) -> None:
     sweep("strategy=adam,openai_es", "seed=0,1")
-    (there,) = [path for name, path in directories().items() if name.startswith("openai_es-iris-s1")]
+    (there,) = [path for name, path in directories().items() if name.startswith("openai_es-iris-s1-")]
     config = composed(
         "strategy=openai_es", "seed=1", "dataset=iris", "dataset.batch_size=16", "budget.marks=5",
         "budget.forwards=3000", "tracking=none",
