@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from hybridopt import registry, targets
 from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
 from hybridopt.dataset import replayable
+from hybridopt.datasheet import datasheet
 from hybridopt.errors import ConfigError, Interrupted
 from hybridopt.identity import code_version, flattened, read_config, run_name, tags, write_config
 from hybridopt.ledger import Budget
@@ -137,6 +138,8 @@ class Job:
         tracker.set_tags(tags(self.config))
         tracker.log_params(flattened(self.config))
         tracker.log_artifact(self.directory / CONFIG_FILE)
+        for context, dataset in datasheet(self.datamodule, self.config["dataset"]):
+            tracker.log_input(dataset, context)
         started = time.perf_counter()
         self._train_and_test(resume)
         tracker.set_tags({f"hybridopt.{key}": value for key, value in self.trial.strategy.facts().items()})

@@ -159,7 +159,12 @@ class SweepRun:
             for j, s, o in zip(self.jobs, states, outcomes, strict=True)
         ]
         left = self.record.close(self.jobs, states, reasons, status)
-        print(f"sweep      {self.name}\ndirectory  {self.directory}\nreview     {self.record.tracker.url}")
+        print(f"sweep      {self.name}\ndirectory  {self.directory}")
+        if self.record.uri is not None:
+            where = (
+                f"{self.record.uri}/{self.record.page}" if self.record.uri.startswith("http") else "type hybridopt-ui"
+            )
+            print(f"review     {where}")
         if left:
             print(f"{left} records of the sweep wait in its directory, since the tracking store did not take them.")
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hybridopt.rundir import State
+from hybridopt.sweep.board import METRICS, summary
 from hybridopt.sweep.plan import Job
 from hybridopt.tracking.journal import write_atomically
-from hybridopt.tracking.sweeps import adopt_sweep
+from hybridopt.tracking.sweeps import adopt_sweep, share_view
 from hybridopt.tracking.tracker import Tracker, open_tracker
+
+log = logging.getLogger(__name__)
 
 SWEEP_FILE = "sweep.json"
 JOBS_FILE = "jobs.csv"
@@ -42,6 +46,7 @@ class Record:
         self.tracker.set_tags(
             {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
         )
+        self.page = ""
         self._tags: dict[str, Mapping[str, str]] = {}
         self.announce([])
 
@@ -70,9 +75,22 @@ class Record:
             for job, state, reason in zip(jobs, states, reasons, strict=True):
                 table.writerow([job.label, state, reason, job.fingerprint, job.directory, " ".join(job.overrides)])
         self.tracker.log_artifact(path)
+        self._share_view(jobs)
         counts = {f"hybridopt.jobs.{state.name.lower()}": states.count(state) for state in State}
         self.tracker.set_tags({"hybridopt.jobs": str(len(jobs))} | {name: str(n) for name, n in counts.items()})
         return self.tracker.finish(status)
+
+    def _share_view(self, jobs: Sequence[Job]) -> None:
+        """A view for the UI; a store that is away does without."""
+        identity = self.tracker.identity
+        if identity is None:
+            return
+        found = [name for job in jobs for name in summary(job.directory)]
+        metrics = [name for name in METRICS if name in found][:1]
+        try:
+            self.page = share_view(identity, self.name, [*metrics, "final/val/loss"])
+        except Exception as error:
+            log.debug("The view of the sweep is not kept.", exc_info=error)
 
 
 def part_of(sweep_directory: Path, job_directory: Path) -> tuple[str | None, str | None, dict[str, str]] | None:

@@ -34,8 +34,9 @@ class Operation:
     """One line of a journal.
 
     Args:
-        kind: "metrics", "params", "tags", "artifact" or "status".
-        content: metrics: step, time, values; params, tags: values; artifact: path, folder; status: status, time.
+        kind: "metrics", "params", "tags", "input", "artifact" or "status".
+        content: metrics: step, time, values; params, tags: values; input: dataset, context; artifact: path, folder;
+            status: status, time.
         end: the journal's length in bytes up to and including this line.
     """
 
@@ -94,6 +95,10 @@ class Journal:
     def tags(self, values: Mapping[str, object]) -> None:
         """Append tags, as text; a later value replaces an earlier one."""
         self._append({"kind": "tags", "values": _texts(values)})
+
+    def input(self, dataset: Mapping[str, object], context: str) -> None:
+        """Append a data set that the run uses, by MLflow's names for its parts, and what for."""
+        self._append({"kind": "input", "dataset": _texts(dataset), "context": context})
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Append a file or folder to be uploaded as it is then.

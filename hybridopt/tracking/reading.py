@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import TrackingError, options
 from hybridopt.tracking.store import brief, prepare_store
+from hybridopt.tracking.sweeps import SHARED_VIEW
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,6 +99,15 @@ class Reader:
             raise TrackingError(f"There is no experiment {name!r} in {self.uri}.{options(names, name)}")
         runs = self._search("tags.`hybridopt.strategy` != ''", [found.experiment_id])
         return sorted(runs, key=lambda run: (run.start, run.run_id))
+
+    def page(self, parent: Record) -> str:
+        """Where the UI shows the jobs of a sweep, relative to its address."""
+        run = self.client.get_run(parent.run_id)
+        name = parent.tags["hybridopt.sweep"]
+        experiment = self.client.get_experiment(run.info.experiment_id)
+        if f"{SHARED_VIEW}{name}" in experiment.tags:
+            return f"#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={name}"
+        return f"#/experiments/{experiment.experiment_id}/runs/{parent.run_id}"
 
     def histories(
         self, wanted: Sequence[tuple[str, str]], advance: Callable[[], Any] = lambda: None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PAGE = 1000
+SHARED_VIEW = "mlflow.sharedViewState."  # the UI's own name for such tags
 
 
 def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool:
@@ -48,6 +49,34 @@ def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool
     identity = RunIdentity(info.run_id, experiment, uri, info.artifact_uri)
     write_atomically(directory / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
     return True
+
+
+def share_view(identity: RunIdentity, name: str, metrics: Sequence[str]) -> str:
+    """Have the MLflow UI show the jobs of a sweep with the columns that matter, under a link.
+
+    The UI keeps views that users share as tags of the experiment; this is one of them, and others stay as they are.
+
+    Args:
+        identity: the sweep's run.
+        name: the sweep's id, and the view's.
+        metrics: the columns besides strategy, data set, seed and costs.
+
+    Returns:
+        The page, relative to the UI's address.
+    """
+    from mlflow import MlflowClient
+
+    tags = [f"tags.`hybridopt.{tag}`" for tag in ("strategy", "dataset", "seed")]
+    numbers = [f"metrics.`{metric}`" for metric in (*metrics, "cost/forwards", "cost/seconds")]
+    view = {
+        "searchFilter": f"tags.`mlflow.parentRunId` = '{identity.run_id}'",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+        "selectedColumns": [*tags, *numbers],
+    }
+    client = MlflowClient(identity.tracking_uri)
+    client.set_experiment_tag(identity.experiment_id, f"{SHARED_VIEW}{name}", json.dumps(view))
+    return f"#/experiments/{identity.experiment_id}/runs?viewStateShareKey={name}"
 
 
 def finished_fingerprints(uri: str, experiment_id: str, parent_run_id: str) -> set[str]:

@@ -87,6 +87,15 @@ class Tracker:
         """Report a file or folder to be uploaded soon, as it is then, into ``folder`` of the artifacts."""
         self._record(self._journal.artifact, path, folder)
 
+    def log_input(self, dataset: Mapping[str, str], context: str) -> None:
+        """Report a data set that the run uses.
+
+        Args:
+            dataset: name, digest, source_type, source, and schema and profile as JSON, as MLflow has them.
+            context: training, validation or testing.
+        """
+        self._record(self._journal.input, dataset, context)
+
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> int:
         """End the run: deliver what is left, for a few seconds where the store is away; a second call does nothing.
 
@@ -190,8 +199,8 @@ def deliver_leftovers(directory: Path) -> int:
         ResumeError: another process is writing this run.
     """
     directory = Path(directory).absolute()
-    left = sum(1 for _ in read_operations(directory / JOURNAL, read_delivered(directory)))
-    if left == 0 or not (directory / IDENTITY).exists():
+    left = undelivered(directory)
+    if left == 0:
         return 0
     identity = _read_identity(directory)
     try:
@@ -202,9 +211,16 @@ def deliver_leftovers(directory: Path) -> int:
     journal = Journal(directory)  # held, so that no other process delivers at the same time
     writer = MlflowWriter(directory, identity.tracking_uri, identity.run_id)
     writer.start()
-    undelivered = writer.finish()
+    left = writer.finish()
     journal.close()
-    return undelivered
+    return left
+
+
+def undelivered(directory: Path) -> int:
+    """How many operations of a run its MLflow store does not have yet; 0 for a run that MLflow never knew."""
+    if not (directory / IDENTITY).exists():
+        return 0
+    return sum(1 for _ in read_operations(directory / JOURNAL, read_delivered(directory)))
 
 
 def _holds_run(directory: Path) -> bool:

@@ -31,6 +31,7 @@ VALUES_PER_CALL = 100
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
+ALONE = ("artifact", "input", "status")
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # MLflow's words for what will never be accepted
 
 
@@ -132,6 +133,8 @@ class MlflowWriter:
             self._set_status(first.content["status"], first.content["time"])
         elif first.kind == "artifact":
             self._upload(first)
+        elif first.kind == "input":
+            self._log_input(first)
         else:
             self._log(group)
 
@@ -156,6 +159,12 @@ class MlflowWriter:
             self._connected().update_run(self.run_id, status=status)
         else:
             self._connected().set_terminated(self.run_id, status=status, end_time=time_ms)
+
+    def _log_input(self, operation: Operation) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset, context = Dataset(**operation.content["dataset"]), operation.content["context"]
+        self._connected().log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
     def _upload(self, operation: Operation) -> None:
         path = self.directory / operation.content["path"]
@@ -213,11 +222,11 @@ def _is_from_elsewhere(record: logging.LogRecord) -> bool:
 
 
 def _groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
-    """Neighbours that fit into one call; artifacts and statuses travel alone, so that the order is kept."""
+    """Neighbours that fit into one call; some kinds travel alone, so that the order is kept."""
     group: list[Operation] = []
     size = 0
     for operation in operations:
-        alone = operation.kind in ("artifact", "status")
+        alone = operation.kind in ALONE
         if group and (alone or size + len(operation.content["values"]) > METRICS_PER_CALL):
             yield group
             group, size = [], 0

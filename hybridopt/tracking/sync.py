@@ -1,0 +1,91 @@
+"""``hybridopt-sync``: what runs have reported and their MLflow store does not have yet is delivered."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridopt.errors import HybridoptError
+from hybridopt.tracking.journal import JOURNAL
+from hybridopt.tracking.tracker import deliver_leftovers, undelivered
+
+PLACES = ("outputs", "multirun")  # where runs are, unless the user says otherwise
+
+
+@dataclass
+class Outcome:
+    """What became of a run's journal.
+
+    Args:
+        directory: the run's.
+        waiting: operations that waited.
+        left: operations that still wait.
+        why: a sentence where it was left alone.
+    """
+
+    directory: Path
+    waiting: int
+    left: int
+    why: str = ""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console program; it exits with 1 where something still waits."""
+    chosen = parser().parse_args(arguments)
+    places = chosen.directory or [Path(place) for place in PLACES if Path(place).is_dir()]
+    missing = [str(place) for place in places if not place.is_dir()]
+    if missing:
+        sys.exit(f"There is no directory {missing[0]}: name the directory of a run, or one above.")
+    waiting = {run: number for run in runs(places) if (number := undelivered(run))}
+    if not waiting:
+        print("Nothing waits: every run that is tracked has been delivered.")
+        return
+    outcomes = [Outcome(run, number, number) for run, number in waiting.items()]
+    if not chosen.dry_run:
+        outcomes = list(deliver(waiting))
+    show(outcomes)
+    sys.exit(int(any(outcome.left for outcome in outcomes)))
+
+
+def runs(places: Sequence[Path]) -> Iterator[Path]:
+    """The directories with a journal, here and below."""
+    for place in places:
+        yield from sorted(path.parent for path in place.rglob(JOURNAL))
+
+
+def deliver(waiting: dict[Path, int]) -> Iterator[Outcome]:
+    """Deliver the journals, one after the other; one that is being written is left alone."""
+    from tqdm import tqdm
+
+    for run, number in tqdm(waiting.items(), desc="delivering", unit=" runs", leave=False, disable=None):
+        try:
+            yield Outcome(run, number, deliver_leftovers(run))
+        except HybridoptError as error:
+            yield Outcome(run, number, number, str(error))
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """Print a table."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("run", overflow="fold")
+    for column in ("waited", "delivered", "left"):
+        drawn.add_column(column, justify="right")
+    drawn.add_column("why", overflow="fold")
+    for o in outcomes:
+        drawn.add_row(str(o.directory), str(o.waiting), str(o.waiting - o.left), str(o.left), o.why)
+    Console(width=max(Console().width, 100), highlight=False).print(drawn)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
+    made = argparse.ArgumentParser(prog="hybridopt-sync", description=__doc__.split(": ", 1)[1])
+    made.add_argument("directory", nargs="*", type=Path, help=f"of runs, or above them ({' and '.join(PLACES)})")
+    made.add_argument("--dry-run", action="store_true", help="say what waits, and deliver nothing")
+    return made

@@ -1,0 +1,143 @@
+"""``hybridopt-ui``: MLflow's UI on this machine, with the right store, opened at the latest sweep."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import webbrowser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from hybridopt.errors import HybridoptError, TrackingError
+from hybridopt.tracking.reading import Reader
+from hybridopt.tracking.store import prepare_store
+
+HOST = "127.0.0.1"
+PORT = 5000  # MLflow's own
+TRIED = 20  # ports after it, where it is in use
+PATIENCE = 120.0  # seconds until the server has to answer; 12 were measured
+LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # fifteen processes less, of 2 GB together
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console program."""
+    chosen = parser().parse_args(arguments)
+    try:
+        uri = prepare_store(chosen.uri, create=False)
+        page = latest_page(uri)
+        if uri.startswith("http"):
+            tell(f"{uri}/{page}", chosen.open)
+            return
+        with serving(uri, free_port(chosen.port)) as (address, server):
+            tell(f"{address}/{page}", chosen.open)
+            print("Ctrl-C ends it.", flush=True)
+            server.wait()
+    except HybridoptError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        return
+
+
+@contextmanager
+def serving(uri: str, port: int) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A server of MLflow on loopback, which is gone afterwards with all of its processes.
+
+    Args:
+        uri: the store.
+        port: a free one.
+
+    Yields:
+        Its address, and its first process.
+
+    Raises:
+        TrackingError: it does not start.
+    """
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    command += ["--host", HOST, "--port", str(port)]
+    server = subprocess.Popen(
+        command, env={**os.environ, **LEAN}, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    former = _raising_on_terminate()
+    try:
+        _wait(server, port)
+        yield f"http://{HOST}:{port}", server
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(5)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)  # its children outlive it by seconds
+        server.stdout.close()
+        if former is not None:
+            signal.signal(signal.SIGTERM, former)
+
+
+def free_port(wanted: int) -> int:
+    """The port, or the next one that nobody uses; 0 is any.
+
+    Raises:
+        TrackingError: they are all in use.
+    """
+    for port in [0] if wanted == 0 else range(wanted, wanted + TRIED):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return probe.getsockname()[1]
+    raise TrackingError(f"The ports {wanted} to {wanted + TRIED - 1} are in use: type --port 0 for any that is free.")
+
+
+def latest_page(uri: str) -> str:
+    """The page of the latest sweep, relative to the UI's address; the list of experiments where there is none."""
+    reader = Reader(uri)
+    try:
+        sweep = reader.sweep(None)
+    except TrackingError:
+        return "#/experiments"
+    return reader.page(sweep)
+
+
+def tell(address: str, show: bool) -> None:
+    """Say the address, and open it in a browser where that is asked for."""
+    print(address, flush=True)
+    if show and not webbrowser.open(address):
+        print("No browser was found: open the address above by hand.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
+    made = argparse.ArgumentParser(prog="hybridopt-ui", description=__doc__.split(": ", 1)[1])
+    made.add_argument("--uri", help="the MLflow store (MLFLOW_TRACKING_URI, or mlflow.db in this directory)")
+    made.add_argument("--port", type=int, default=PORT, help=f"{PORT}, or the next free one; 0 is any")
+    made.add_argument("--open", action="store_true", help="open it in a browser")
+    return made
+
+
+def _wait(server: subprocess.Popen, port: int) -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            said = server.stdout.read().decode(errors="replace").strip().splitlines()
+            raise TrackingError(f"MLflow's server does not start: {said[-1] if said else 'it says nothing'}.")
+        with suppress(OSError):
+            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
+            return
+        time.sleep(0.2)
+    raise TrackingError(f"MLflow's server has not answered on port {port} within {PATIENCE:.0f} s.")
+
+
+def _raising_on_terminate() -> object:
+    """SIGTERM ends the program as Ctrl-C does, so that no server is left behind."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with suppress(ValueError):  # not in the main thread
+        return signal.signal(signal.SIGTERM, stop)
+    return None
