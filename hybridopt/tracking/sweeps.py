@@ -70,9 +70,11 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str]) -> str:
     numbers = [f"metrics.`{metric}`" for metric in (*metrics, "cost/forwards", "cost/seconds")]
     view = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{identity.run_id}'",
-        "orderByKey": "attributes.start_time",
+        "orderByKey": "tags.`mlflow.runName`",  # by anything but time, or else the jobs hide under the sweep
         "orderByAsc": True,
         "selectedColumns": [*tags, *numbers],
+        "runsHiddenMode": "SHOW_ALL",  # or else charts have the first ten only
+        "chartsSearchFilter": "^val/",
     }
     client = MlflowClient(identity.tracking_uri)
     client.set_experiment_tag(identity.experiment_id, f"{SHARED_VIEW}{name}", json.dumps(view))

@@ -1,0 +1,69 @@
+"""Pictures of what a reviewer sees in the MLflow UI, taken by a real browser without a window.
+
+    python scripts/screenshots.py --uri sqlite:///mlflow.db --out screenshots
+
+It serves the store on loopback, as hybridopt-ui does, and needs Chromium (Debian's package is called chromium).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from hybridopt.tracking.reading import Reader
+from hybridopt.tracking.ui import free_port, serving
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SIZE = "1600,1000"
+PATIENCE = 40_000  # milliseconds of the page's own time
+
+
+def take(browser: str, address: str, picture: Path) -> None:
+    """Open a page, wait until it is drawn, and keep the picture."""
+    with tempfile.TemporaryDirectory() as profile:
+        command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        command += [f"--user-data-dir={profile}", f"--window-size={SIZE}", f"--virtual-time-budget={PATIENCE}"]
+        subprocess.run(
+            [*command, f"--screenshot={picture.absolute()}", address], check=True, capture_output=True, timeout=180
+        )
+
+
+def pages(uri: str, sweep: str | None) -> dict[str, str]:
+    """The pages of a sweep, relative to the UI's address: its table of runs, the charts, the run with its report."""
+    reader = Reader(uri)
+    parent = reader.sweep(sweep)
+    table = reader.page(parent)
+    experiment = table.split("/")[2]
+    run = f"#/experiments/{experiment}/runs/{parent.run_id}"
+    return {
+        "runs": table,
+        "charts": f"{table}&compareRunsMode=CHART",
+        "sweep": run,
+        "report": f"{run}/artifacts/report/report.html",
+        "job": f"#/experiments/{experiment}/runs/{reader.children(parent)[0].run_id}/model-metrics",
+    }
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uri", default="sqlite:///mlflow.db")
+    parser.add_argument("--sweep")
+    parser.add_argument("--out", type=Path, default=Path("screenshots"))
+    chosen = parser.parse_args()
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        sys.exit(f"None of {', '.join(BROWSERS)} is installed: install one, such as Debian's package chromium.")
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    with serving(chosen.uri, free_port(0)) as (address, _):
+        for name, page in pages(chosen.uri, chosen.sweep).items():
+            take(browser, f"{address}/{page}", chosen.out / f"{name}.png")
+            print(chosen.out / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
