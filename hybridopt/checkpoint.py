@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from hybridopt.errors import Interrupted
+from hybridopt.errors import Interrupted, StorageError, brief
 from hybridopt.trial import Trial
 
 FILE = "checkpoints/last.ckpt"
@@ -24,13 +24,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except (OSError, RuntimeError) as error:  # torch calls a disk that is full a RuntimeError
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise StorageError(
+                f"The checkpoint {target} cannot be written ({brief(error)}): make room, and type hybridopt "
+                f"resume={target.parent.parent} to go on from the one before."
+            ) from error
 
 
 class Signals:

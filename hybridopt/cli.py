@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,40 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 
 from hybridopt import config as schema
 from hybridopt import config_source, sweep, targets
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
 from hybridopt.identity import check_holds_run
 from hybridopt.rundir import State, leave_traceback, state
 
 
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
+    overrides = [argument for argument in sys.argv[1:] if is_override(argument)]
     try:
-        targets.check_arguments([argument for argument in sys.argv[1:] if is_override(argument)])
-    except ConfigError as refused:
+        targets.check_arguments(overrides)
+        check_writable(overrides)
+    except HybridoptError as refused:
         sys.exit(str(refused))
     register()
     _main()
+
+
+def check_writable(overrides: Sequence[str]) -> None:
+    """Refuse a directory in which no run can be kept, before Hydra stumbles over it.
+
+    Raises:
+        StorageError: the current directory cannot be written, and runs go into it.
+    """
+    elsewhere = ("hydra.run.dir=", "hydra.sweep.dir=", "resume=")
+    told = {"--help", "-h", "--cfg", "-c", "--version", "--info", "-i", "--hydra-help", "-sc", "--shell-completion"}
+    if told & set(sys.argv) or any(one.startswith(elsewhere) for one in overrides):
+        return
+    try:
+        tempfile.TemporaryFile(dir=".").close()  # root may do anything, but not on every disk
+    except OSError as error:
+        raise StorageError(
+            f"The directory {Path.cwd()}, in which runs are kept, cannot be written ({brief(error)}): change to another "
+            "one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
+        ) from error
 
 
 def register() -> None:

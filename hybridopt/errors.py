@@ -24,6 +24,10 @@ class TrackingError(HybridoptError):
     """A tracking store that cannot be reached or written."""
 
 
+class StorageError(HybridoptError):
+    """A disk that is full, or a directory that cannot be written."""
+
+
 class ResumeError(HybridoptError):
     """A run that cannot be continued."""
 
@@ -46,3 +50,9 @@ def options(names: Iterable[str], asked: str | None = None) -> str:
     close = get_close_matches(asked or "", known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{hint} Choose from: {', '.join(known) or '(there are none)'}."
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an error's text, for use inside a sentence; its type's name where it has no text."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:")[:200] if lines else type(error).__name__

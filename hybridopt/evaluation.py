@@ -299,11 +299,6 @@ def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Tenso
     return functional_call(module, {**buffers, **parameters}, (inputs,))
 
 
-def brief(error: Exception) -> str:
-    """The first line of an error."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 @contextmanager
 def isolated_rng() -> Iterator[None]:
     """Leave torch's global generators as they were."""

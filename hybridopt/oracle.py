@@ -14,13 +14,12 @@ from torch.func import jacrev, jvp, vmap
 from torch.utils._pytree import tree_map
 
 from hybridopt.encoding import Direct, Encoding
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, brief
 from hybridopt.evaluation import (
     MEMORY,
     LowRankParameter,
     Parameters,
     PopulationForward,
-    brief,
     call_with,
     evaluating,
     out_of_memory,

@@ -18,7 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hybridopt.errors import HybridoptError
+from hybridopt.errors import HybridoptError, StorageError, brief
 from hybridopt.rundir import State, reason, state
 from hybridopt.sweep import board
 from hybridopt.sweep.plan import Job, Planner, check_rerun, locate, sweep_id, unique, varied_keys
@@ -73,7 +73,13 @@ class SweepRun:
         from hybridopt.sweep.record import Record
         from hybridopt.tracking.sweeps import finished_fingerprints
 
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"The directory {self.directory} cannot be made ({brief(error)}): name another one by "
+                "hydra.sweep.dir=<folder>."
+            ) from error
         OmegaConf.save(self.master, self.directory / "multirun.yaml")
         tracking = OmegaConf.to_container(self.master.tracking, resolve=True)
         self.record = Record(self.directory, self.name, tracking, self.command)

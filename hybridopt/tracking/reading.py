@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridopt.errors import TrackingError, options
-from hybridopt.tracking.store import brief, prepare_store
+from hybridopt.errors import TrackingError, brief, options
+from hybridopt.tracking.store import prepare_store
 from hybridopt.tracking.sweeps import SHARED_VIEW
 
 if TYPE_CHECKING:

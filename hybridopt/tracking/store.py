@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hybridopt.errors import TrackingError
+from hybridopt.errors import TrackingError, brief
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,6 +79,11 @@ def ensure_experiment(client: MlflowClient, name: str) -> str:
     try:
         found = client.get_experiment_by_name(name) or _create_experiment(client, name)
     except MlflowException as error:
+        if error.get_http_status_code() in (401, 403):
+            raise TrackingError(
+                f"The MLflow server {client.tracking_uri} wants to know who you are ({brief(error)}): set "
+                f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, {WAY_OUT}."
+            ) from error
         raise TrackingError(
             f"The experiment {name!r} cannot be opened ({brief(error)}): choose another one by "
             f"tracking.experiment=<name>, {WAY_OUT}."
@@ -103,12 +108,6 @@ def sqlite_path(uri: str) -> Path | None:
             f"A store in memory is gone with its process, but tracking.uri is {uri!r}: type tracking.uri={DEFAULT_URI}."
         )
     return Path(database).absolute()
-
-
-def brief(error: BaseException) -> str:
-    """The first line of an error's text, for use inside a sentence; its type's name where it has no text."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:")[:200] if lines else type(error).__name__
 
 
 def _prepare_sqlite(uri: str, create: bool) -> str:

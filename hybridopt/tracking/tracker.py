@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hybridopt.errors import ConfigError, ResumeError, TrackingError, options
+from hybridopt.errors import ConfigError, ResumeError, TrackingError, brief, options
 from hybridopt.tracking.journal import JOURNAL, Journal, read_delivered, read_operations, write_atomically
-from hybridopt.tracking.store import brief, ensure_experiment, prepare_store
+from hybridopt.tracking.store import ensure_experiment, prepare_store
 from hybridopt.tracking.writer import MlflowWriter
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hybridopt.errors import brief
 from hybridopt.tracking.journal import JOURNAL, Operation, read_delivered, read_operations, write_delivered
-from hybridopt.tracking.store import brief
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

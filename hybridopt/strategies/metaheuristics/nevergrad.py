@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError, HybridoptError, ResumeError
-from hybridopt.evaluation import brief
+from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief
 from hybridopt.strategy import Search
 
 if TYPE_CHECKING:

@@ -1,0 +1,187 @@
+"""What a reviewer uses: inputs, views, the UI on this machine, and deliveries that were left over."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from hybridopt import experiment
+from hybridopt.errors import TrackingError
+from hybridopt.tracking import sync, ui
+from hybridopt.tracking.reading import Reader
+from hybridopt.tracking.sweeps import adopt_sweep, finished_fingerprints, share_view
+from hybridopt.tracking.tracker import open_tracker
+
+QUICK = ["dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "strategy=adam", "budget.forwards=3e3",
+         "budget.marks=3", "trainer.enable_progress_bar=false", "tracking.log_model=false"]  # fmt: skip
+
+
+@pytest.fixture
+def ran(composed: Callable[..., dict[str, Any]], uri: str, tmp_path: Path) -> Any:
+    """The MLflow run of a small job."""
+    result = experiment.run(composed(*QUICK, f"tracking.uri={uri}"), tmp_path / "run")
+    return MlflowClient(uri).get_run(result.run_id)
+
+
+def test_a_run_is_named_by_what_it_is(ran: Any) -> None:
+    assert ran.info.run_name == "adam · iris · seed 0"
+    assert ran.data.tags["hybridopt.host"] == socket.gethostname()
+    assert ran.data.tags["hybridopt.code"].startswith("hybridopt==")
+    assert json.loads(ran.data.tags["hybridopt.directions"]) == {
+        "val/accuracy": True,
+        "val/f1": True,
+        "val/loss": False,
+    }
+
+
+def test_its_data_are_inputs_with_a_digest_of_their_own(ran: Any) -> None:
+    inputs = {each.tags[0].value: each.dataset for each in ran.inputs.dataset_inputs}
+    assert set(inputs) == {"training", "validation", "testing"}
+    assert {dataset.name for dataset in inputs.values()} == {"iris"}
+    assert len({dataset.digest for dataset in inputs.values()}) == 3
+    assert json.loads(inputs["training"].profile) == {"samples": 90}
+    assert json.loads(inputs["training"].source)["split_seed"] == 0
+    assert json.loads(inputs["training"].schema)["outputs"] == 3
+
+
+def test_inputs_that_the_store_did_not_take_are_delivered_later(
+    settings: dict, uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = open_tracker(settings, tmp_path / "outputs" / "a", run_name="a")
+    store = Path(uri.removeprefix("sqlite:///"))
+    tracker._writer._abandoned.set()  # as a process that is killed
+    tracker._writer._thread.join()
+    tracker.log_input({"name": "d", "digest": "1", "source_type": "s", "source": "{}"}, "training")
+    tracker.log_metrics({"val/loss": 1.0}, 5)
+    tracker._journal.close()
+    away = store.rename(tmp_path / "away.db")
+    with pytest.raises(SystemExit) as failed:
+        sync.main([str(tmp_path / "outputs")])
+    assert failed.value.code == 1
+    away.rename(store)
+    with pytest.raises(SystemExit) as looked:
+        sync.main(["--dry-run", str(tmp_path / "outputs")])
+    assert looked.value.code == 1
+    with pytest.raises(SystemExit) as delivered:
+        sync.main([str(tmp_path / "outputs")])
+    assert delivered.value.code == 0
+    run = MlflowClient(uri).get_run(tracker.run_id)
+    assert run.inputs.dataset_inputs[0].dataset.name == "d"
+    assert run.data.metrics == {"val/loss": 1.0}
+    capsys.readouterr()
+    sync.main([str(tmp_path / "outputs")])
+    assert "Nothing waits" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_is_left_alone(settings: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("hybridopt.tracking.journal.LOCK_PATIENCE", 0.1)
+    tracker = open_tracker(settings, tmp_path / "a", run_name="a")
+    tracker._writer._abandoned.set()
+    tracker._writer._thread.join()
+    tracker.log_metrics({"val/loss": 1.0}, 5)
+    with pytest.raises(SystemExit) as failed:
+        sync.main([str(tmp_path)])
+    assert failed.value.code == 1
+    assert "being written by another process" in " ".join(capsys.readouterr().out.split())
+    tracker._journal.close()
+
+
+def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="There is no directory nowhere"):
+        sync.main(["nowhere"])
+
+
+@pytest.fixture
+def swept(settings: dict, tmp_path: Path) -> Any:
+    """A sweep's run, and one child that has finished."""
+    parent = open_tracker(settings, tmp_path / "sweep", run_name="sweep s")
+    parent.set_tags({"hybridopt.kind": "sweep", "hybridopt.sweep": "s"})
+    child = open_tracker(settings, tmp_path / "sweep" / "a", run_name="a · b · seed 0", parent_run_id=parent.run_id)
+    child.set_tags({"hybridopt.fingerprint": "f", "hybridopt.strategy": "a"})
+    child.log_metrics({"test/accuracy": 0.5, "val/accuracy": 0.5, "cost/forwards": 10}, 10)
+    child.finish("FINISHED")
+    share_view(parent.identity, "s", ["test/accuracy"])
+    parent.finish("FINISHED")
+    return parent
+
+
+def test_a_sweep_is_found_by_any_of_its_names(swept: Any, uri: str) -> None:
+    reader = Reader(uri)
+    assert {reader.sweep(name).run_id for name in (None, "s", "sweep s", swept.run_id)} == {swept.run_id}
+    assert [run.name for run in reader.children(reader.sweep("s"))] == ["a · b · seed 0"]
+    assert reader.page(reader.sweep("s")).endswith("/runs?viewStateShareKey=s")
+
+
+def test_a_sweep_is_adopted_where_its_directory_is_not(swept: Any, settings: dict, tmp_path: Path) -> None:
+    assert adopt_sweep(tmp_path / "new", settings, "s")
+    assert json.loads((tmp_path / "new" / "run.json").read_text())["run_id"] == swept.run_id
+    assert not adopt_sweep(tmp_path / "new", settings, "s")  # it is known now
+    assert not adopt_sweep(tmp_path / "other", settings, "another")
+    identity = swept.identity
+    assert finished_fingerprints(identity.tracking_uri, identity.experiment_id, identity.run_id) == {"f"}
+
+
+def test_a_view_is_what_the_ui_reads(swept: Any, uri: str) -> None:
+    tags = MlflowClient(uri).get_experiment(swept.identity.experiment_id).tags
+    view = json.loads(tags["mlflow.sharedViewState.s"])
+    assert "metrics.`test/accuracy`" in view["selectedColumns"]
+    assert swept.run_id in view["searchFilter"]
+
+
+def test_ports_that_are_in_use_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind((ui.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert ui.free_port(port) != port
+        monkeypatch.setattr(ui, "TRIED", 1)
+        with pytest.raises(TrackingError, match=r"are in use: type --port 0"):
+            ui.free_port(port)
+
+
+@pytest.mark.slow
+def test_the_ui_serves_the_sweep_and_leaves_nothing_behind(swept: Any, uri: str, tmp_path: Path) -> None:
+    call = [sys.executable, "-c", "from hybridopt.tracking.ui import main; main()", "--uri", uri, "--port", "0"]
+    served = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        address = served.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#/experiments/\d+/runs\?viewStateShareKey=s", address), address
+        port = int(re.search(r":(\d+)/", address)[1])
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
+        served.send_signal(signal.SIGINT)
+        assert served.wait(30) == 0
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    finally:
+        served.kill()
+        served.stdout.close()
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: install Debian's package chromium")
+def test_a_browser_shows_the_jobs_without_a_click(swept: Any, uri: str, tmp_path: Path) -> None:
+    page = Reader(uri).page(Reader(uri).sweep("s"))
+    with ui.serving(uri, ui.free_port(0)) as (address, _):
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1000"]
+        options += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=40000", "--dump-dom"]
+        command = [BROWSER, *options, f"{address}/{page}"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+    text = re.sub(r"<[^>]+>", " ", shown)
+    for wanted in ("a · b · seed 0", "test/accuracy", "cost/forwards", "0.5"):
+        assert wanted in text, wanted
