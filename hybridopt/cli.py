@@ -52,8 +52,8 @@ def check_writable(overrides: Sequence[str]) -> None:
         tempfile.TemporaryFile(dir=".").close()  # root may do anything, but not on every disk
     except OSError as error:
         raise StorageError(
-            f"The directory {Path.cwd()}, in which runs are kept, cannot be written ({brief(error)}): change to another "
-            "one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
+            f"The directory {Path.cwd()}, in which runs are kept, cannot be written ({brief(error)}): change to "
+            "another one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
         ) from error
 
 

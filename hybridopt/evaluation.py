@@ -20,6 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from hybridopt.errors import brief
 from hybridopt.layers import Interception, LowRankWeight
 
 log = logging.getLogger(__name__)
