@@ -28,6 +28,7 @@ from hybridopt.rundir import CONFIG_FILE, RESULT_FILE, TRACEBACK_FILE, leave_tra
 from hybridopt.runtime import processes_of_its_own, quiet, threads
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
+from hybridopt.tracking.system import watching
 from hybridopt.tracking.tracker import Tracker, deliver_leftovers, open_tracker
 from hybridopt.trial import Trial
 
@@ -141,7 +142,9 @@ class Job:
         for context, dataset in datasheet(self.datamodule, self.config["dataset"]):
             tracker.log_input(dataset, context)
         started = time.perf_counter()
-        self._train_and_test(resume)
+        wanted = self.config["tracking"].get("system_metrics", False)
+        with watching(tracker, lambda: self.trial.ledger.forwards, wanted):
+            self._train_and_test(resume)
         tracker.set_tags({f"hybridopt.{key}": value for key, value in self.trial.strategy.facts().items()})
         summary = summarise(self.trial, time.perf_counter() - started)
         result = Result(str(self.directory), summary, phases(self.trial), tracker.run_id, tracker.url)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -52,3 +54,22 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@check(*KINDS)
+def search_space_is_of_its_settings(plugin: Plugin) -> None:
+    """What it declares worth tuning are settings of its own, with values in Hydra's grammar that suit their types."""
+    space = getattr(plugin.load(), "search_space", {})
+    known = {parameter.name for parameter in plugin.describe().parameters}
+    strange = sorted(space.keys() - known)
+    fail_if(strange, f"its search_space has {', '.join(strange)}, which is no setting of it.")
+    for key, text in space.items():
+        fail_if(not swept(f"{key}={text}"), f"its search_space has {key}={text!r}, which sweeps nothing.")
+
+
+def swept(override: str) -> bool:
+    """Whether an override sweeps, by Hydra's grammar."""
+    try:
+        return OverridesParser.create().parse_override(override).is_sweep_override()
+    except HydraException:
+        return False

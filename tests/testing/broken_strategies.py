@@ -64,6 +64,18 @@ class Mistyped(Climb):
         super().__init__(popsize, sigma)
 
 
+class Overambitious(Climb):
+    """Which would have something tuned that it does not have."""
+
+    search_space: ClassVar[dict[str, str]] = {"temperature": "interval(0, 1)"}
+
+
+class Unsweepable(Climb):
+    """Which would have something tuned by one value."""
+
+    search_space: ClassVar[dict[str, str]] = {"sigma": "0.1"}
+
+
 class HalfDone(Climb):
     """One of whose options is not there."""
 

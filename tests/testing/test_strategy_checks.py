@@ -15,6 +15,8 @@ LEARNING = {"improves_on_sphere", "improves_on_noisy_quadratic", "improves_on_ne
 BROKEN = [  # a strategy, what it fails, and what is said of it
     (broken.Undocumented, {"has_a_summary"}, r"it has no docstring"),
     (broken.Mistyped, {"config_survives_yaml"}, r"do not fit the types of its signature .*0\.1.*Integer"),
+    (broken.Overambitious, {"search_space_is_of_its_settings"}, r"has temperature, which is no setting of it"),
+    (broken.Unsweepable, {"search_space_is_of_its_settings"}, r"has sigma='0.1', which sweeps nothing"),
     (
         broken.HalfDone,
         {"builds_from_every_option"},
