@@ -42,10 +42,8 @@ class Record:
         self.directory, self.name = directory, name
         adopted = adopt_sweep(directory, settings, name)
         resume = adopted or (directory / SWEEP_FILE).exists()
-        self.tracker: Tracker = open_tracker(settings, directory, run_name=f"sweep {name}", resume=resume)
-        self.tracker.set_tags(
-            {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
-        )
+        tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
+        self.tracker: Tracker = open_tracker(settings, directory, run_name=f"sweep {name}", resume=resume, tags=tags)
         self.page = ""
         self._tags: dict[str, Mapping[str, str]] = {}
         self.announce([])

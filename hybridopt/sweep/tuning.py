@@ -208,10 +208,11 @@ class TuningSweeper(Sweeper):
         study = optuna.create_study(
             study_name=label,
             storage=storage,
-            sampler=getattr(optuna.samplers, SAMPLERS[self.sampler])(seed=self.seed),
             direction=self.direction or DIRECTIONS[0],
             load_if_exists=True,
         )
+        seed = self.seed + len(study.trials)  # or else a sampler that goes on would draw its first trials again
+        study.sampler = getattr(optuna.samplers, SAMPLERS[self.sampler])(seed=seed)
         return Study(fixed, space, study, label)
 
     def _tune(self, planner: Planner, run: SweepRun, studies: Sequence[Study]) -> None:

@@ -125,6 +125,7 @@ def open_tracker(
     run_name: str,
     parent_run_id: str | None = None,
     resume: bool = False,
+    tags: Mapping[str, str] | None = None,
 ) -> Tracker:
     """Open the tracker of a run.
 
@@ -135,6 +136,7 @@ def open_tracker(
         parent_run_id: the MLflow run of the sweep.
         resume: whether to go on with the run of this directory. Its ``run.json`` says where that is, whatever the
             settings say; a run that was never tracked gets an MLflow run with all of its past.
+        tags: by which the run is to be found from the first moment on.
 
     Raises:
         ConfigError: an unknown name, or a directory that already holds a run.
@@ -148,8 +150,12 @@ def open_tracker(
         raise ConfigError(
             f"{directory} already holds a run: type resume={directory} to continue it, or choose another hydra.run.dir."
         )
-    identity = _identify(settings, directory, run_name, parent_run_id) if settings["name"] == "mlflow" else None
+    identity = None
+    if settings["name"] == "mlflow":
+        identity = _identify(settings, directory, run_name, {**_origin(directory, parent_run_id), **(tags or {})})
     journal = Journal(directory)
+    if tags:
+        journal.tags(tags)
     if resume:
         journal.status("RUNNING")
         journal.tags({DIRECTORY_TAG: directory})  # it may have been moved
@@ -228,13 +234,13 @@ def _holds_run(directory: Path) -> bool:
     return (directory / IDENTITY).exists() or (journal.exists() and journal.stat().st_size > 0)
 
 
-def _identify(settings: Mapping[str, Any], directory: Path, run_name: str, parent_run_id: str | None) -> RunIdentity:
+def _identify(settings: Mapping[str, Any], directory: Path, run_name: str, origin: Mapping[str, str]) -> RunIdentity:
     """The MLflow run of the directory: the one it has, or a new one."""
     if (directory / IDENTITY).exists():
         identity = _read_identity(directory)
         _check_run(identity, directory)
         return identity
-    identity = _create_run(settings, _origin(directory, parent_run_id), run_name)
+    identity = _create_run(settings, origin, run_name)
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
     return identity

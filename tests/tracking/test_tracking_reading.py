@@ -107,8 +107,8 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.fixture
 def swept(settings: dict, tmp_path: Path) -> Any:
     """A sweep's run, and one child that has finished."""
-    parent = open_tracker(settings, tmp_path / "sweep", run_name="sweep s")
-    parent.set_tags({"hybridopt.kind": "sweep", "hybridopt.sweep": "s"})
+    tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": "s"}
+    parent = open_tracker(settings, tmp_path / "sweep", run_name="sweep s", tags=tags)
     child = open_tracker(settings, tmp_path / "sweep" / "a", run_name="a · b · seed 0", parent_run_id=parent.run_id)
     child.set_tags({"hybridopt.fingerprint": "f", "hybridopt.strategy": "a"})
     child.log_metrics({"test/accuracy": 0.5, "val/accuracy": 0.5, "cost/forwards": 10}, 10)

@@ -77,10 +77,9 @@ def test_runs_and_their_report_are_in_postgresql(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where MLflow keeps the artifacts of a database
     prepare_store(postgres)
-    parent = open_tracker(
-        {"name": "mlflow", "uri": postgres, "experiment": "shared"}, tmp_path / "sweep", run_name="sweep s"
-    )
-    parent.set_tags({"hybridopt.kind": "sweep", "hybridopt.sweep": "s"})
+    settings = {"name": "mlflow", "uri": postgres, "experiment": "shared"}
+    tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": "s"}
+    parent = open_tracker(settings, tmp_path / "sweep", run_name="sweep s", tags=tags)
     for seed in range(2):
         job = composed(*QUICK, f"seed={seed}", f"tracking.uri={postgres}", "tracking.experiment=shared")
         result = experiment.run(job, tmp_path / str(seed), parent.run_id)
