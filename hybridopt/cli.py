@@ -22,7 +22,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 from hybridopt import config as schema
 from hybridopt import config_source, sweep, targets
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
-from hybridopt.identity import check_holds_run
+from hybridopt.identity import check_holds_run, fingerprint, read_config
 from hybridopt.rundir import State, leave_traceback, state
 
 
@@ -63,6 +63,7 @@ def register() -> None:
     config_source.register()
     sweep.register()
     OmegaConf.register_new_resolver("if_resumed", if_resumed, replace=True)
+    OmegaConf.register_new_resolver("or_else", or_else, replace=True)
 
 
 def if_resumed(resume: str | None, there: str, fresh: str) -> str:
@@ -80,6 +81,11 @@ def if_resumed(resume: str | None, there: str, fresh: str) -> str:
     if directory is None:
         return fresh
     return str(directory) if there == "directory" else there
+
+
+def or_else(value: str | None, other: str) -> str:
+    """For ``conf/config.yaml``: a value, or another one where it is None."""
+    return other if value is None else value
 
 
 def compose_job(*overrides: str) -> DictConfig:
@@ -155,17 +161,18 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     """
     from hybridopt.sweep.record import part_of
 
-    run_id, uri, tags = part_of(Path(hydra_config.sweep.dir), directory) or (None, None, {})
-    if uri is not None and plain["tracking"].get("uri") is None:
-        plain["tracking"]["uri"] = uri  # the same store, in whatever directory the job runs
-    if state(directory) == State.HALF_DONE:
+    part = part_of(Path(hydra_config.sweep.dir), directory)
+    if part.uri is not None and plain["tracking"].get("uri") is None:
+        plain["tracking"]["uri"] = part.uri  # the same store, in whatever directory the job runs
+    goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
+    if goes_on:
         plain["resume"] = str(directory)
     try:
         targets.check(plain)
         from hybridopt.experiment import run
 
-        with command_line_of_the_job(hydra_config):
-            result = run(plain, directory, run_id, tags)
+        with command_line_of_the_job(hydra_config, goes_on):
+            result = run(plain, directory, part.run_id, part.tags)
     except Exception as error:
         if not isinstance(error, Interrupted):
             leave_traceback(directory, error)
@@ -174,13 +181,14 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
 
 
 @contextmanager
-def command_line_of_the_job(hydra_config: DictConfig) -> Iterator[None]:
+def command_line_of_the_job(hydra_config: DictConfig, goes_on: bool = False) -> Iterator[None]:
     """Inside, ``sys.argv`` asks for this job of a sweep alone: by it, Lightning starts the job's other ranks."""
     whole = sys.argv
     kept = [argument for argument in whole[1:] if argument not in ("-m", "--multirun") and not is_override(argument)]
-    sys.argv = [whole[0], *kept, *hydra_config.overrides.task]
+    place = hydra_config.runtime.output_dir
+    sys.argv = [whole[0], *kept, *([f"resume={place}"] if goes_on else hydra_config.overrides.task)]
     with read_write(hydra_config):
-        hydra_config.run.dir = hydra_config.runtime.output_dir  # Lightning hands it on
+        hydra_config.run.dir = place  # Lightning hands it on
     try:
         yield
     finally:

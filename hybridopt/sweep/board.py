@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hybridopt.errors import HybridoptError, options
-from hybridopt.rundir import RESULT_FILE, State, codes, reason, state
+from hybridopt.rundir import RESULT_FILE, TRACEBACK_FILE, State, codes, reason, state
+from hybridopt.sweep.plan import Job
 from hybridopt.tracking.journal import JOURNAL
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Watch:
         shown: whether anything is drawn.
     """
 
-    def __init__(self, jobs: Sequence[Any], before: int = 0, shown: bool = True):
+    def __init__(self, jobs: Sequence[Job], before: int = 0, shown: bool = True):
         self.jobs, self.before, self.shown = jobs, before, shown
         self._over: set[Path] = set()
         self._stop = threading.Event()
@@ -94,27 +95,27 @@ class Watch:
             self._bar.n = len(self._over) + done
             self._bar.set_description_str(told)
 
-    def _state(self, job: Any) -> State:
+    def _state(self, job: Job) -> State:
         """A traceback counts only if it is of this run: a job that failed once may be going on."""
         now = state(job.directory)
-        trace = job.directory / "traceback.txt"
+        trace = job.directory / TRACEBACK_FILE
         stale = now == State.FAILED and trace.stat().st_mtime < self._started
         return State.HALF_DONE if stale else now
 
-    def _is_running(self, job: Any) -> bool:
+    def _is_running(self, job: Job) -> bool:
         """Whether a half-done job has been at work since the sweep began."""
         try:
             return (job.directory / JOURNAL).stat().st_mtime >= self._started
         except OSError:
             return False
 
-    def _say(self, job: Any, now: State) -> None:
+    def _say(self, job: Job, now: State) -> None:
         line = headline(job.directory) if now == State.FINISHED else f"failed: {reason(job.directory)}"
         if self.shown:
             self._bar.write(f"{job.label}: {line}", file=sys.stdout)
 
 
-def progress(job: Any) -> float:
+def progress(job: Job) -> float:
     """The share of its budget that a running job has spent, by the last metrics in its journal."""
     limit = job.config.get("budget", {}).get("forwards")
     try:
@@ -149,7 +150,7 @@ def summary(directory: Path) -> dict[str, float]:
         return {}
 
 
-def outcome(job: Any, launched: bool, elsewhere: bool, trouble: str | None) -> Outcome:
+def outcome(job: Job, launched: bool, elsewhere: bool, trouble: str | None) -> Outcome:
     """What became of a job.
 
     Args:
@@ -175,7 +176,7 @@ def outcome(job: Any, launched: bool, elsewhere: bool, trouble: str | None) -> O
     return Outcome("interrupted" if now == State.HALF_DONE else "not run", trouble or "")
 
 
-def show(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str, console: Console | None = None) -> None:
+def show(jobs: Sequence[Job], outcomes: Sequence[Outcome], metric: str, console: Console | None = None) -> None:
     """Print the table of a sweep, with the metric that it is about, and which versions of the code it is of."""
     from rich.console import Console
 
@@ -190,7 +191,7 @@ def show(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str, console:
             console.print(told, soft_wrap=True)
 
 
-def table(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str) -> Table:
+def table(jobs: Sequence[Job], outcomes: Sequence[Outcome], metric: str) -> Table:
     """A row for each job; of a large sweep, for each job that has not finished."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -211,7 +212,7 @@ def table(jobs: Sequence[Any], outcomes: Sequence[Outcome], metric: str) -> Tabl
     return drawn
 
 
-def why(jobs: Sequence[Any], outcomes: Sequence[Outcome]) -> list[str]:
+def why(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
     """What went wrong, each reason once with the jobs that it befell."""
     befallen: dict[tuple[str, str], list[str]] = {}
     for job, o in zip(jobs, outcomes, strict=True):
@@ -224,7 +225,7 @@ def why(jobs: Sequence[Any], outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-def mixed_code(jobs: Sequence[Any]) -> str:
+def mixed_code(jobs: Sequence[Job]) -> str:
     """A sentence where results were computed by different versions of the code; else empty."""
     versions: dict[str, int] = {}
     for job in jobs:
@@ -236,7 +237,7 @@ def mixed_code(jobs: Sequence[Any]) -> str:
     return f"The jobs were computed by different versions of the code ({told}); sweep.rerun=all runs all of them again."
 
 
-def unknown_metric(jobs: Sequence[Any], metric: str) -> str:
+def unknown_metric(jobs: Sequence[Job], metric: str) -> str:
     """A sentence where jobs have finished, and none has the metric that the sweep is about; else empty."""
     results = [result for result in (summary(job.directory) for job in jobs) if result]
     if not results or any(metric in result for result in results):

@@ -13,20 +13,18 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hybridopt.errors import HybridoptError, StorageError, brief
-from hybridopt.rundir import State, reason, state
+from hybridopt.rundir import State, state
 from hybridopt.sweep import board
 from hybridopt.sweep.plan import Job, Planner, check_rerun, locate, sweep_id, unique, varied_keys
 
 log = logging.getLogger(__name__)
 
 LARGE = 50  # jobs whose composition is worth a progress bar
-IN_TURN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # its jobs run one after the other, right here
 
 
 @dataclass
@@ -128,7 +126,7 @@ class SweepRun:
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task, config=self.master
         )
-        overrides = [[*job.overrides, *self._places(job), *self._quiet(job, launcher)] for job in jobs]
+        overrides = [[*job.overrides, *self._places(job), *_quiet(job)] for job in jobs]
         before = sum(o.word in board.GOOD for o in self.outcomes.values())
         try:
             with board.Watch(jobs, before):
@@ -143,11 +141,6 @@ class SweepRun:
     def _places(self, job: Job) -> list[str]:
         return [f"hydra.sweep.dir={_quoted(str(self.directory))}", f"hydra.sweep.subdir={_quoted(job.directory.name)}"]
 
-    def _quiet(self, job: Job, launcher: Launcher) -> list[str]:
-        """Bars of jobs that run side by side would write over each other, and over the sweep's."""
-        said = any(override.startswith("trainer.enable_progress_bar=") for override in job.overrides)
-        return [] if said else ["trainer.enable_progress_bar=false"]
-
     def _all_outcomes(self) -> list[board.Outcome]:
         return [self.outcomes.get(index, board.Outcome("not run")) for index in range(len(self.jobs))]
 
@@ -159,12 +152,7 @@ class SweepRun:
         board.show(self.jobs, outcomes, self.master.sweep.metric)
         if self.record.uri is not None and self.master.sweep.report and status != "KILLED":
             self._report()
-        states = [state(job.directory) for job in self.jobs]
-        reasons = [
-            o.why or (reason(j.directory) if s == State.FAILED else "")
-            for j, s, o in zip(self.jobs, states, outcomes, strict=True)
-        ]
-        left = self.record.close(self.jobs, states, reasons, status)
+        left = self.record.close(self.jobs, outcomes, status)
         print(f"sweep      {self.name}\ndirectory  {self.directory}")
         if self.record.uri is not None:
             where = (
@@ -253,6 +241,12 @@ def _terminable() -> Iterator[None]:
     finally:
         if former is not None:
             signal.signal(signal.SIGTERM, former)
+
+
+def _quiet(job: Job) -> list[str]:
+    """Bars of jobs that run side by side would write over each other, and over the sweep's."""
+    said = any(override.startswith("trainer.enable_progress_bar=") for override in job.overrides)
+    return [] if said else ["trainer.enable_progress_bar=false"]
 
 
 def _quoted(text: str) -> str:

@@ -6,11 +6,11 @@ import csv
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybridopt.rundir import State
-from hybridopt.sweep.board import METRICS, summary
+from hybridopt.sweep.board import GOOD, METRICS, Outcome, summary
 from hybridopt.sweep.plan import Job
 from hybridopt.tracking.journal import write_atomically
 from hybridopt.tracking.sweeps import adopt_sweep, share_view
@@ -60,7 +60,7 @@ class Record:
         content = {"name": self.name, "run_id": self.tracker.run_id, "uri": self.uri, "tags": self._tags}
         write_atomically(self.directory / SWEEP_FILE, json.dumps(content, indent=1) + "\n")
 
-    def close(self, jobs: Sequence[Job], states: Sequence[State], reasons: Sequence[str], status: str) -> int:
+    def close(self, jobs: Sequence[Job], outcomes: Sequence[Outcome], status: str) -> int:
         """Keep the table of jobs, and end the sweep's run.
 
         Returns:
@@ -69,13 +69,14 @@ class Record:
         path = self.directory / JOBS_FILE
         with path.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
-            table.writerow(["job", "state", "reason", "fingerprint", "directory", "overrides"])
-            for job, state, reason in zip(jobs, states, reasons, strict=True):
-                table.writerow([job.label, state, reason, job.fingerprint, job.directory, " ".join(job.overrides)])
+            table.writerow(["job", "outcome", "why", "fingerprint", "directory", "overrides"])
+            for job, o in zip(jobs, outcomes, strict=True):
+                table.writerow([job.label, o.word, o.why, job.fingerprint, job.directory, " ".join(job.overrides)])
         self.tracker.log_artifact(path)
         self._share_view(jobs)
-        counts = {f"hybridopt.jobs.{state.name.lower()}": states.count(state) for state in State}
-        self.tracker.set_tags({"hybridopt.jobs": str(len(jobs))} | {name: str(n) for name, n in counts.items()})
+        finished = sum(outcome.word in GOOD for outcome in outcomes)
+        counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
+        self.tracker.set_tags({f"hybridopt.jobs{name}": str(number) for name, number in counts.items()})
         return self.tracker.finish(status)
 
     def _share_view(self, jobs: Sequence[Job]) -> None:
@@ -91,15 +92,26 @@ class Record:
             log.debug("The view of the sweep is not kept.", exc_info=error)
 
 
-def part_of(sweep_directory: Path, job_directory: Path) -> tuple[str | None, str | None, dict[str, str]] | None:
+@dataclass(frozen=True)
+class Part:
     """What a job has to know of the sweep that it belongs to.
 
-    Returns:
-        The sweep's MLflow run and its tracking URI (or None), and tags for the job's run; None where there is no sweep.
+    Args:
+        run_id: the sweep's MLflow run, or None.
+        uri: the store that it is in, or None.
+        tags: for the job's own run.
     """
+
+    run_id: str | None = None
+    uri: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def part_of(sweep_directory: Path, job_directory: Path) -> Part:
+    """Which part a job has; none in particular where another sweeper started it."""
     try:
         content = json.loads((sweep_directory / SWEEP_FILE).read_text(encoding="utf-8"))
     except OSError:
-        return None
+        return Part()
     tags = {"hybridopt.sweep": content["name"], **content["tags"].get(job_directory.name, {})}
-    return content["run_id"], content["uri"], tags
+    return Part(content["run_id"], content["uri"], tags)

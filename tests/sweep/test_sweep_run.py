@@ -6,13 +6,15 @@ import csv
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from omegaconf import OmegaConf
 
-from hybridopt import experiment
+from hybridopt import cli, experiment
 from hybridopt.errors import Interrupted
 
 TRACKED = "tracking=mlflow"
@@ -95,8 +97,8 @@ def test_a_failing_job_does_not_stop_the_others(sweep, directories, tmp_path) ->
     assert parent.info.status == "FAILED"
     with next(tmp_path.glob("multirun/*/jobs.csv")).open() as file:
         rows = list(csv.DictReader(file))
-    assert sorted(row["state"] for row in rows) == ["failed", "finished", "finished", "finished"]
-    assert "needs a gradient" in next(row["reason"] for row in rows if row["state"] == "failed")
+    assert sorted(row["outcome"] for row in rows) == ["failed", "ran", "ran", "ran"]
+    assert "needs a gradient" in next(row["why"] for row in rows if row["outcome"] == "failed")
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,24 @@ def test_a_signal_stops_the_sweep_and_its_code_tells(sweep, monkeypatch, tmp_pat
     ended = sweep("strategy=adam", "seeds=2", tracking=TRACKED)
     assert ended.code == 143
     assert [run.info.status for run in parents(tmp_path / "mlflow.db")] == ["KILLED"]
+
+
+def test_hydras_own_sweeper_works_without_what_ours_has(sweep, tmp_path) -> None:
+    ended = sweep("hydra/sweeper=basic", "strategy=adam", "seed=0,1")
+    assert ended.code == 0
+    assert len(list(tmp_path.glob("multirun/*/*/[01]/result.json"))) == 2
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_the_other_ranks_of_a_job_are_started_by_its_own_command(goes_on: bool, monkeypatch, composed) -> None:
+    monkeypatch.setattr(sys, "argv", ["hybridopt", "-m", "strategy=adam,sgd", "seeds=2"])
+    config = OmegaConf.create(
+        {"runtime": {"output_dir": "/there"}, "run": {"dir": "?"}, "overrides": {"task": ["strategy=sgd", "seed=1"]}}
+    )
+    with cli.command_line_of_the_job(config, goes_on):
+        assert sys.argv == ["hybridopt", *(["resume=/there"] if goes_on else ["strategy=sgd", "seed=1"])]
+    assert config.run.dir == "/there"
+    assert sys.argv[1] == "-m"
 
 
 def test_two_jobs_that_compute_the_same_are_one(sweep) -> None:
