@@ -208,8 +208,10 @@ class Oracle:
         return self._population_forward.evaluating(**self._modes)
 
     def outputs(self, population: Population, batch: Batch) -> Tensor:
-        """The outputs of each member: (n, B, output_size). Costs n·B forwards."""
-        return self._ask_all(population, batch, lambda forward: forward(batch[0]))
+        """The outputs of each member: (n, B, output_size). Costs n·B forwards, and counts as n evaluations."""
+        outputs = self._ask_all(population, batch, lambda forward: forward(batch[0]))
+        self.ledger.charge(0, len(population))
+        return outputs
 
     def assign(self, z: Tensor) -> None:
         """Make the model's parameters decode(z), z being (d,)."""
@@ -387,7 +389,7 @@ class Oracle:
             rows = self._each(lambda sample: jacrev(output)(names, sample), batch[0], size)
         rows = self._masked(rows)
         jacobian = torch.cat([row.flatten(2) for row in rows.values()], dim=2)
-        self.ledger.charge(len(batch[0]) * jacobian_cost(jacobian.shape[1]))
+        self.ledger.charge(len(batch[0]) * jacobian_cost(jacobian.shape[1]), 1)
         return jacobian
 
     def _each(self, function: Callable[[Tensor], Any], rows: Tensor, size: int) -> Any:

@@ -196,11 +196,12 @@ def test_the_command_line_leaves_one_run(hybridopt: Program, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_sweep_starts_ranks_for_each_job(hybridopt: Program, tmp_path: Path) -> None:
-    sweep = ("-m", *JOB, *SHARED, "strategy=openai_es", "hydra.sweep.dir=sweep")
+    places = ("hydra.sweep.dir=sweep", "hydra.sweep.subdir=${strategy.popsize}")
+    sweep = ("-m", *JOB, *SHARED, "strategy=openai_es", *places)
     done = hybridopt(*sweep, "strategy.popsize=100000,6,10", check=False)
-    assert done.stderr.count("One generation of 100000 members") == 1, "the first job fails, on all ranks"
-    assert done.stdout.count("total") == 2, "and the others run"
-    assert journals(tmp_path) == [Path("sweep/0"), Path("sweep/1"), Path("sweep/2")]
+    assert "One generation of 100000 members" in done.stdout, "the first job fails, on all ranks"
+    assert "3 jobs: 1 failed, 2 ran" in done.stdout, "and the others run"
+    assert journals(tmp_path) == [Path("sweep"), Path("sweep/10"), Path("sweep/100000"), Path("sweep/6")]
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 

@@ -1,0 +1,80 @@
+"""The cross-entropy method (Rubinstein 1999, https://doi.org/10.1023/A:1010091220143), with a diagonal Gaussian.
+
+For the noise that keeps the widths from collapsing too early see Szita & Lorincz 2006,
+https://doi.org/10.1162/neco.2006.18.12.2936.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.strategy import Search
+
+
+class CEM(Search):
+    """Cross-entropy method: the Gaussian is fitted to the best of its samples, again and again.
+
+    Args:
+        popsize: samples a generation.
+        elite: the share of them that the Gaussian is fitted to.
+        sigma: its width at the start.
+        smoothing: what of the old mean and width remains at each fit, from 0 to below 1.
+        extra: width that is added at the start, and less of it to the end of the budget.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.01, 0.5))",
+        "elite": "interval(0.05, 0.5)",
+    }
+
+    def __init__(
+        self,
+        popsize: int = 100,
+        elite: float = 0.2,
+        sigma: float = 0.1,
+        smoothing: float = 0.0,
+        extra: float = 0.02,
+    ):
+        super().__init__()
+        if popsize < 1:
+            raise ConfigError(f"strategy.popsize must be at least 1, but is {popsize}.")
+        if not 0 < elite <= 1:
+            raise ConfigError(f"strategy.elite must be above 0 and at most 1, but is {elite:g}.")
+        if not (sigma > 0 and math.isfinite(sigma)) or extra < 0:
+            raise ConfigError(
+                f"strategy.sigma must be positive and strategy.extra not negative, but are {sigma:g} and {extra:g}."
+            )
+        if not 0 <= smoothing < 1:
+            raise ConfigError(f"strategy.smoothing must be at least 0 and below 1, but is {smoothing:g}.")
+        self.popsize, self.elite, self.sigma, self.smoothing, self.extra = popsize, elite, sigma, smoothing, extra
+
+    def start(self, x0: Tensor) -> None:
+        self.register_buffer("mu", x0)
+        self.register_buffer("widths", torch.full_like(x0, self.sigma))
+
+    def ask(self) -> Tensor:
+        size = (self.popsize, len(self.mu))
+        noise = torch.randn(size, generator=self.generator, device=self.generator.device).to(self.mu)
+        return self.mu + (self.widths**2 + (self.extra * (1 - self.progress)) ** 2).sqrt() * noise
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        finite = int(torch.isfinite(losses).sum())
+        count = min(finite, max(1, round(self.elite * self.popsize)))
+        if count == 0:
+            return  # all failed: nothing is learned from that
+        best = population[losses.argsort(stable=True)[:count]]
+        a = self.smoothing
+        self.mu = a * self.mu + (1 - a) * best.mean(dim=0)
+        if count > 1:
+            self.widths = a * self.widths + (1 - a) * best.std(dim=0, correction=0)
+
+    def recommend(self) -> Tensor:
+        return self.mu

@@ -1,0 +1,79 @@
+"""Separable natural evolution strategy (Schaul, Glasmachers & Schmidhuber 2011), https://doi.org/10.1145/2001576.2001692.
+
+Algorithm 6 of Wierstra et al. 2014, "Natural Evolution Strategies", https://jmlr.org/papers/v15/wierstra14a.html, with
+its default utilities, learning rates and population size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.strategy import Search
+
+
+class SNES(Search):
+    """Natural-gradient descent of a Gaussian with a width of its own in each coordinate.
+
+    Args:
+        popsize: samples a generation; None is 4 + 3 ln d.
+        sigma: the widths at the start.
+        center_lr: the learning rate of the mean.
+        sigma_lr: the learning rate of the widths; None is (3 + ln d) / (5 sqrt d).
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.005, 0.5))",
+        "center_lr": "tag(log, interval(0.1, 2.0))",
+    }
+
+    def __init__(
+        self, popsize: int | None = None, sigma: float = 0.05, center_lr: float = 1.0, sigma_lr: float | None = None
+    ):
+        super().__init__()
+        if popsize is not None and popsize < 1:
+            raise ConfigError(f"strategy.popsize must be at least 1, but is {popsize}.")
+        for name, value in (("sigma", sigma), ("center_lr", center_lr), ("sigma_lr", sigma_lr)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        self.popsize, self.sigma, self.center_lr, self.sigma_lr = popsize, sigma, center_lr, sigma_lr
+
+    def start(self, x0: Tensor) -> None:
+        d = len(x0)
+        self._count = self.popsize or 4 + int(3 * math.log(d))
+        self._rate = self.sigma_lr or (3 + math.log(d)) / (5 * math.sqrt(d))
+        self.register_buffer("mu", x0)
+        self.register_buffer("widths", torch.full_like(x0, self.sigma))
+
+    def ask(self) -> Tensor:
+        size = (self._count, len(self.mu))
+        self._s = torch.randn(size, generator=self.generator, device=self.generator.device).to(self.mu)
+        return self.mu + self.widths * self._s
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        weights = utilities(losses).to(self.mu)
+        gradient_mu = weights @ self._s
+        gradient_sigma = weights @ (self._s**2 - 1)
+        self.mu = self.mu + self.center_lr * self.widths * gradient_mu
+        self.widths = self.widths * torch.exp((self._rate / 2 * gradient_sigma).clamp(-1, 1))
+
+    def recommend(self) -> Tensor:
+        return self.mu
+
+
+def utilities(losses: Tensor) -> Tensor:
+    """u_k = max(0, ln(n/2 + 1) - ln k) / sum - 1/n for the k-th best of n; they sum to zero. (n,) -> (n,)."""
+    n = len(losses)
+    ranks = torch.arange(1, n + 1, dtype=torch.float64)
+    raw = (math.log(n / 2 + 1) - ranks.log()).clamp(min=0)
+    shares = raw / raw.sum() - 1 / n if n > 1 else torch.zeros(1, dtype=torch.float64)
+    found = torch.empty(n, dtype=torch.float64, device=losses.device)
+    found[losses.argsort(stable=True)] = shares.to(losses.device)
+    return found

@@ -1,0 +1,118 @@
+"""Ensemble Kalman inversion for networks (Kovachki & Stuart 2019), https://arxiv.org/abs/1808.03620.
+
+The discrete update of their section 4, in ensemble space: what a member moves by is a combination of the members, with
+weights that say how well others' outputs explain its loss. The step is h0 over the norm of the weights, as they choose
+it; the ensemble is drawn anew around its mean from time to time (their EKI(R)), here with a width that shrinks, which
+ends closer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from hybridopt.errors import ConfigError
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.strategy import Record, Strategy
+
+TINY = 1e-12
+
+
+class EnsembleKalmanInversion(Strategy):
+    """Ensemble Kalman inversion: an ensemble moves in its own span, by the covariance of parameters and outputs.
+
+    Only the loss as a function of the outputs is differentiated, never the network, which may have no gradient at all.
+
+    Args:
+        ensemble: members J; memory is J times the parameters.
+        h0: the step size, relative to the norm of the weights.
+        sigma: the standard deviation of the ensemble around the start, and of each redraw at first.
+        redraws: how often over the budget the ensemble is drawn anew around its mean; 0 is plain EKI.
+        redraw_decay: what becomes of that standard deviation from one redraw to the next.
+
+    Raises:
+        ConfigError: a number is out of range, or the objective's loss has no derivative by the outputs.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
+    search_space: ClassVar[dict[str, str]] = {
+        "h0": "tag(log, interval(0.2, 5.0))",
+        "sigma": "tag(log, interval(0.02, 0.5))",
+    }
+
+    def __init__(
+        self,
+        ensemble: int = 200,
+        h0: float = 2.0,
+        sigma: float = 0.1,
+        redraws: int = 20,
+        redraw_decay: float = 0.9,
+    ):
+        super().__init__()
+        if ensemble < 1 or redraws < 0:
+            raise ConfigError(
+                "strategy.ensemble must be at least 1 and strategy.redraws not negative, but are "
+                f"{ensemble} and {redraws}."
+            )
+        for name, value in (("h0", h0), ("sigma", sigma), ("redraw_decay", redraw_decay)):
+            if not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        self.ensemble, self.h0, self.sigma = ensemble, h0, sigma
+        self.redraws, self.redraw_decay = redraws, redraw_decay
+
+    def setup(self, oracle: Oracle) -> None:
+        if not oracle.objective.differentiable:
+            raise ConfigError(
+                "ensemble_kalman_inversion needs the derivative of the loss by the outputs, and "
+                f"{type(oracle.objective).__name__} has none: choose another one, such as objective=cross_entropy."
+            )
+        start = oracle.start
+        self.register_buffer("members", start + self.sigma * self._noise(oracle, start))
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        self._redraw_when_due(oracle)
+        outputs = oracle.outputs(self.members, batch)
+        losses, weights = self.weights(oracle, outputs, batch)
+        h = self.h0 / (weights.norm() + TINY)
+        centred = self.members - self.members.mean(dim=0)
+        self.members = self.members - h * weights.T.to(centred) @ centred
+        return {"loss": losses.min()}
+
+    def weights(self, oracle: Oracle, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The losses (J,), and D (J, J): D[k, j] = <G_k - mean G, dL/dG at G_j> / J.
+
+        A member that fails says nothing and is moved by nobody's word.
+        """
+
+        def loss(one: Tensor) -> Tensor:
+            return oracle.objective.loss(one, batch[1])
+
+        fine = torch.isfinite(outputs.flatten(1)).all(dim=1)
+        outputs = torch.where(fine.view(-1, *[1] * (outputs.ndim - 1)), outputs, 0.0)
+        slopes = vmap(grad(loss))(outputs) * fine.view(-1, *[1] * (outputs.ndim - 1))
+        losses = torch.where(fine, vmap(loss)(outputs), torch.inf)
+        count = fine.sum().clamp(min=1)
+        deviations = (outputs - outputs.sum(dim=0) / count) * fine.view(-1, *[1] * (outputs.ndim - 1))
+        d = deviations.flatten(1) @ slopes.flatten(1).T / len(outputs)
+        return losses, torch.where(torch.isfinite(d), d, 0.0)
+
+    def deploy(self, oracle: Oracle) -> None:
+        oracle.assign(self.members.mean(dim=0))
+
+    def _redraw_when_due(self, oracle: Oracle) -> None:
+        due = int(oracle.progress * (self.redraws + 1))
+        if due <= int(self.drawn) or due > self.redraws:
+            return
+        width = self.sigma * self.redraw_decay**due
+        self.members = self.members.mean(dim=0) + width * self._noise(oracle, self.members[0])
+        self.drawn.fill_(due)
+
+    def _noise(self, oracle: Oracle, like: Tensor) -> Tensor:
+        size = (self.ensemble, len(like))
+        return torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(like)

@@ -1,0 +1,119 @@
+"""A genetic algorithm on real vectors: truncation selection, uniform crossover, Gaussian mutation.
+
+Uniform crossover: Syswerda 1989, "Uniform Crossover in Genetic Algorithms". On networks: Prellberg & Kramer 2018,
+"Limited Evaluation Evolutionary Optimization of Large Neural Networks", https://arxiv.org/abs/1806.09819; the averaging
+of losses is that of Morse & Stanley 2016, https://doi.org/10.1145/2908812.2908916. In the code of the former, the test
+set is the validation set; here they are two.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.schedule import factor
+from hybridopt.strategy import Search
+
+
+class GeneticAlgorithm(Search):
+    """Genetic algorithm: the best are parents, each weight of a child comes from one of two, and all are mutated.
+
+    The elite is evaluated again on every batch, with everybody else, so that no lucky batch decides. The best of the
+    last generation is recommended.
+
+    Args:
+        popsize: members of a generation.
+        truncation: the share of a generation that become parents.
+        elite: how many of the best live on unchanged.
+        crossover: the share of children that have two parents; the others are mutated copies.
+        sigma: the standard deviation of the mutations at the start, and of the first generation around the start.
+        schedule: how it goes to ``final_sigma`` times itself over the budget.
+        final_sigma: the last standard deviation as a share of the first.
+        averaging: what a loss on a new batch counts against what a member has inherited from its parents; 1 counts the
+            new one alone.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.005, 0.5))",
+        "truncation": "interval(0.05, 0.5)",
+    }
+
+    def __init__(
+        self,
+        popsize: int = 100,
+        truncation: float = 0.2,
+        elite: int = 5,
+        crossover: float = 0.75,
+        sigma: float = 0.05,
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "exponential",
+        final_sigma: float = 0.1,
+        averaging: float = 1.0,
+    ):
+        super().__init__()
+        if popsize < 1:
+            raise ConfigError(f"strategy.popsize must be at least 1, but is {popsize}.")
+        if elite < 0:
+            raise ConfigError(f"strategy.elite must not be negative, but is {elite}.")
+        for name, value in (("truncation", truncation), ("averaging", averaging)):
+            if not 0 < value <= 1:
+                raise ConfigError(f"strategy.{name} must be above 0 and at most 1, but is {value:g}.")
+        if not 0 <= crossover <= 1:
+            raise ConfigError(f"strategy.crossover must be between 0 and 1, but is {crossover:g}.")
+        if not (sigma > 0 and math.isfinite(sigma)):
+            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        factor(schedule, 0.5, final_sigma)  # refuses what is no schedule
+        self.popsize, self.truncation, self.elite, self.crossover = popsize, truncation, elite, crossover
+        self.sigma, self.schedule, self.final_sigma, self.averaging = sigma, schedule, final_sigma, averaging
+
+    def start(self, x0: Tensor) -> None:
+        first = x0 + self.sigma * self._noise(self.popsize, x0)
+        first[0] = x0
+        self.register_buffer("members", first)
+        self.register_buffer("inherited", x0.new_full((self.popsize,), math.nan))  # losses; unknown at first
+        self.register_buffer("best", x0.clone())
+
+    def ask(self) -> Tensor:
+        return self.members
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        losses = self._averaged(losses.to(self.members))
+        order = losses.argsort(stable=True)
+        self.best = population[order[0]].clone()
+        elite, parents = order[: min(self.elite, self.popsize)], order[: self._parents()]
+        children, inherited = self._children(population[parents], losses[parents], self.popsize - len(elite))
+        self.members = torch.cat([population[elite], children])
+        self.inherited = torch.cat([losses[elite], inherited])
+
+    def recommend(self) -> Tensor:
+        return self.best
+
+    def _averaged(self, losses: Tensor) -> Tensor:
+        """f <- (1 - a) f + a L, where there is an f; a failure stays one."""
+        known = torch.isfinite(self.inherited)
+        return torch.where(known, (1 - self.averaging) * self.inherited + self.averaging * losses, losses)
+
+    def _parents(self) -> int:
+        return max(1, round(self.truncation * self.popsize))
+
+    def _children(self, parents: Tensor, losses: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Mutated children (count, d), and the losses that they inherit: the mean of their parents'."""
+        device = self.generator.device
+        pairs = torch.randint(len(parents), (2, count), generator=self.generator, device=device)
+        alone = torch.rand(count, generator=self.generator, device=device) >= self.crossover
+        pairs[1] = torch.where(alone, pairs[0], pairs[1])
+        coins = torch.rand((count, parents.shape[1]), generator=self.generator, device=device) < 0.5
+        first, second = pairs.to(parents.device)
+        children = torch.where(coins.to(parents.device), parents[first], parents[second])
+        sigma = self.sigma * factor(self.schedule, self.progress, self.final_sigma)
+        return children + sigma * self._noise(count, parents), (losses[first] + losses[second]) / 2
+
+    def _noise(self, count: int, like: Tensor) -> Tensor:
+        size = (count, like.shape[-1])
+        return torch.randn(size, generator=self.generator, device=self.generator.device).to(like)

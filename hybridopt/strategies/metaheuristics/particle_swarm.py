@@ -1,0 +1,108 @@
+"""Particle swarm optimisation (Kennedy & Eberhart 1995), https://doi.org/10.1109/ICNN.1995.488968.
+
+With inertia (Shi & Eberhart 1998, https://doi.org/10.1109/ICEC.1998.699146) and the constants of standard PSO 2006/07
+(Bratton & Kennedy 2007, https://doi.org/10.1109/SIS.2007.368035 discuss them), and the ring as the other topology.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.strategy import Search
+
+W, C = 1 / (2 * math.log(2)), 0.5 + math.log(2)  # 0.721 and 1.193
+
+
+class ParticleSwarm(Search):
+    """Particle swarm: each particle is drawn to its own best place and to that of its neighbours.
+
+    On a new batch the best places are evaluated again, and charged: a place is not best because its batch was easy.
+
+    Args:
+        popsize: particles.
+        inertia: what remains of a velocity.
+        cognitive: the pull of a particle's own best place.
+        social: the pull of its neighbours' best place.
+        topology: whose places count: "gbest" all particles', "lbest" those of a ring's two neighbours.
+        sigma: the standard deviation of the first places around the start, and the most that a velocity has in a
+            coordinate is ten times that.
+        moves_per_step: moves of the swarm on one batch.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.01, 1.0))",
+        "inertia": "interval(0.4, 0.9)",
+    }
+
+    def __init__(
+        self,
+        popsize: int = 40,
+        inertia: float = W,
+        cognitive: float = C,
+        social: float = C,
+        topology: Literal["gbest", "lbest"] = "gbest",
+        sigma: float = 0.1,
+        moves_per_step: int = 5,
+    ):
+        super().__init__()
+        if popsize < 1 or moves_per_step < 1:
+            raise ConfigError(
+                "strategy.popsize and strategy.moves_per_step must be at least 1, but are "
+                f"{popsize} and {moves_per_step}."
+            )
+        if not (sigma > 0 and math.isfinite(sigma)):
+            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        self.popsize, self.topology, self.sigma = popsize, topology, sigma
+        self.inertia, self.cognitive, self.social = inertia, cognitive, social
+        self.moves_per_step = moves_per_step
+
+    def start(self, x0: Tensor) -> None:
+        places = x0 + self.sigma * self._draws(torch.randn, x0)
+        places[0] = x0
+        self.register_buffer("places", places)
+        self.register_buffer("velocities", self.sigma * self._draws(torch.randn, x0))
+        self.register_buffer("best_places", places.clone())
+        self.register_buffer("best_losses", x0.new_full((self.popsize,), math.inf))
+
+    def ask(self) -> Tensor:
+        return torch.cat([self.best_places, self.places]) if self.move == 0 else self.places
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        losses = losses.to(self.best_losses)
+        if self.move == 0:
+            self.best_losses, losses = losses[: self.popsize].clone(), losses[self.popsize :]
+        better = losses < self.best_losses
+        self.best_losses = torch.where(better, losses, self.best_losses)
+        self.best_places = torch.where(better[:, None], self.places, self.best_places)
+        self._fly()
+
+    def recommend(self) -> Tensor:
+        return self.best_places[self.best_losses.argmin()]
+
+    def _fly(self) -> None:
+        r1, r2 = self._draws(torch.rand, self.places), self._draws(torch.rand, self.places)
+        own, others = self.best_places - self.places, self._leaders() - self.places
+        velocities = self.inertia * self.velocities + self.cognitive * r1 * own + self.social * r2 * others
+        self.velocities = velocities.clamp(-10 * self.sigma, 10 * self.sigma)
+        self.places = self.places + self.velocities
+
+    def _leaders(self) -> Tensor:
+        """The best place that each particle knows of, (n, d) or (1, d)."""
+        if self.topology == "gbest":
+            return self.best_places[self.best_losses.argmin()][None]
+        ring = torch.stack([self.best_losses.roll(1), self.best_losses, self.best_losses.roll(-1)])
+        offset = ring.argmin(dim=0) - 1  # -1 the particle before, 0 itself, 1 the one after
+        own = torch.arange(self.popsize, device=offset.device)
+        return self.best_places[(own + offset) % self.popsize]
+
+    def _draws(self, kind, like: Tensor) -> Tensor:
+        size = (self.popsize, like.shape[-1])
+        return kind(size, generator=self.generator, device=self.generator.device).to(like)

@@ -1,0 +1,78 @@
+"""Forward gradients (Baydin, Pearlmutter, Syme, Wood & Torr 2022), https://arxiv.org/abs/2202.08587.
+
+One pass of forward-mode differentiation gives the slope along a random direction v; the slope times v is an unbiased
+estimate of the gradient. No backward pass, and no finite difference.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.descent import AdamDescent
+from hybridopt.errors import ConfigError
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.schedule import factor
+from hybridopt.strategy import Record, Strategy
+
+
+class ForwardGradient(Strategy):
+    """Descent along random directions by their exact slopes, in forward mode.
+
+    Args:
+        samples: directions a step.
+        lr: the step size at the start.
+        descent: "sgd" steps along the estimate; "adam" rescales it.
+        schedule: how the step size goes to ``final_lr`` times itself over the budget.
+        final_lr: the last step size as a share of the first.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"jvp"})
+    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(1e-4, 0.1))"}
+
+    def __init__(
+        self,
+        samples: int = 1,
+        lr: float = 5e-3,
+        descent: Literal["sgd", "adam"] = "sgd",
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        final_lr: float = 0.01,
+    ):
+        super().__init__()
+        if samples < 1:
+            raise ConfigError(f"strategy.samples must be at least 1, but is {samples}.")
+        if not lr > 0:
+            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
+        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
+        self.samples, self.lr, self.descent = samples, lr, descent
+        self.schedule, self.final_lr = schedule, final_lr
+        self.adam = AdamDescent() if descent == "adam" else None
+
+    def setup(self, oracle: Oracle) -> None:
+        self.register_buffer("theta", oracle.start)
+        if self.adam is not None:
+            self.adam.start(self.theta)
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        loss, gradient = self.estimate(oracle, batch)
+        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
+        self.theta = self.theta + (-rate * gradient if self.adam is None else self.adam.step(gradient, rate))
+        oracle.assign(self.theta)
+        return {"loss": loss, "lr": rate}
+
+    def estimate(self, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, and the mean of (J v) v over the directions, (d,)."""
+        size = (self.samples, len(self.theta))
+        v = torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(self.theta)
+        loss, slopes = oracle.jvp(v, batch)
+        slopes = torch.where(torch.isfinite(slopes), slopes, 0.0)
+        return loss, slopes.to(v) @ v / self.samples
+
+    def deploy(self, oracle: Oracle) -> None:
+        oracle.assign(self.theta)

@@ -1,0 +1,80 @@
+"""Simultaneous perturbation stochastic approximation (Spall 1992), https://doi.org/10.1109/9.119632.
+
+Gains as in Spall 1998, "Implementation of the Simultaneous Perturbation Algorithm", https://doi.org/10.1109/7.705889:
+c_k = c / (k + 1)^0.101 and a_k = a / (k + 1 + A)^0.602, where A is a tenth of the steps, and a is chosen so that the
+first steps have a wanted size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.strategy import Search
+
+ALPHA, GAMMA = 0.602, 0.101  # Spall's practical exponents
+STABILITY = 0.1  # A, as a share of the steps
+
+
+class SPSA(Search):
+    """Two losses a step, on both sides of a random direction of signs, whatever the number of parameters.
+
+    Args:
+        c: the distance at which the losses are asked for, at the start.
+        first_step: the mean size of the first steps in a coordinate, by which the gain is chosen.
+        calibration: pairs of losses that the gain is chosen from, on the first batch.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "c": "tag(log, interval(1e-3, 0.1))",
+        "first_step": "tag(log, interval(1e-4, 0.1))",
+    }
+
+    def __init__(self, c: float = 0.01, first_step: float = 0.003, calibration: int = 10):
+        super().__init__()
+        for name, value in (("c", c), ("first_step", first_step)):
+            if not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        if calibration < 1:
+            raise ConfigError(f"strategy.calibration must be at least 1, but is {calibration}.")
+        self.c, self.first_step, self.calibration = c, first_step, calibration
+
+    def start(self, x0: Tensor) -> None:
+        self.register_buffer("theta", x0)
+        self.register_buffer("k", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("a", None)  # known after the first batch
+
+    def ask(self) -> Tensor:
+        pairs = min(self.calibration, max(1, self.horizon // 4)) if self.a is None else 1
+        coins = torch.rand((pairs, len(self.theta)), generator=self.generator, device=self.generator.device)
+        self._signs = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta)
+        step = self._distance() * self._signs
+        return torch.cat([self.theta + step, self.theta - step])
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        half = len(losses) // 2
+        slopes = (losses[:half] - losses[half:]).to(self.theta) / (2 * self._distance())
+        slopes = torch.where(torch.isfinite(slopes), slopes, 0.0)
+        if self.a is None:
+            size = slopes.abs().mean()
+            stability = (1 + self._stability()) ** ALPHA
+            self.a = torch.where(size > 0, self.first_step * stability / size, self.first_step)
+        gain = self.a / (self.k + 1 + self._stability()) ** ALPHA
+        self.theta = self.theta - gain * (slopes @ self._signs) / half
+        self.k = self.k + 1
+
+    def recommend(self) -> Tensor:
+        return self.theta
+
+    def _distance(self) -> float:
+        return self.c / (int(self.k) + 1) ** GAMMA
+
+    def _stability(self) -> float:
+        return STABILITY * (self.horizon or 0) / 2

@@ -1,0 +1,94 @@
+"""Ensemble Kalman inversion: it moves in its ensemble's span, solves linear regression, and needs no gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from hybridopt import Budget, registry
+from hybridopt.errors import ConfigError
+from hybridopt.ledger import Ledger
+from hybridopt.objectives.mse import MeanSquaredError
+from hybridopt.objectives.zero_one import ZeroOne
+from hybridopt.oracle import Oracle
+
+
+def oracle(model: nn.Module, objective: nn.Module | None = None, forwards: float = 1e7) -> Oracle:
+    generator = torch.Generator().manual_seed(0)
+    return Oracle(model, objective or MeanSquaredError(), Ledger(Budget(forwards=forwards)), generator)
+
+
+def linear_problem() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """A linear network, data with noise, and the least-squares weights."""
+    torch.manual_seed(0)
+    x = torch.randn(60, 3)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.1 * torch.randn(60, 1)
+    return nn.Linear(3, 1, bias=False), (x, y), torch.linalg.lstsq(x, y).solution[:, 0]
+
+
+def eki(**settings: object):
+    return registry.build("strategy", {"name": "ensemble_kalman_inversion", **settings})
+
+
+def test_it_solves_linear_regression() -> None:
+    model, batch, wanted = linear_problem()
+    door, strategy = oracle(model), eki(ensemble=50, sigma=1.0, h0=1.0, redraws=20)
+    strategy.setup(door)
+    while not door.exhausted:
+        strategy.step(door, batch)
+        if door.ledger.evaluations > 50 * 600:
+            break
+    strategy.deploy(door)
+    assert torch.allclose(model.weight.detach()[0], wanted, atol=0.05)
+
+
+def test_without_redraws_it_stays_in_the_span_of_its_ensemble() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+    _, batch, _ = linear_problem()
+    door, strategy = oracle(model), eki(ensemble=6, redraws=0)
+    strategy.setup(door)
+    first = strategy.members.clone()
+    for _ in range(20):
+        strategy.step(door, batch)
+    span = (first[1:] - first[0]).T.double()
+    moved = (strategy.members.mean(dim=0) - first[0]).double()[:, None]
+    rest = moved - span @ torch.linalg.lstsq(span, moved).solution
+    assert moved.norm() > 1e-2
+    assert rest.norm() < 1e-4 * moved.norm()
+
+
+def test_redraws_leave_the_span() -> None:
+    model, batch, _ = linear_problem()
+    door, strategy = oracle(model, forwards=60 * 2 * 30), eki(ensemble=2, redraws=5)
+    strategy.setup(door)
+    first = strategy.members.clone()
+    while not door.exhausted:
+        strategy.step(door, batch)
+    assert int(strategy.drawn) == 5
+    span = (first[1] - first[0])[:, None]
+    moved = (strategy.members.mean(dim=0) - first[0])[:, None]
+    assert (moved - span @ torch.linalg.lstsq(span, moved).solution).norm() > 1e-3
+
+
+def test_a_network_without_a_gradient_learns() -> None:
+    class Step(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x > 0).float()
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 16), Step(), nn.Linear(16, 1))
+    _, batch, _ = linear_problem()
+    door, strategy = oracle(model), eki(ensemble=100)
+    strategy.setup(door)
+    before = ((model(batch[0]) - batch[1]) ** 2).mean()
+    for _ in range(100):
+        strategy.step(door, batch)
+    strategy.deploy(door)
+    assert ((model(batch[0]) - batch[1]) ** 2).mean() < 0.5 * before
+
+
+def test_a_loss_without_a_derivative_is_refused() -> None:
+    with pytest.raises(ConfigError, match="needs the derivative of the loss by the outputs, and ZeroOne has none"):
+        eki().setup(oracle(nn.Linear(3, 2), ZeroOne()))
