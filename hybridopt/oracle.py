@@ -37,9 +37,12 @@ TYPICAL_OUTPUTS = 16  # by which the memory of a Jacobian is guessed
 Mask = Mapping[str, Tensor]
 
 
-def plain_update(optimizer: torch.optim.Optimizer) -> None:
+Closure = Callable[[], Tensor]
+
+
+def plain_update(optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
     """One step of an optimiser outside of any Trainer."""
-    optimizer.step()
+    optimizer.step(closure)
 
 
 def sliced(population: Population, members: slice) -> Population:
@@ -83,7 +86,7 @@ class Oracle:
         dropout: bool = False,
         batch_statistics: bool = False,
         backward: Callable[[Tensor], Any] = Tensor.backward,
-        update: Callable[[torch.optim.Optimizer], Any] = plain_update,
+        update: Callable[[torch.optim.Optimizer, Closure | None], Any] = plain_update,
         sharding: Sharding | None = None,
     ):
         if mode not in ("auto", "vmap", "loop"):
@@ -133,6 +136,12 @@ class Oracle:
         view._pruned = [(own[name], ~value) for name, value in view.mask.items() if name in own and not value.all()]
         view.apply_mask()
         view._attach(self.encoding)
+        return view
+
+    def judged_by(self, objective: Objective) -> Oracle:
+        """The same door, behind which another objective is minimised; the same ledger."""
+        view = copy.copy(self)
+        view.objective = objective
         return view
 
     def phase(self, name: str, until: float) -> Oracle:
@@ -208,10 +217,43 @@ class Oracle:
         return self._population_forward.evaluating(**self._modes)
 
     def outputs(self, population: Population, batch: Batch) -> Tensor:
-        """The outputs of each member: (n, B, output_size). Costs n·B forwards, and counts as n evaluations."""
-        outputs = self._ask_all(population, batch, lambda forward: forward(batch[0]))
+        """What the loss of each member is computed from. Costs n·B forwards, and counts as n evaluations.
+
+        Returns:
+            (n, B, ...), the objective's ``outputs``: those of the networks, (n, B, output_size), or of rollouts.
+        """
+        outputs = self._ask_all(population, batch, lambda forward: self.objective.outputs(forward, batch))
         self.ledger.charge(0, len(population))
         return outputs
+
+    @property
+    def head(self) -> str | None:
+        """The name of the linear layer that comes last among the trained ones; None where there is none."""
+        own = self.parameters()
+        layers = [name for name, part in self.model.named_modules() if isinstance(part, nn.Linear)]
+        return next((name for name in reversed(layers) if f"{name}.weight" in own), None)
+
+    def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the last linear layer sees, and makes of it, at the model's parameters. Costs B forwards.
+
+        Returns:
+            Its inputs (B, L), and the network's outputs (B, C).
+
+        Raises:
+            ConfigError: the network's outputs are not those of that layer.
+        """
+        seen: list[Tensor] = []
+        layer = self.model.get_submodule(self.head)
+        hook = layer.register_forward_hook(lambda _, inputs, outputs: seen.extend([inputs[0], outputs]))
+        with hook, torch.no_grad(), evaluating(self.model):
+            outputs = self.model(batch[0])
+        self.ledger.charge(FORWARD * len(batch[0]), 1)
+        if len(seen) != 2 or seen[1].shape != outputs.shape or not torch.equal(seen[1], outputs):
+            raise ConfigError(
+                f"The network does not end in its layer {self.head}, which a closed form needs: choose another model, "
+                "such as model=mlp."
+            )
+        return seen[0], outputs
 
     def assign(self, z: Tensor) -> None:
         """Make the model's parameters decode(z), z being (d,)."""
@@ -345,9 +387,14 @@ class Oracle:
                 parameter.grad.masked_fill_(gone, 0.0)
         return loss.detach()
 
-    def update(self, optimizer: torch.optim.Optimizer) -> None:
-        """One step of an optimiser with the gradients in ``.grad``; masked parameters stay exactly zero."""
-        self._update(optimizer)
+    def update(self, optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
+        """One step of an optimiser with the gradients in ``.grad``; masked parameters stay exactly zero.
+
+        Args:
+            optimizer: one of the strategy's ``optimizers``.
+            closure: for optimisers that ask for the loss, and its gradient, more than once in a step.
+        """
+        self._update(optimizer, closure)
         self.apply_mask()
 
     def jvp(self, tangents: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

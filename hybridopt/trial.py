@@ -22,7 +22,7 @@ from hybridopt.encoding import Direct, Encoding
 from hybridopt.errors import ConfigError, DataError
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.objective import Batch, Objective
-from hybridopt.oracle import Oracle
+from hybridopt.oracle import Closure, Oracle
 from hybridopt.randomness import GlobalStream, derived_seed
 from hybridopt.sharding import Alone, Ranks, Sharding
 from hybridopt.spec import DataSpec
@@ -292,13 +292,13 @@ class Trial(LightningModule):
         """By Lightning, which knows about precision, processes and hooks, unless there is nothing to know."""
         loss.backward() if self._direct else self.manual_backward(loss)
 
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+    def _update(self, optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
         """One step, likewise; Lightning counts it in any case."""
         wrapped = next((candidate for candidate in self._wrapped if candidate.optimizer is optimizer), None)
         if wrapped is None or self._direct:
-            optimizer.step()
+            optimizer.step(closure)
         if wrapped is not None:
-            self._count_step(wrapped) if self._direct else wrapped.step()
+            self._count_step(wrapped) if self._direct else wrapped.step(closure)
 
     def _goes_direct(self) -> bool:
         """Whether backward passes and updates need nothing of Lightning: one device, full precision, no listeners.
@@ -437,12 +437,6 @@ def check_compatible(
             "The strategy {strategy} needs a gradient and the objective {objective} has none: choose a strategy that "
             "works on losses, such as strategy=openai_es, or a differentiable objective, such as "
             "objective=cross_entropy.".format(**names)
-        )
-    if "outputs" in strategy.requires and type(objective).outputs is not Objective.outputs:
-        raise ConfigError(
-            f"The strategy {names['strategy']} learns from the network's outputs, and the objective "
-            f"{names['objective']} makes something else of them: choose a strategy that works on losses, such as "
-            "strategy=openai_es."
         )
     if not zeroth_order and encoding is not None and not isinstance(encoding, Direct):
         raise ConfigError(

@@ -8,7 +8,7 @@ https://arxiv.org/abs/1911.13299). Here a search sets the scores, without a grad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -19,14 +19,16 @@ from hybridopt.parameters import ParameterLayout
 
 
 class Supermask(SparseEncoding):
-    """Scores whose largest, in each weight, keep their frozen value; the rest of the weight is zero.
+    """Scores that say which weights keep their frozen value; the others are zero.
 
-    Weights are the parameters with two or more dimensions; the others (biases, norms) stay as they are. The scores
-    start at the weights' magnitudes in units of each weight's root mean square, times ``scale``.
+    Weights are the parameters with two or more dimensions; the others (biases, norms) stay as they are.
 
     Args:
-        sparsity: the share of each weight that is masked.
+        sparsity: the share of each weight that is masked, by rule "top".
         scale: the size of the start scores; a search's ``sigma`` is relative to it.
+        rule: "top" keeps the largest scores of each weight, a fixed share; they start at the weights' magnitudes in
+            units of each weight's root mean square, times ``scale``. "sign" keeps what has no negative score, as
+            bits do; scores start at 0, and ``sparsity`` is what the search makes it.
 
     Raises:
         ConfigError: the sparsity is not in [0, 1), or the model has no weight to mask.
@@ -36,11 +38,13 @@ class Supermask(SparseEncoding):
         "expected_failures": {"start_is_the_model": "a mask leaves weights out from the start"}
     }
 
-    def __init__(self, sparsity: float = 0.5, scale: float = 0.1):
+    def __init__(self, sparsity: float = 0.5, scale: float = 0.1, rule: Literal["top", "sign"] = "top"):
         super().__init__()
         if not 0 <= sparsity < 1:
             raise ConfigError(f"encoding.sparsity must lie in [0, 1), but is {sparsity:g}.")
-        self.sparsity, self.scale = sparsity, scale
+        if rule not in ("top", "sign"):
+            raise ConfigError(f"encoding.rule must be top or sign, but is {rule!r}.")
+        self.sparsity, self.scale, self.rule = sparsity, scale, rule
 
     def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         weights = {name: value for name, value in parameters.items() if value.ndim >= 2}
@@ -48,19 +52,23 @@ class Supermask(SparseEncoding):
             raise ConfigError("encoding=supermask needs weights of two or more dimensions, but the model has none.")
         self.layout = ParameterLayout.of(weights)
         self.register_buffer("weights", self.layout.flatten(weights))
+        if self.rule == "sign":
+            return torch.zeros_like(self.weights)
         scores = {name: value.detach().abs() for name, value in weights.items()}
         return self.scale * self.layout.flatten(
             {name: value / value.square().mean().sqrt().clamp_min(1e-12) for name, value in scores.items()}
         )
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
-        return self.layout.unflatten(self.weights * self._top(z))
+        return self.layout.unflatten(self.weights * self._kept(z))
 
     def mask(self, z: Tensor) -> dict[str, Tensor]:
-        return {name: kept[0].bool() for name, kept in self.layout.unflatten(self._top(z[None])).items()}
+        return {name: kept[0].bool() for name, kept in self.layout.unflatten(self._kept(z[None])).items()}
 
-    def _top(self, z: Tensor) -> Tensor:
+    def _kept(self, z: Tensor) -> Tensor:
         """Scores (n, d) -> (n, d), 1 for those that are kept and 0 for the others."""
+        if self.rule == "sign":
+            return (z >= 0).to(z)
         return torch.cat([self._top_of_weight(scores) for scores in z.split(self.layout.sizes, dim=1)], dim=1)
 
     def _top_of_weight(self, scores: Tensor) -> Tensor:

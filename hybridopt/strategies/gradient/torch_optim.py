@@ -9,19 +9,17 @@ https://arxiv.org/abs/1608.03983.
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from hybridopt.errors import ConfigError, options
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.schedule import Schedule, factor
-from hybridopt.strategy import Record, Strategy
+from hybridopt.gradient import GradientDescent
+from hybridopt.schedule import Schedule
 
 
-class TorchOptim(Strategy):
+class TorchOptim(GradientDescent):
     """One step of a torch optimiser a batch.
 
     Args:
@@ -35,8 +33,6 @@ class TorchOptim(Strategy):
         ConfigError: there is no such class, it cannot work from one gradient, or it refuses its settings.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
-
     def __init__(
         self,
         optimizer: str,
@@ -45,15 +41,12 @@ class TorchOptim(Strategy):
         final_lr: float = 0.0,
         settings: dict[str, Any] | None = None,
     ):
-        super().__init__()
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
+        super().__init__(lr, schedule, final_lr)
         self.optimizer_class = optimizer_class(optimizer)
-        self.lr, self.schedule, self.final_lr = lr, schedule, final_lr
         self.settings = settings or {}
-        self.optimizer: torch.optim.Optimizer | None = None
-        self._build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
+        self.build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
 
-    def _build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         try:
             return self.optimizer_class(parameters, lr=self.lr, **self._kernel(parameters), **self.settings)
         except (TypeError, ValueError, IndexError) as error:
@@ -65,24 +58,6 @@ class TorchOptim(Strategy):
         known = "fused" in inspect.signature(self.optimizer_class).parameters
         there = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
         return {"fused": True} if known and there and not chosen else {}
-
-    def setup(self, oracle: Oracle) -> None:
-        """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
-
-    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.optimizer = self._build(parameters)
-        return [self.optimizer]
-
-    def step(self, oracle: Oracle, batch: Batch) -> Record:
-        if self.optimizer is None:
-            self.optimizers(oracle.model)
-        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        loss = oracle.gradient(batch)
-        oracle.update(self.optimizer)
-        return {"loss": loss, "lr": rate}
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.descent import AdamDescent
 from hybridopt.errors import ConfigError
 from hybridopt.population import SeededPopulation
 from hybridopt.schedule import factor
@@ -28,6 +29,8 @@ class Mezo(Search):
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
         final_lr: the last step size as a share of the first.
         weight_decay: coefficient of the L2 penalty.
+        descent: "sgd", the paper's; "momentum" and "adam" take one and two more copies of the parameters.
+        momentum: the coefficient of "momentum".
 
     Raises:
         ConfigError: a number is out of range.
@@ -46,18 +49,30 @@ class Mezo(Search):
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
         final_lr: float = 0.01,
         weight_decay: float = 0.0,
+        descent: Literal["sgd", "momentum", "adam"] = "sgd",
+        momentum: float = 0.9,
     ):
         super().__init__()
         if samples < 1:
             raise ConfigError(f"strategy.samples must be at least 1, but is {samples}.")
         if epsilon <= 0 or lr <= 0:
             raise ConfigError(f"strategy.epsilon and strategy.lr must be positive, but are {epsilon:g} and {lr:g}.")
+        if descent not in ("sgd", "momentum", "adam"):
+            raise ConfigError(f"strategy.descent must be sgd, momentum or adam, but is {descent!r}.")
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
         factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.samples, self.epsilon, self.lr = samples, epsilon, lr
         self.schedule, self.final_lr, self.weight_decay = schedule, final_lr, weight_decay
+        self.descent, self.momentum = descent, momentum
+        self.adam = AdamDescent() if descent == "adam" else None
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("theta", x0)
+        if self.adam is not None:
+            self.adam.start(x0)
+        if self.descent == "momentum":
+            self.register_buffer("velocity", torch.zeros_like(x0))
 
     def ask(self) -> SeededPopulation:
         seeds = torch.randint(2**32, (self.samples,), generator=self.generator, device=self.generator.device)
@@ -68,11 +83,20 @@ class Mezo(Search):
         slopes = self.slopes(losses)
         rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
         self.theta.mul_(1 - rate * self.weight_decay)
-        for part, change in population.weighted_noise(slopes * (-rate / self.samples)):
-            self.theta[part] += change
+        if self.adam is not None:
+            self.adam.begin()
+        for part, gradient in population.weighted_noise(slopes / self.samples):
+            self.theta[part] += self._part_of_step(part, gradient, rate)
 
     def recommend(self) -> Tensor:
         return self.theta
+
+    def _part_of_step(self, part: slice, gradient: Tensor, rate: float) -> Tensor:
+        if self.adam is not None:
+            return self.adam.part_of_step(part, gradient, rate)
+        if self.descent == "momentum":
+            gradient = self.velocity[part].mul_(self.momentum).add_(gradient)
+        return gradient.mul(-rate)
 
     def slopes(self, losses: Tensor) -> Tensor:
         """(L(theta + epsilon z) - L(theta - epsilon z)) / 2 epsilon, or 0 where one of them failed. (2k,) -> (k,)."""

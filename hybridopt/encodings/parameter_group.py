@@ -1,0 +1,51 @@
+"""Some of the parameters, by name: the others stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hybridopt.encoding import Encoding
+from hybridopt.errors import ConfigError
+from hybridopt.parameters import ParameterLayout
+
+
+class ParameterGroup(Encoding):
+    """The parameters whose names match a pattern, one after the other.
+
+    Args:
+        pattern: shell-style, such as "*.bias" or "0.*"; empty for the last layer, that is all parameters of the module
+            that the last one belongs to.
+
+    Raises:
+        ConfigError: no parameter matches.
+    """
+
+    conformance: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, pattern: str = ""):
+        super().__init__()
+        self.pattern = pattern
+
+    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        pattern = self.pattern or last_module(list(parameters))
+        chosen = {name: value for name, value in parameters.items() if fnmatchcase(name, pattern)}
+        if not chosen:
+            raise ConfigError(
+                f"No parameter matches encoding.pattern={self.pattern!r}: the model has {', '.join(parameters)}."
+            )
+        self.layout = ParameterLayout.of(chosen)
+        return self.layout.flatten(chosen)
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        return self.layout.unflatten(z)
+
+
+def last_module(names: list[str]) -> str:
+    """The pattern of all parameters beside the last one."""
+    module, dot, _ = names[-1].rpartition(".")
+    return f"{module}{dot}*" if dot else names[-1]

@@ -1,0 +1,61 @@
+"""The area under the ROC curve (Hanley & McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747), as a loss.
+
+It is the share of pairs of a positive and a negative sample whose scores are in the wrong order (Mann & Whitney 1947).
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MetricCollection
+
+from hybridopt.metrics import classification_metrics
+from hybridopt.objective import Batch, Forward, Objective
+from hybridopt.spec import DataSpec
+
+
+class AUC(Objective):
+    """1 - the area under the ROC curve, each class against the rest, averaged over classes (no gradient)."""
+
+    differentiable: ClassVar[bool] = False
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The share of pairs in the wrong order, ties counting half, for scores (B, output_size) and targets (B,)."""
+        return wrong_pairs(outputs[None], targets)[0]
+
+    def losses(self, forward: Forward, batch: Batch) -> Tensor:
+        """The same for each member."""
+        return wrong_pairs(self.outputs(forward, batch), batch[1])
+
+    def metrics(self, spec: DataSpec) -> MetricCollection:
+        return classification_metrics(spec)
+
+
+def wrong_pairs(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Scores (n, B, C) and classes (B,) -> (n,). The score of a class is its logit less the best other one.
+
+    Classes that have no pair in the batch do not count; with NaN scores all pairs are wrong.
+    """
+    scores = margins(outputs).mT.contiguous()  # (n, C, B)
+    ordered = scores.sort(dim=2).values
+    below = torch.searchsorted(ordered, scores)
+    up_to = torch.searchsorted(ordered, scores, right=True)
+    ranks = (below + up_to + 1).to(outputs.dtype) / 2
+    positive = F.one_hot(targets, outputs.shape[2]).to(outputs.dtype).T  # (C, B)
+    p = positive.sum(dim=1)
+    pairs = p * (positive.shape[1] - p)
+    right = (ranks * positive).sum(dim=2) - p * (p + 1) / 2
+    wrong = torch.where(pairs > 0, 1 - right / pairs.clamp(min=1), 0.0)
+    mean = wrong.sum(dim=1) / (pairs > 0).sum().clamp(min=1)
+    return torch.where(outputs.isnan().flatten(1).any(dim=1), 1.0, mean)
+
+
+def margins(outputs: Tensor) -> Tensor:
+    """By how much each score leads the best other one of its sample, (n, B, C)."""
+    if outputs.shape[2] == 1:
+        return outputs
+    best = outputs.topk(2, dim=2)
+    rival = torch.where(outputs == best.values[..., :1], best.values[..., 1:], best.values[..., :1])
+    return outputs - rival

@@ -1,0 +1,45 @@
+"""A smooth zero-one loss: the sigmoid of the margin (Mason, Baxter, Bartlett & Frean 1999).
+
+https://papers.nips.cc/paper/1999/hash/96a93ba89a5b5c6c226e49b88973f46e-Abstract.html. It is not convex, and forgives
+what is hopelessly wrong, as the zero-one loss does.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from hybridopt.errors import ConfigError
+from hybridopt.metrics import classification_metrics
+from hybridopt.objective import Objective
+from hybridopt.spec import DataSpec
+
+
+class SigmoidZeroOne(Objective):
+    """The mean sigmoid of how far each right score trails the best wrong one.
+
+    Args:
+        beta: the steepness; the larger, the closer to the zero-one loss.
+
+    Raises:
+        ConfigError: beta is not positive.
+    """
+
+    differentiable: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+
+    def __init__(self, beta: float = 1.0):
+        super().__init__()
+        if not beta > 0:
+            raise ConfigError(f"objective.beta must be positive, but is {beta:g}.")
+        self.beta = beta
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of sigmoid(beta (max_{r != y} s_r - s_y)) over scores s (B, output_size) and targets y (B,)."""
+        index = targets.unsqueeze(1)
+        right = outputs.gather(1, index).squeeze(1)
+        rival = outputs.scatter(1, index, float("-inf")).amax(dim=1)
+        return (self.beta * (rival - right)).sigmoid().mean()
+
+    def metrics(self, spec: DataSpec) -> MetricCollection:
+        return classification_metrics(spec)

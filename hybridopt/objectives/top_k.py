@@ -1,0 +1,41 @@
+"""The top-k error: an answer is right if the true class is among the k largest scores."""
+
+from typing import ClassVar
+
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from hybridopt.errors import ConfigError
+from hybridopt.metrics import classification_metrics
+from hybridopt.objective import Objective
+from hybridopt.spec import DataSpec
+
+
+class TopK(Objective):
+    """The share of samples whose class is not among the k largest scores (no gradient).
+
+    Args:
+        k: how many scores count.
+
+    Raises:
+        ConfigError: k is not positive.
+    """
+
+    differentiable: ClassVar[bool] = False
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+
+    def __init__(self, k: int = 2):
+        super().__init__()
+        if k < 1:
+            raise ConfigError(f"objective.k must be at least 1, but is {k}.")
+        self.k = k
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Scores (B, output_size) and targets (B,); who shares the k-th place with others has missed it."""
+        own = outputs.gather(1, targets[:, None])
+        at_least = (outputs >= own).sum(dim=1)
+        wrong = (at_least > self.k) | outputs.isnan().any(dim=1)
+        return wrong.to(outputs.dtype).mean()
+
+    def metrics(self, spec: DataSpec) -> MetricCollection:
+        return classification_metrics(spec)

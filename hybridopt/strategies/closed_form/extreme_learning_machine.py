@@ -1,0 +1,116 @@
+"""Extreme learning machine (Huang, Zhu & Siew 2006), https://doi.org/10.1016/j.neucom.2005.12.126.
+
+Hidden layers are random and stay so; the last layer is a ridge regression on what they make of the inputs. The idea is
+older: random vector functional links (Pao, Park & Sobajic 1994, https://doi.org/10.1016/0925-2312(94)90053-1) see the
+inputs as well, here with ``model=random_features model.direct_link=true``. Batches are added up, which gives the
+solution on all data seen, as recursive least squares does (Liang et al. 2006,
+https://doi.org/10.1109/TNN.2006.880583).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hybridopt.errors import ConfigError
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.parameters import ParameterLayout
+from hybridopt.strategy import Record, Strategy
+
+NO_HEAD = "It solves the last linear layer, and this network has none."
+WITHOUT_HEAD = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
+
+
+class ExtremeLearningMachine(Strategy):
+    """Random hidden layers, and a last layer in closed form, by ridge regression on targets of +1 and -1.
+
+    One pass over the data is enough; what comes later only confirms it. A budget of as many forwards as there are
+    training samples is a good one.
+
+    Args:
+        scale: the hidden weights are drawn anew, with this standard deviation over the root of the layer's inputs; 0
+            keeps the network's own.
+        ridge: coefficient of the L2 penalty, per sample.
+
+    Raises:
+        ConfigError: a number is out of range, or the network does not end in a linear layer.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
+    search_space: ClassVar[dict[str, str]] = {
+        "scale": "tag(log, interval(0.3, 5.0))",
+        "ridge": "tag(log, interval(1e-7, 1e-1))",
+    }
+    conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(WITHOUT_HEAD, NO_HEAD)}
+
+    def __init__(self, scale: float = 1.5, ridge: float = 1e-4):
+        super().__init__()
+        if not (scale >= 0 and math.isfinite(scale)):
+            raise ConfigError(f"strategy.scale must be a number of at least 0, but is {scale:g}.")
+        if not (ridge > 0 and math.isfinite(ridge)):
+            raise ConfigError(f"strategy.ridge must be a positive number, but is {ridge:g}.")
+        self.scale, self.ridge = scale, ridge
+
+    def setup(self, oracle: Oracle) -> None:
+        own = oracle.parameters()
+        self._layout, self._head = ParameterLayout.of(own), oracle.head
+        if self._head is None:
+            raise ConfigError(
+                "extreme_learning_machine solves the last linear layer of a network, and this one does not end in one "
+                "that is trained: choose another model, such as model=mlp."
+            )
+        if oracle.shapes is None:
+            raise ConfigError("extreme_learning_machine sets the parameters themselves: leave it at encoding=direct.")
+        for name, value in own.items():
+            if not name.startswith(f"{self._head}.") and self.scale > 0:
+                own[name] = self._drawn(value, oracle)
+        self.register_buffer("theta", self._layout.flatten(own))
+        self.register_buffer("gram", None)  # (L + 1, L + 1), the sum of h h' over all samples seen
+        self.register_buffer("cross", None)  # (L + 1, C), the sum of h t'
+        self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        oracle.assign(self.theta)
+        features, outputs = oracle.features(batch)
+        ones = torch.ones_like(features[:, :1])
+        h = torch.cat([features, ones], dim=1).double()
+        targets = signed(batch[1], outputs).double()
+        first = self.gram is None
+        self.gram = h.T @ h if first else self.gram + h.T @ h
+        self.cross = h.T @ targets if first else self.cross + h.T @ targets
+        self.samples = self.samples + len(h)
+        return {"loss": oracle.objective.loss(outputs, batch[1])}
+
+    def deploy(self, oracle: Oracle) -> None:
+        if self.gram is not None:
+            self.theta = self._solved()
+        oracle.assign(self.theta)
+
+    def _solved(self) -> Tensor:
+        """The parameters with the last layer at the ridge solution (G + ridge N I)^-1 C; the offset is not shrunk."""
+        penalty = self.ridge * float(self.samples) * torch.ones(len(self.gram)).to(self.gram)
+        penalty[-1] = 1e-9 * float(self.samples)
+        solution = torch.linalg.solve(self.gram + penalty.diag(), self.cross).to(self.theta)
+        own = {name: value[0].clone() for name, value in self._layout.unflatten(self.theta[None]).items()}
+        own[f"{self._head}.weight"] = solution[:-1].T
+        if f"{self._head}.bias" in own:
+            own[f"{self._head}.bias"] = solution[-1]
+        return self._layout.flatten(own)
+
+    def _drawn(self, value: Tensor, oracle: Oracle) -> Tensor:
+        """Weights N(0, scale^2 / inputs), offsets likewise, as of a layer with one input."""
+        inputs = value[0].numel() if value.ndim > 1 else 1
+        noise = torch.randn(value.shape, generator=oracle.generator, device=oracle.generator.device).to(value)
+        return self.scale / math.sqrt(inputs) * noise
+
+
+def signed(targets: Tensor, outputs: Tensor) -> Tensor:
+    """Classes (B,) as +1 and -1 (B, C); values stay as they are."""
+    if targets.is_floating_point():
+        return targets.reshape(outputs.shape)
+    return 2.0 * F.one_hot(targets, outputs.shape[1]).to(outputs) - 1

@@ -1,0 +1,128 @@
+"""ASEBO, adaptive evolution strategies by active subspaces.
+
+Choromanski, Pacchiano, Parker-Holder, Tang & Sindhwani 2019, https://arxiv.org/abs/1903.04268. The principal directions
+of past estimates span a subspace in which most samples are drawn, as many as it has dimensions; how much is drawn
+outside of it depends on how much of the last estimate lay there.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.descent import AdamDescent, bounded
+from hybridopt.errors import ConfigError
+from hybridopt.schedule import factor
+from hybridopt.strategy import Search
+
+TINY = 1e-12
+
+
+class ASEBO(Search):
+    """An evolution strategy that learns the subspace in which the gradient lives, and samples there.
+
+    Args:
+        pairs: mirrored pairs of a generation, until the subspace is known.
+        fewest: mirrored pairs at least, once it is known.
+        warmup: generations until then.
+        history: estimates that the subspace is found from.
+        decay: what an estimate counts less with each generation.
+        variance: the share of the estimates' variance that the subspace holds.
+        sigma: the length of a perturbation.
+        lr: Adam's step size at the start, on estimates of length 1.
+        schedule: how the step size goes to ``final_lr`` times itself over the budget.
+        final_lr: the last step size as a share of the first.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.02, 2.0))",
+        "lr": "tag(log, interval(0.002, 0.2))",
+    }
+
+    def __init__(
+        self,
+        pairs: int = 50,
+        fewest: int = 10,
+        warmup: int = 70,
+        history: int = 70,
+        decay: float = 0.99,
+        variance: float = 0.995,
+        sigma: float = 0.1,
+        lr: float = 0.02,
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        final_lr: float = 0.05,
+    ):
+        super().__init__()
+        if min(pairs, fewest, warmup) < 1 or history < 2:
+            raise ConfigError(
+                "strategy.pairs, strategy.fewest and strategy.warmup must be at least 1 and strategy.history at least "
+                f"2, but are {pairs}, {fewest}, {warmup} and {history}."
+            )
+        if not (0 < decay <= 1 and 0 < variance <= 1 and sigma > 0 and lr > 0):
+            raise ConfigError(
+                "strategy.decay and strategy.variance must be above 0 and at most 1, strategy.sigma and strategy.lr "
+                f"positive, but are {decay:g}, {variance:g}, {sigma:g} and {lr:g}."
+            )
+        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
+        self.pairs, self.fewest, self.warmup, self.history = pairs, min(fewest, pairs), warmup, history
+        self.decay, self.variance, self.sigma, self.lr = decay, variance, sigma, lr
+        self.schedule, self.final_lr = schedule, final_lr
+        self.adam = AdamDescent()
+
+    def start(self, x0: Tensor) -> None:
+        self.register_buffer("x", x0)
+        self.register_buffer("estimates", x0.new_empty(0, len(x0)))
+        self.register_buffer("alpha", x0.new_ones(()))  # the share of the variance outside of the subspace
+        self.register_buffer("generation", torch.zeros((), dtype=torch.int64))
+        self.adam.start(x0)
+
+    def ask(self) -> Tensor:
+        self._basis = None
+        if int(self.generation) >= self.warmup and len(self.estimates) >= 2:
+            self._basis = principal_directions(self.estimates, self.variance)
+        directions = self._directions()
+        self._directions_now = directions / directions.norm(dim=1, keepdim=True).clamp(min=TINY)
+        step = self.sigma * self._directions_now
+        return torch.cat([self.x + step, self.x - step])
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        values = bounded(losses).to(self.x)
+        count = len(self._directions_now)
+        gradient = (values[:count] - values[count:]) @ self._directions_now / (2 * self.sigma * count)
+        if self._basis is not None:
+            inside = self._basis @ (self._basis.T @ gradient)
+            ratio = (gradient - inside).norm() / inside.norm().clamp(min=TINY)
+            self.alpha = ratio.clamp(0.0, 1.0)
+        self.estimates = torch.cat([self.decay * self.estimates, gradient[None]])[-self.history :]
+        rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
+        self.x = self.x + self.adam.step(gradient / gradient.norm().clamp(min=TINY), rate)
+        self.generation = self.generation + 1
+
+    def recommend(self) -> Tensor:
+        return self.x
+
+    def _directions(self) -> Tensor:
+        """Normal with covariance alpha / d I + (1 - alpha) / r U U', (pairs, d)."""
+        d = len(self.x)
+        if self._basis is None:
+            return self._normal(self.pairs, d)
+        rank = self._basis.shape[1]
+        count = max(self.fewest, min(self.pairs, rank))
+        everywhere, inside = self._normal(count, d), self._normal(count, rank) @ self._basis.T
+        return (self.alpha / d) ** 0.5 * everywhere + ((1 - self.alpha) / rank) ** 0.5 * inside
+
+    def _normal(self, count: int, size: int) -> Tensor:
+        return torch.randn((count, size), generator=self.generator, device=self.generator.device).to(self.x)
+
+
+def principal_directions(rows: Tensor, share: float) -> Tensor:
+    """An orthonormal basis (d, r) of the fewest principal directions of rows (k, d) with this share of the variance."""
+    _, values, directions = torch.linalg.svd(rows, full_matrices=False)
+    held = values.square().cumsum(0) / values.square().sum().clamp(min=TINY)
+    rank = min(len(values), int((held < share).sum()) + 1)
+    return directions[:rank].T

@@ -1,0 +1,155 @@
+"""Guided evolution strategies (Maheswaranathan, Metz, Tucker, Choi & Sohl-Dickstein 2019).
+
+https://arxiv.org/abs/1806.10230. Samples are drawn wider along the last gradients of a surrogate, which may be biased
+or stale: the estimate uses what the surrogate knows, and corrects what it gets wrong. Past steps in its place: Meier,
+Mujika, Gauy & Steger 2019, https://arxiv.org/abs/1910.05268.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.descent import AdamDescent, bounded
+from hybridopt.errors import ConfigError
+from hybridopt.objective import Batch, Objective
+from hybridopt.oracle import Oracle
+from hybridopt.parameters import ParameterLayout
+from hybridopt.schedule import factor
+from hybridopt.strategy import Record, Strategy
+
+REGRESSIONS = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
+OTHER_TASK = "Its surrogate is the cross-entropy unless one says otherwise, which is no loss of a regression."
+
+
+class GuidedES(Strategy):
+    """An evolution strategy whose samples favour the subspace of the last surrogate gradients.
+
+    The surrogate is another objective, whose gradient is at hand where that of the loss is not: cross-entropy for the
+    zero-one loss. Its gradients are charged as any.
+
+    Args:
+        surrogate: whose gradient guides the samples; anything differentiable.
+        pairs: P, mirrored pairs a step.
+        sigma: the length of a perturbation, on average.
+        alpha: the share of the variance that is spread over all directions; 1 is a plain evolution strategy.
+        directions: k, how many surrogate gradients span the subspace.
+        beta: what the estimate is multiplied with.
+        lr: the step size at the start.
+        descent: "adam" rescales the estimate; "sgd" steps along it, as in the paper.
+        schedule: how the step size goes to ``final_lr`` times itself over the budget.
+        final_lr: the last step size as a share of the first.
+
+    Raises:
+        ConfigError: a number is out of range, or the surrogate has no gradient.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"losses"})
+    search_space: ClassVar[dict[str, str]] = {
+        "sigma": "tag(log, interval(0.01, 1.0))",
+        "lr": "tag(log, interval(0.002, 0.2))",
+    }
+
+    conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(REGRESSIONS, OTHER_TASK)}
+
+    def __init__(
+        self,
+        surrogate: Annotated[Objective, "cross_entropy"],
+        pairs: int = 10,
+        sigma: float = 0.1,
+        alpha: float = 0.5,
+        directions: int = 4,
+        beta: float = 2.0,
+        lr: float = 0.02,
+        descent: Literal["adam", "sgd"] = "adam",
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        final_lr: float = 0.05,
+    ):
+        super().__init__()
+        if not surrogate.differentiable:
+            raise ConfigError(
+                f"The surrogate {type(surrogate).__name__} has no gradient to guide by: choose another one, such as "
+                "strategy/surrogate=cross_entropy."
+            )
+        if pairs < 1 or directions < 1:
+            raise ConfigError(
+                f"strategy.pairs and strategy.directions must be at least 1, but are {pairs} and {directions}."
+            )
+        if not (sigma > 0 and lr > 0 and beta > 0 and 0 <= alpha <= 1):
+            raise ConfigError(
+                "strategy.sigma, strategy.lr and strategy.beta must be positive and strategy.alpha between 0 and 1, "
+                f"but are {sigma:g}, {lr:g}, {beta:g} and {alpha:g}."
+            )
+        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
+        self.surrogate, self.pairs, self.sigma, self.alpha = surrogate, pairs, sigma, alpha
+        self.directions, self.beta, self.lr = directions, beta, lr
+        self.schedule, self.final_lr = schedule, final_lr
+        self.adam = AdamDescent() if descent == "adam" else None
+
+    def setup(self, oracle: Oracle) -> None:
+        if oracle.shapes is None:
+            raise ConfigError("guided_es follows gradients of the parameters themselves: leave it at encoding=direct.")
+        check_same_task(self.surrogate, oracle.objective)
+        self._guide = oracle.judged_by(self.surrogate)
+        self.register_buffer("theta", oracle.start)
+        self.register_buffer("guides", self.theta.new_empty(0, len(self.theta)))
+        if self.adam is not None:
+            self.adam.start(self.theta)
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        oracle.assign(self.theta)
+        self._guide.gradient(batch)
+        self.guides = torch.cat([self.guides, flat_gradient(oracle)[None]])[-self.directions :]
+        epsilon = self._perturbations(oracle)
+        losses = oracle.losses(torch.cat([self.theta + epsilon, self.theta - epsilon]), batch)
+        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
+        estimate = self.estimate(epsilon, losses)
+        self.theta = self.theta + (-rate * estimate if self.adam is None else self.adam.step(estimate, rate))
+        return {"loss": losses.min(), "lr": rate}
+
+    def deploy(self, oracle: Oracle) -> None:
+        oracle.assign(self.theta)
+
+    def estimate(self, epsilon: Tensor, losses: Tensor) -> Tensor:
+        """Equation 3, beta / (2 sigma^2 P) sum_i eps_i (L(theta + eps_i) - L(theta - eps_i)), (d,)."""
+        values = bounded(losses).to(epsilon)
+        differences = values[: self.pairs] - values[self.pairs :]
+        return self.beta / (2 * self.sigma**2 * self.pairs) * differences @ epsilon
+
+    def _perturbations(self, oracle: Oracle) -> Tensor:
+        """Normal with covariance sigma^2 (alpha / d I + (1 - alpha) / k U U'), (P, d)."""
+        basis = orthonormal(self.guides)
+        d, k = len(self.theta), basis.shape[1]
+        alpha = self.alpha if k else 1.0
+        everywhere = self._normal(oracle, d)
+        inside = self._normal(oracle, k) @ basis.T
+        return self.sigma * ((alpha / d) ** 0.5 * everywhere + ((1 - alpha) / max(1, k)) ** 0.5 * inside)
+
+    def _normal(self, oracle: Oracle, size: int) -> Tensor:
+        shape = (self.pairs, size)
+        return torch.randn(shape, generator=oracle.generator, device=oracle.generator.device).to(self.theta)
+
+
+def check_same_task(surrogate: Objective, objective: Objective) -> None:
+    """Refuse a surrogate that is made for other targets."""
+    if None not in (surrogate.tasks, objective.tasks) and not surrogate.tasks & objective.tasks:
+        raise ConfigError(
+            f"The surrogate {type(surrogate).__name__} is made for {' or '.join(sorted(surrogate.tasks))}, and the "
+            f"objective {type(objective).__name__} for {' or '.join(sorted(objective.tasks))}: choose another one, "
+            "such as strategy/surrogate=mse."
+        )
+
+
+def flat_gradient(oracle: Oracle) -> Tensor:
+    """What is in ``.grad`` of the parameters, as one vector (d,); 0 where it is not finite."""
+    own = oracle.parameters()
+    gradients = {name: torch.zeros_like(value) if value.grad is None else value.grad for name, value in own.items()}
+    return torch.nan_to_num(ParameterLayout.of(own).flatten(gradients), 0.0, 0.0, 0.0)
+
+
+def orthonormal(rows: Tensor) -> Tensor:
+    """A basis (d, k) of the span of the rows (k, d) that are not zero."""
+    rows = rows[rows.norm(dim=1) > 0]
+    return torch.linalg.qr(rows.T).Q if len(rows) else rows.T

@@ -1,0 +1,211 @@
+"""Novelty search with evolution strategies (Conti, Madhavan, Petroski Such, Lehman, Stanley & Clune 2018).
+
+https://arxiv.org/abs/1712.06560. NS-ES climbs towards behaviours that nobody had, NSR-ES towards those and low losses,
+NSRA-ES weighs the two by how long it has been stuck. Novelty: Lehman & Stanley 2011,
+https://doi.org/10.1162/EVCO_a_00025.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.descent import AdamDescent, centered_ranks
+from hybridopt.errors import ConfigError
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.strategy import Record, Strategy
+
+PATIENCE = 50  # generations without a new best after which NSRA-ES turns to novelty
+TURN = 0.05  # by how much it turns
+
+
+class NoveltyES(Strategy):
+    """Several agents, each moved along the estimated gradient of novelty, of the loss, or of both.
+
+    A behaviour is what the objective makes of a network: its outputs, or what a rollout ends in. It is compared on the
+    same inputs throughout, the first of the first batch.
+
+    Args:
+        reward: the weight of the loss at the start; novelty has the rest.
+        adaptive: whether the weight changes: more of the loss after each new best, less when there is none for long.
+        agents: M, of which one moves at a time, the likelier the newer its behaviour.
+        popsize: losses a generation; even, since samples come in mirrored pairs.
+        sigma: the standard deviation of the perturbations.
+        lr: Adam's step size.
+        neighbours: k, by whose distance in the archive novelty is measured.
+        archive: behaviours that are remembered; the oldest go.
+        probe: inputs that a behaviour is compared on.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
+
+    def __init__(
+        self,
+        reward: float,
+        adaptive: bool,
+        agents: int,
+        popsize: int,
+        sigma: float,
+        lr: float,
+        neighbours: int,
+        archive: int,
+        probe: int,
+    ):
+        super().__init__()
+        if popsize < 2 or popsize % 2:
+            raise ConfigError(f"Samples come in mirrored pairs: strategy.popsize must be even, but is {popsize}.")
+        if min(agents, neighbours, archive, probe) < 1:
+            raise ConfigError(
+                "strategy.agents, strategy.neighbours, strategy.archive and strategy.probe must be at least 1, but are "
+                f"{agents}, {neighbours}, {archive} and {probe}."
+            )
+        if sigma <= 0 or lr <= 0:
+            raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
+        self.reward, self.adaptive, self.agents, self.popsize = reward, adaptive, agents, popsize
+        self.sigma, self.lr, self.neighbours = sigma, lr, neighbours
+        self.archive, self.probe = archive, probe
+        self.adams = nn.ModuleList(AdamDescent() for _ in range(agents))
+
+    def setup(self, oracle: Oracle) -> None:
+        x0 = oracle.start
+        thetas = x0 + self.sigma * self._normal(oracle, self.agents, x0)
+        thetas[0] = x0
+        self.register_buffer("thetas", thetas)
+        self.register_buffer("best", x0.clone())
+        self.register_buffer("weight", torch.tensor(self.reward, dtype=torch.float64))
+        self.register_buffer("stale", torch.zeros((), dtype=torch.int64))
+        for name in ("inputs", "targets", "seen", "own"):  # the probe; the archive; the agents' own behaviours
+            self.register_buffer(name, None)
+        for adam in self.adams:
+            adam.start(x0)
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        if self.inputs is None:
+            self._begin(oracle, batch)
+        agent = self._choose(oracle)
+        noise = self._normal(oracle, self.popsize // 2, self.best)
+        steps = self.sigma * torch.cat([noise, -noise])
+        losses, behaviours = self._meet(oracle, self.thetas[agent] + steps, batch)
+        badness = self._badness(losses, behaviours)
+        half = len(noise)
+        gradient = (badness[:half] - badness[half:]).to(noise) @ noise / (2 * half)
+        self.thetas[agent] += self.adams[agent].step(gradient, self.lr)
+        self._judge(oracle, agent, batch)
+        return {"loss": losses.min(), "weight": float(self.weight)}
+
+    def deploy(self, oracle: Oracle) -> None:
+        oracle.assign(self.best)
+
+    def novelty(self, behaviours: Tensor) -> Tensor:
+        """The mean distance to the nearest in the archive, (n, b) -> (n,)."""
+        distances = torch.cdist(behaviours, self.seen)
+        nearest = distances.topk(min(self.neighbours, len(self.seen)), dim=1, largest=False).values
+        return nearest.mean(dim=1)
+
+    def _begin(self, oracle: Oracle, batch: Batch) -> None:
+        """The probe, and the agents' behaviours as the first of the archive."""
+        self.inputs, self.targets = (part[: self.probe].clone() for part in batch)
+        self.own = self._behaviours(oracle, self.thetas)
+        self.seen = self.own.clone()
+
+    def _choose(self, oracle: Oracle) -> int:
+        """An agent, by chance, in proportion to how novel its behaviour is."""
+        shares = self.novelty(self.own).double() + 1e-12
+        return int(torch.multinomial(shares.to(oracle.generator.device), 1, generator=oracle.generator))
+
+    def _badness(self, losses: Tensor, behaviours: Tensor) -> Tensor:
+        """Ranks of what is to be lowered: the loss, the lack of novelty, or a mean of both."""
+        weight = float(self.weight)
+        return weight * centered_ranks(losses) + (1 - weight) * centered_ranks(-self.novelty(behaviours))
+
+    def _judge(self, oracle: Oracle, agent: int, batch: Batch) -> None:
+        """What the agent has become enters the archive, and is compared with the best one on the same batch."""
+        losses, behaviours = self._meet(oracle, torch.stack([self.thetas[agent], self.best]), batch)
+        self.own[agent] = behaviours[0]
+        self.seen = torch.cat([self.seen, behaviours[:1]])[-self.archive :]
+        if losses[0] < losses[1]:
+            self.best = self.thetas[agent].clone()
+            self.stale.zero_()
+            self._turn(TURN)
+        else:
+            self.stale += 1
+            if int(self.stale) % PATIENCE == 0:
+                self._turn(-TURN)
+
+    def _turn(self, change: float) -> None:
+        if self.adaptive:
+            self.weight = (self.weight + change).clamp(0.0, 1.0)
+
+    def _meet(self, oracle: Oracle, population: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Losses (n,) on the batch, and behaviours (n, b) on the probe."""
+        outputs = oracle.outputs(population, batch)
+        losses = torch.stack([oracle.objective.loss(one, batch[1]) for one in outputs])
+        losses = losses.nan_to_num(torch.inf, torch.inf, torch.inf)
+        count = len(self.inputs)
+        if torch.equal(batch[0][:count], self.inputs):  # the batch begins with the probe, as where there is but one
+            return losses, flat(outputs[:, :count])
+        return losses, self._behaviours(oracle, population)
+
+    def _behaviours(self, oracle: Oracle, population: Tensor) -> Tensor:
+        return flat(oracle.outputs(population, (self.inputs, self.targets)))
+
+    def _normal(self, oracle: Oracle, count: int, like: Tensor) -> Tensor:
+        size = (count, like.shape[-1])
+        return torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(like)
+
+
+def flat(outputs: Tensor) -> Tensor:
+    """(n, B, ...) -> (n, b), failures as zeros."""
+    return torch.nan_to_num(outputs.flatten(1).float(), 0.0, 0.0, 0.0)
+
+
+def ns_es(
+    agents: int = 3,
+    popsize: int = 100,
+    sigma: float = 0.05,
+    lr: float = 0.02,
+    neighbours: int = 10,
+    archive: int = 1000,
+    probe: int = 16,
+) -> NoveltyES:
+    """NS-ES (Conti et al. 2018): an evolution strategy that seeks new behaviours, whatever their loss."""
+    return NoveltyES(0.0, False, agents, popsize, sigma, lr, neighbours, archive, probe)
+
+
+def nsr_es(
+    agents: int = 3,
+    popsize: int = 100,
+    sigma: float = 0.05,
+    lr: float = 0.02,
+    neighbours: int = 10,
+    archive: int = 1000,
+    probe: int = 16,
+) -> NoveltyES:
+    """NSR-ES (Conti et al. 2018): an evolution strategy that seeks new behaviours and low losses, half each."""
+    return NoveltyES(0.5, False, agents, popsize, sigma, lr, neighbours, archive, probe)
+
+
+def nsra_es(
+    agents: int = 3,
+    popsize: int = 100,
+    sigma: float = 0.05,
+    lr: float = 0.02,
+    neighbours: int = 10,
+    archive: int = 1000,
+    probe: int = 16,
+) -> NoveltyES:
+    """NSRA-ES (Conti et al. 2018): an evolution strategy that turns to new behaviours when it is stuck."""
+    return NoveltyES(1.0, True, agents, popsize, sigma, lr, neighbours, archive, probe)
+
+
+for plugin in (ns_es, nsr_es, nsra_es):
+    plugin.search_space = {"sigma": "tag(log, interval(0.005, 0.5))", "lr": "tag(log, interval(0.002, 0.2))"}
+ns_es.conformance = {
+    "expected_failures": {"improves_on_network": "Novelty is all it seeks; the loss falls by the way, or does not."}
+}

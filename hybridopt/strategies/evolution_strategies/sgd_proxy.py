@@ -1,0 +1,57 @@
+"""The gradient with as much noise as an evolution strategy's estimate has (Zhang, Clune & Stanley 2017).
+
+https://arxiv.org/abs/1712.06564. An estimate from n mirrored pairs in d dimensions is the gradient and isotropic noise,
+at a cosine of sqrt(n / (n + d)); so is this one, at the price of a gradient. How it trains tells how an evolution
+strategy of any population would, without paying for it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from hybridopt.errors import ConfigError
+from hybridopt.gradient import GradientDescent
+from hybridopt.oracle import Oracle
+
+
+class SGDProxy(GradientDescent):
+    """Adam on the gradient plus noise of the size that a population's estimate has.
+
+    Args:
+        pairs: n, mirrored pairs of the population that is imitated.
+        lr: Adam's step size at the start.
+        schedule: how the step size goes to ``final_lr`` times itself over the budget.
+        final_lr: the last step size as a share of the first.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.002, 0.2))"}
+
+    def __init__(
+        self,
+        pairs: int = 50,
+        lr: float = 0.02,
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        final_lr: float = 0.05,
+    ):
+        super().__init__(lr, schedule, final_lr)
+        if pairs < 1:
+            raise ConfigError(f"strategy.pairs must be at least 1, but is {pairs}.")
+        self.pairs = pairs
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self.lr)
+
+    @torch.no_grad()
+    def adjust(self, oracle: Oracle) -> None:
+        """g <- g + |g| / sqrt(n) xi, whose cosine with g is sqrt(n / (n + d)) on average."""
+        gradients = [value.grad for value in oracle.parameters().values() if value.grad is not None]
+        scale = torch.stack([gradient.norm() for gradient in gradients]).norm() / self.pairs**0.5
+        for gradient in gradients:
+            noise = torch.randn(gradient.shape, generator=oracle.generator, device=oracle.generator.device)
+            gradient.add_(scale * noise.to(gradient))

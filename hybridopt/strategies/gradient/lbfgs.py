@@ -1,0 +1,92 @@
+"""Limited-memory BFGS (Liu & Nocedal 1989), https://doi.org/10.1007/BF01589116, by torch.optim.LBFGS.
+
+The line search is that of Nocedal & Wright (2006, algorithm 3.5), for the strong Wolfe conditions. The curvature of one
+batch is not that of the next: it is at its best with full batches (dataset.batch_size=null).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.errors import ConfigError
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.strategy import Record, Strategy
+
+
+class LBFGS(Strategy):
+    """A quasi-Newton method: directions from the last gradients' differences, lengths by a line search.
+
+    Every gradient that the line search asks for is charged; once the budget is spent, none is asked for.
+
+    Args:
+        lr: the first step tried along a direction.
+        history: pairs of differences that are remembered.
+        iterations: directions on one batch.
+        weight_decay: coefficient of the L2 penalty, without which a batch is soon fitted by weights without bound.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 1.0))"}
+
+    def __init__(self, lr: float = 1.0, history: int = 10, iterations: int = 4, weight_decay: float = 1e-3):
+        super().__init__()
+        if not lr > 0:
+            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
+        if history < 1 or iterations < 1:
+            raise ConfigError(
+                f"strategy.history and strategy.iterations must be at least 1, but are {history} and {iterations}."
+            )
+        if not weight_decay >= 0:
+            raise ConfigError(f"strategy.weight_decay must not be negative, but is {weight_decay:g}.")
+        self.lr, self.history, self.iterations, self.weight_decay = lr, history, iterations, weight_decay
+        self.optimizer: torch.optim.LBFGS | None = None
+
+    def setup(self, oracle: Oracle) -> None:
+        """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
+
+    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.LBFGS(
+            parameters, self.lr, self.iterations, history_size=self.history, line_search_fn="strong_wolfe"
+        )
+        return [self.optimizer]
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        if self.optimizer is None:
+            self.optimizers(oracle.model)
+        own = oracle.parameters()
+        losses: list[Tensor] = []
+        penalised: list[Tensor] = []
+
+        def closure() -> Tensor:
+            if not (losses and oracle.exhausted):
+                losses.append(oracle.gradient(batch))
+                penalised.append(losses[-1] + self._penalty(own))
+            return penalised[-1]
+
+        before = {name: value.detach().clone() for name, value in own.items()}
+        oracle.update(self.optimizer, closure)
+        if not all(torch.isfinite(value).all() for value in own.values()):  # the step led nowhere
+            self._go_back(own, before)
+        return {"loss": losses[0]}
+
+    @torch.no_grad()
+    def _penalty(self, own: dict[str, Tensor]) -> Tensor:
+        """weight_decay / 2 times the squared weights; its gradient is added to ``.grad``."""
+        for value in own.values():
+            if value.grad is not None:
+                value.grad.add_(value, alpha=self.weight_decay)
+        return self.weight_decay / 2 * sum(value.square().sum() for value in own.values())
+
+    @torch.no_grad()
+    def _go_back(self, own: dict[str, Tensor], before: dict[str, Tensor]) -> None:
+        for name, value in before.items():
+            own[name].copy_(value)
+        self.optimizer.state.clear()

@@ -1,0 +1,65 @@
+"""Stochastic gradient Langevin dynamics (Welling & Teh 2011), https://dl.acm.org/doi/10.5555/3104482.3104568.
+
+Gradient descent with as much Gaussian noise as makes it draw from exp(-loss / temperature) when steps are small.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from hybridopt.errors import ConfigError
+from hybridopt.gradient import GradientDescent
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.strategy import Record
+
+
+class SGLD(GradientDescent):
+    """Langevin dynamics: theta <- theta - lr g + sqrt(2 lr T) xi; the last sample is recommended.
+
+    Args:
+        lr: the step size at the start.
+        temperature: T; for a mean loss over N samples, 1/N draws from the Bayesian posterior.
+        weight_decay: coefficient of the L2 penalty, the prior's precision over N.
+        schedule: how the step size goes to ``final_lr`` times itself over the budget; steps must shrink to converge.
+        final_lr: the last step size as a share of the first.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {
+        "lr": "tag(log, interval(1e-3, 1.0))",
+        "temperature": "tag(log, interval(1e-7, 1e-2))",
+    }
+
+    def __init__(
+        self,
+        lr: float = 0.1,
+        temperature: float = 1e-5,
+        weight_decay: float = 0.0,
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        final_lr: float = 0.01,
+    ):
+        super().__init__(lr, schedule, final_lr)
+        if not (temperature >= 0 and math.isfinite(temperature)):
+            raise ConfigError(f"strategy.temperature must be a number of at least 0, but is {temperature:g}.")
+        self.temperature, self.weight_decay = temperature, weight_decay
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=self.lr, weight_decay=self.weight_decay)
+
+    @torch.no_grad()
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        with torch.enable_grad():
+            record = super().step(oracle, batch)
+        scale = math.sqrt(2 * record["lr"] * self.temperature)
+        for parameter in oracle.parameters().values():
+            noise = torch.randn(parameter.shape, generator=oracle.generator, device=oracle.generator.device)
+            parameter.add_(noise.to(parameter), alpha=scale)
+        oracle.apply_mask()
+        return record

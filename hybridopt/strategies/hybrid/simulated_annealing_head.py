@@ -1,0 +1,53 @@
+"""Gradient descent, then simulated annealing of the last layer (Rere, Fanany & Arymurthy 2015).
+
+https://doi.org/10.1016/j.procs.2015.12.114. It is often cited for training without gradients, and is a hybrid: the
+features are those of backpropagation. It improves a network that was trained too little; the same forwards spent on
+more gradient descent improve it more (``python scripts/reproduce.py simulated_annealing_head``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from hybridopt.encoding import Encoding
+from hybridopt.errors import ConfigError
+from hybridopt.hybrid import Hybrid
+from hybridopt.oracle import Oracle
+from hybridopt.strategy import Search, Strategy
+
+
+class SimulatedAnnealingHead(Hybrid):
+    """Train by gradient for a share of the budget, then let a search move one group of parameters.
+
+    Args:
+        pretrain: trains the whole network; any strategy.
+        search: moves the group; any search.
+        encoding: which parameters it moves; the last layer's unless ``encoding.pattern`` says otherwise.
+        pretrain_share: the share of the budget that training may spend.
+
+    Raises:
+        ConfigError: the share is not between 0 and 1, or the second part is no search.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {"pretrain_share": "interval(0.01, 0.9)"}
+
+    def __init__(
+        self,
+        pretrain: Annotated[Strategy, "adam"],
+        search: Annotated[Strategy, "simulated_annealing"],
+        encoding: Annotated[Encoding, "parameter_group"],
+        pretrain_share: float = 0.1,
+    ):
+        if not 0 < pretrain_share < 1:
+            raise ConfigError(f"strategy.pretrain_share must lie between 0 and 1, but is {pretrain_share:g}.")
+        if not isinstance(search, Search):
+            raise ConfigError(
+                f"The group is moved by a search, and {type(search).__name__} is none: choose one, such as "
+                "strategy/search=simulated_annealing."
+            )
+        shares = {"pretrain": pretrain_share, "search": 1 - pretrain_share}
+        super().__init__({"pretrain": pretrain, "search": search}, shares)
+        self.encoding = encoding
+
+    def view(self, name: str, oracle: Oracle) -> Oracle:
+        return oracle.encoded(self.encoding) if name == "search" else oracle

@@ -1,0 +1,79 @@
+"""Edge-popup (Ramanujan, Wortsman, Kembhavi, Farhadi & Rastegari 2020), https://arxiv.org/abs/1911.13299.
+
+A random network that is never trained; each layer uses the weights whose scores are largest in absolute value, and the
+scores go down the straight-through gradient. The absolute value has a derivative of its own, sign(s): taken into the
+straight-through part, the scores of the wrong sign run away and nothing is learned.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.masking import MaskTraining
+from hybridopt.oracle import Oracle
+
+POINTS = ("improves_on_sphere", "improves_on_noisy_quadratic")
+NO_MOVE = "It uses a weight as it is, or not at all, which does not bring a point to where the minimum is."
+
+
+class EdgePopup(MaskTraining):
+    """Learn which weights of a random network to use, a fixed share of each layer.
+
+    Args:
+        keep: the share of each layer's weights that is used.
+        init: "signed_constant" makes a layer's weights plus or minus one number; "model" keeps the model's own.
+        lr: the learning rate of the scores at the start.
+        momentum: of the descent on the scores.
+        weight_decay: coefficient of the scores' L2 penalty.
+        schedule: how the learning rate goes to ``final_lr`` times itself over the budget.
+        final_lr: the last learning rate as a share of the first.
+
+    Raises:
+        ConfigError: a number is out of range, or the model has no weight to mask.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 1.0))", "keep": "interval(0.1, 0.9)"}
+
+    conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(POINTS, NO_MOVE)}
+
+    def __init__(
+        self,
+        keep: float = 0.5,
+        init: Literal["signed_constant", "model"] = "signed_constant",
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        final_lr: float = 0.01,
+    ):
+        super().__init__(init, lr, momentum, weight_decay, schedule, final_lr)
+        if not 0 < keep <= 1:
+            raise ConfigError(f"strategy.keep must be above 0 and at most 1, but is {keep:g}.")
+        self.keep = keep
+
+    def first_scores(self, weights: Tensor, oracle: Oracle) -> Tensor:
+        """Uniform in +-1/sqrt(inputs), which is the authors' Kaiming start with a = sqrt 5."""
+        coins = torch.rand(weights.shape, generator=oracle.generator, device=oracle.generator.device).to(weights)
+        bounds = [
+            weights.new_full((size,), 1 / math.sqrt(shape[1:].numel()))
+            for size, shape in zip(self.parts.sizes, self.parts.shapes.values(), strict=True)
+        ]
+        return (2 * coins - 1) * torch.cat(bounds)
+
+    def draw(self, oracle: Oracle) -> Tensor:
+        return self.mask()
+
+    def mask(self) -> Tensor:
+        return torch.cat([self._top(scores.abs()) for scores in self.scores.split(self.parts.sizes)])
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        return gradient * self.scores.sign()
+
+    def _top(self, scores: Tensor) -> Tensor:
+        keep = max(1, round(self.keep * len(scores)))
+        return torch.zeros_like(scores).index_fill_(0, scores.topk(keep).indices, 1.0)

@@ -1,0 +1,130 @@
+"""Iterative magnitude pruning (Frankle & Carbin 2019), https://arxiv.org/abs/1803.03635.
+
+Train, prune the smallest of the weights that are left, rewind the others to where they began, and train again.
+Rewinding to a point early in training instead: Frankle, Dziugaite, Roy & Carbin 2020,
+https://arxiv.org/abs/1912.05671. The controls are theirs: survivors drawn anew, or a random mask of the same sparsity.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.errors import ConfigError
+from hybridopt.hybrid import Hybrid
+from hybridopt.objective import Batch
+from hybridopt.oracle import Oracle
+from hybridopt.parameters import ParameterLayout
+from hybridopt.strategy import Record, Strategy
+
+
+class IterativeMagnitudePruning(Hybrid):
+    """Rounds of training, each on a sparser network, that begin at the same initial weights.
+
+    Weights are the parameters with two or more dimensions; the others are never pruned. The budget is shared equally
+    by the rounds, so that the last one, whose network is reported, has one share of it.
+
+    Args:
+        train: trains the network in each round; any strategy.
+        rounds: how often the network is trained; it is pruned between rounds.
+        sparsity: the share of the weights that is zero in the last round; each prunes the same share of those left.
+        scope: "global" compares all weights of the network, "layer" those of each layer with one another.
+        rewind_share: how far into the first round the weights are rewound to, as a share of it; 0 for the initial ones.
+        survivors: what becomes of the weights that are left: "rewind" to where they were, or "redraw", the control.
+        mask: "magnitude", or "random", the control.
+
+    Raises:
+        ConfigError: a number is out of range, or the model has no weight to prune.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {"sparsity": "interval(0.5, 0.99)"}
+
+    def __init__(
+        self,
+        train: Annotated[Strategy, "adam"],
+        rounds: int = 5,
+        sparsity: float = 0.8,
+        scope: Literal["global", "layer"] = "global",
+        rewind_share: float = 0.0,
+        survivors: Literal["rewind", "redraw"] = "rewind",
+        mask: Literal["magnitude", "random"] = "magnitude",
+    ):
+        if rounds < 2:
+            raise ConfigError(f"strategy.rounds must be at least 2, since it prunes between rounds, but is {rounds}.")
+        if not 0 <= sparsity < 1:
+            raise ConfigError(f"strategy.sparsity must lie in [0, 1), but is {sparsity:g}.")
+        if not 0 <= rewind_share < 1:
+            raise ConfigError(f"strategy.rewind_share must lie in [0, 1), but is {rewind_share:g}.")
+        names = [f"round_{k}" for k in range(rounds)]
+        phases = {name: copy.deepcopy(train) for name in names}
+        super().__init__(phases, dict.fromkeys(names, 1 / rounds))
+        self.rounds, self.sparsity, self.scope = rounds, sparsity, scope
+        self.rewind_share, self.survivors, self.criterion = rewind_share, survivors, mask
+
+    def setup(self, oracle: Oracle) -> None:
+        own = oracle.parameters()
+        self.layout = ParameterLayout.of(own)
+        self.prunable = [name for name, value in own.items() if value.ndim >= 2]
+        if not self.prunable:
+            raise ConfigError(
+                "iterative_magnitude_pruning prunes weights of two or more dimensions, and the model has none."
+            )
+        self.register_buffer("initial", self.layout.flatten(own))
+        self.register_buffer("mask", torch.ones_like(self.initial, dtype=torch.bool))
+        self.register_buffer("pruned", torch.zeros((), dtype=torch.int64))  # how often
+        self.register_buffer("rewound_from", torch.zeros((), dtype=torch.bool))
+        super().setup(oracle)
+
+    def view(self, name: str, oracle: Oracle) -> Oracle:
+        if int(self.pruned) < self.position:
+            self._prune(oracle)
+            self._rewind(oracle)
+        return oracle.masked(self._by_name(self.mask))
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        record = super().step(oracle, batch)
+        early = self.position == 0 and not self.rewound_from and self.rewind_share > 0
+        if early and self._view.progress >= self.rewind_share:
+            self._phase.deploy(self._view)
+            self.initial = self.layout.flatten(oracle.parameters())
+            self.rewound_from.fill_(True)
+        return record
+
+    def _prune(self, oracle: Oracle) -> None:
+        """One round's share: the smallest weights that are left, or any."""
+        self.pruned += 1
+        kept = (1 - self.sparsity) ** (int(self.pruned) / (self.rounds - 1))
+        weights = self._by_name(self.layout.flatten(oracle.parameters()))
+        scores = {name: self._scores(weights[name], oracle) for name in self.prunable}
+        masks = self._by_name(self.mask.clone())
+        groups = [self.prunable] if self.scope == "global" else [[name] for name in self.prunable]
+        for group in groups:
+            left = torch.cat([masks[name].flatten() for name in group])
+            values = torch.cat([scores[name].flatten() for name in group]).masked_fill(~left, -1.0)
+            keep = torch.zeros_like(left)
+            keep[values.topk(max(1, round(kept * len(left)))).indices] = True
+            for name, part in zip(group, keep.split([masks[name].numel() for name in group]), strict=True):
+                masks[name] = part.view_as(masks[name])
+        self.mask = self.layout.flatten(masks)
+
+    def _scores(self, weight: Tensor, oracle: Oracle) -> Tensor:
+        if self.criterion == "magnitude":
+            return weight.abs()
+        return torch.rand(weight.shape, generator=oracle.generator, device=oracle.generator.device).to(weight)
+
+    def _rewind(self, oracle: Oracle) -> None:
+        own, values = oracle.parameters(), self._by_name(self.initial)
+        with torch.no_grad():
+            for name, value in values.items():
+                own[name].copy_(self._redrawn(value, oracle) if self.survivors == "redraw" else value)
+
+    def _redrawn(self, value: Tensor, oracle: Oracle) -> Tensor:
+        """The initial values of a parameter in another order: the same distribution, other places."""
+        order = torch.randperm(value.numel(), generator=oracle.generator, device=oracle.generator.device)
+        return value.flatten()[order.to(value.device)].view_as(value)
+
+    def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
+        return {name: value[0] for name, value in self.layout.unflatten(vector[None]).items()}

@@ -1,0 +1,58 @@
+"""Learned supermasks (Zhou, Lan, Liu & Yosinski 2019), https://arxiv.org/abs/1905.01067.
+
+Each weight of an untrained network is used with a probability of its own, sigmoid(s); the scores s go down the
+straight-through gradient of a mask that is drawn at each step.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.masking import MaskTraining
+from hybridopt.oracle import Oracle
+
+
+class LearnedSupermask(MaskTraining):
+    """Learn with what probability each weight of a random network is used; the likelier half of each coin is kept.
+
+    Args:
+        init: "signed_constant" makes a layer's weights plus or minus one number; "model" keeps the model's own.
+        lr: the learning rate of the scores at the start; large, since a score must move by units.
+        momentum: of the descent on the scores.
+        weight_decay: coefficient of the scores' L2 penalty.
+        schedule: how the learning rate goes to ``final_lr`` times itself over the budget.
+        final_lr: the last learning rate as a share of the first.
+
+    Raises:
+        ConfigError: a number is out of range, or the model has no weight to mask.
+    """
+
+    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(1.0, 200.0))"}
+
+    def __init__(
+        self,
+        init: Literal["signed_constant", "model"] = "signed_constant",
+        lr: float = 20.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        final_lr: float = 0.01,
+    ):
+        super().__init__(init, lr, momentum, weight_decay, schedule, final_lr)
+
+    def first_scores(self, weights: Tensor, oracle: Oracle) -> Tensor:
+        return torch.zeros_like(weights)
+
+    def draw(self, oracle: Oracle) -> Tensor:
+        coins = torch.rand(self.scores.shape, generator=oracle.generator, device=oracle.generator.device)
+        return (coins.to(self.scores) < self.scores.sigmoid()).to(self.scores)
+
+    def mask(self) -> Tensor:
+        return (self.scores >= 0).to(self.scores)
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        p = self.scores.sigmoid()
+        return gradient * p * (1 - p)

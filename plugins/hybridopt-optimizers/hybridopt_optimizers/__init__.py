@@ -1,0 +1,1 @@
+"""Gradient methods of other packages as strategies of hybridopt."""

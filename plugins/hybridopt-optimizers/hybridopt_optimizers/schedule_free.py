@@ -1,0 +1,68 @@
+"""Schedule-Free AdamW (Defazio et al. 2024), https://arxiv.org/abs/2405.15682, by schedulefree.
+
+Gradients are taken between a fast iterate and its average, and the average is the answer. The package's variant with a
+closure is used: between steps the parameters are the average, so that validation needs no switch.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from schedulefree import AdamWScheduleFreeClosure
+from torch import Tensor, nn
+
+from hybridopt import Oracle, Strategy
+from hybridopt.errors import ConfigError
+
+
+class ScheduleFree(Strategy):
+    """AdamW with a constant step size, whose iterates are averaged: it need not know when training ends.
+
+    Args:
+        lr: the step size; larger than with a schedule.
+        betas: of the interpolation, and of the second moment.
+        weight_decay: coefficient of the decay.
+        warmup: steps in which the step size grows to ``lr``.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(3e-4, 0.1))"}
+
+    def __init__(
+        self,
+        lr: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        warmup: int = 0,
+    ):
+        super().__init__()
+        if not lr > 0:
+            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
+        if warmup < 0:
+            raise ConfigError(f"strategy.warmup must not be negative, but is {warmup}.")
+        self.settings = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "warmup_steps": warmup}
+        self.optimizer: torch.optim.Optimizer | None = None
+
+    def setup(self, oracle: Oracle) -> None:
+        """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
+
+    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.optimizer = AdamWScheduleFreeClosure(parameters, **self.settings)
+        return [self.optimizer]
+
+    def step(self, oracle: Oracle, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        if self.optimizer is None:
+            self.optimizers(oracle.model)
+        losses: list[Tensor] = []
+
+        def closure() -> Tensor:
+            losses.append(oracle.gradient(batch))
+            return losses[-1]
+
+        oracle.update(self.optimizer, closure)
+        return {"loss": losses[0]}
