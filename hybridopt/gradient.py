@@ -24,15 +24,15 @@ class GradientDescent(Strategy):
         final_lr: the last learning rate as a share of the first.
 
     Raises:
-        ConfigError: there is no such schedule, or the learning rate is not positive.
+        ConfigError: there is no such schedule, or the learning rate is negative.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
 
     def __init__(self, lr: float, schedule: Schedule = "constant", final_lr: float = 0.0):
         super().__init__()
-        if not lr > 0:
-            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
+        if not lr >= 0:
+            raise ConfigError(f"strategy.lr must not be negative, but is {lr:g}.")
         factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.lr, self.schedule, self.final_lr = lr, schedule, final_lr
         self.optimizer: torch.optim.Optimizer | None = None
@@ -41,8 +41,13 @@ class GradientDescent(Strategy):
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser, at ``self.lr``; from it are the groups whose learning rate is set before each step."""
 
-    def adjust(self, oracle: Oracle) -> None:
-        """Called between the gradient and the update: may change what is in ``.grad``, or the optimiser's settings."""
+    def adjust(self, oracle: Oracle, progress: float) -> None:
+        """Called between the gradient and the update: may change what is in ``.grad``, or the optimiser's settings.
+
+        Args:
+            oracle: the door.
+            progress: the share of the budget that was spent before this step.
+        """
         return
 
     def setup(self, oracle: Oracle) -> None:
@@ -56,10 +61,11 @@ class GradientDescent(Strategy):
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         if self.optimizer is None:
             self.optimizers(oracle.model)
-        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
+        progress = oracle.progress
+        rate = self.lr * factor(self.schedule, progress, self.final_lr)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = oracle.gradient(batch)
-        self.adjust(oracle)
+        self.adjust(oracle, progress)
         oracle.update(self.optimizer)
         return {"loss": loss, "lr": rate}

@@ -26,7 +26,7 @@ class Strategy(LateBuffers, ABC):
 
     Class attributes:
         requires: which of the oracle's answers the strategy needs: "losses", "gradient", "outputs", "jvp",
-            "jacobian". Checked against the objective before anything runs.
+            "jacobian", "features". Checked against the objective before anything runs.
         search_space: what is worth tuning: settings, each with its values in Hydra's grammar of sweeps, such as
             ``{"sigma": "tag(log, interval(0.01, 1.0))"}``. ``hydra/sweeper=optuna`` searches them. A plugin that is a
             function has it as an attribute.

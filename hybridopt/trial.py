@@ -438,6 +438,12 @@ def check_compatible(
             "works on losses, such as strategy=openai_es, or a differentiable objective, such as "
             "objective=cross_entropy.".format(**names)
         )
+    if strategy.requires & {"jacobian", "features"} and type(objective).outputs is not Objective.outputs:
+        raise ConfigError(
+            f"The strategy {names['strategy']} learns from one pass of the network, and the objective "
+            f"{names['objective']} makes something else of it: choose a strategy that works on losses, such as "
+            "strategy=openai_es."
+        )
     if not zeroth_order and encoding is not None and not isinstance(encoding, Direct):
         raise ConfigError(
             f"The strategy {names['strategy']} trains the parameters themselves and would ignore the encoding "

@@ -191,11 +191,11 @@ def test_the_trainers_limits_count_steps(tmp_path: Path) -> None:
         assert fit.global_step == 7
 
 
-def test_outputs_that_an_objective_replaces_are_no_teacher() -> None:
+def test_one_pass_is_no_teacher_where_the_objective_makes_several() -> None:
     class FromOutputs(type(trial("openai_es").strategy)):
-        requires = frozenset({"outputs"})
+        requires = frozenset({"jacobian"})
 
-    with pytest.raises(ConfigError, match="learns from the network's outputs, and the objective AgainAndAgain makes"):
+    with pytest.raises(ConfigError, match="learns from one pass of the network, and the objective AgainAndAgain make"):
         Trial(nn.Linear(4, 4), AgainAndAgain(), FromOutputs(), Budget(forwards=1e3))
 
 

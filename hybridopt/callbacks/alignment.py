@@ -68,7 +68,7 @@ def parameters_of(trial: Trial) -> Tensor:
 def gradient_of(trial: Trial, batch: Batch) -> Tensor:
     """The loss's gradient at the model's parameters in evaluation mode, (d,); nothing is charged or left behind."""
     own = trial.oracle.parameters()
-    with torch.enable_grad(), evaluating(trial.model):
+    with evaluating(trial.model), torch.enable_grad():
         loss = trial.objective.loss(trial.model(batch[0]), batch[1])
         parts = torch.autograd.grad(loss, list(own.values()), allow_unused=True, materialize_grads=True)
     return torch.cat([part.flatten() for part in parts])

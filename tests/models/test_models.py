@@ -10,11 +10,13 @@ from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.models.cnn import cnn
 from hybridopt.models.mlp import ACTIVATIONS, mlp
 from hybridopt.models.rnn import rnn
+from hybridopt.models.ternary_mlp import ternary
 from hybridopt.registry import build, find, plugins
 from hybridopt.spec import DataSpec
 
 MODELS = [name for name, claims in plugins("model").items() if any(p.distribution == "hybridopt" for p in claims)]
 SHAPES = [(2,), (5,), (7, 3), (1, 8, 8), (3, 9, 13), (2, 3, 4, 5)]
+STRAIGHT_THROUGH = {"heaviside_mlp", "ternary_mlp"}  # whose derivatives are meant to be others than the differences
 BATCH = 6
 FLAT = DataSpec((4,), 2, "classification")
 IMAGE = DataSpec((1, 8, 8), 10, "classification")
@@ -101,7 +103,7 @@ def test_a_population_is_vectorised_and_agrees_with_single_runs(name):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own first jvp
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in STRAIGHT_THROUGH])
 def test_forward_mode_derivative_agrees_with_a_difference(name):
     for spec, model in accepted(name):
         model = model.double()
@@ -175,3 +177,40 @@ def test_rnn_reads_images_row_by_row_and_flat_inputs_value_by_value():
 def test_a_bad_setting_is_refused_in_one_sentence(model, spec, settings, says):
     with pytest.raises(HybridoptError, match=says):
         model(spec, **settings)
+
+
+# -- networks without a useful gradient -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["heaviside_mlp", "ternary_mlp"])
+def test_gradients_go_straight_through_or_not_at_all(name):
+    for straight in (True, False):
+        torch.manual_seed(0)
+        model = build("model", {"name": name, "straight_through": straight}, spec=FLAT)
+        model(torch.randn(20, 4)).square().mean().backward()
+        assert bool(model[1].weight.grad is not None and model[1].weight.grad.any()) == straight
+
+
+def test_hidden_units_fire_or_do_not():
+    model = build("model", {"name": "heaviside_mlp"}, spec=FLAT)
+    assert set(model[:3](torch.randn(20, 4)).unique().tolist()) == {0.0, 1.0}
+
+
+def test_ternary_weights_are_the_published_ones():
+    """0 below 0.7 of the mean magnitude; the others are of the mean magnitude of themselves."""
+    weight = torch.tensor([[0.1, -0.2, 1.0, -2.0]])  # mean magnitude 0.825, threshold 0.5775
+    assert ternary(weight).tolist() == [[0.0, 0.0, 1.5, -1.5]]
+
+
+def test_the_last_layer_sees_the_inputs_where_there_is_a_direct_link():
+    model = build("model", {"name": "random_features", "features": 7, "direct_link": True}, spec=FLAT)
+    inputs = torch.randn(3, 4)
+    seen = model[:-1](inputs)
+    assert seen.shape == (3, 11)
+    assert torch.equal(seen[:, 7:], inputs)
+
+
+@pytest.mark.parametrize("name", ["heaviside_mlp", "ternary_mlp"])
+def test_a_network_without_hidden_units_is_refused(name):
+    with pytest.raises(ConfigError, match=r"model\.hidden must list at least one layer"):
+        build("model", {"name": name, "hidden": []}, spec=FLAT)

@@ -41,7 +41,7 @@ class ExtremeLearningMachine(Strategy):
         ConfigError: a number is out of range, or the network does not end in a linear layer.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
+    requires: ClassVar[frozenset[str]] = frozenset({"features"})
     search_space: ClassVar[dict[str, str]] = {
         "scale": "tag(log, interval(0.3, 5.0))",
         "ridge": "tag(log, interval(1e-7, 1e-1))",

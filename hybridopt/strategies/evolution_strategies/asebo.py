@@ -30,6 +30,9 @@ class ASEBO(Search):
         history: estimates that the subspace is found from.
         decay: what an estimate counts less with each generation.
         variance: the share of the estimates' variance that the subspace holds.
+        explore: the most of a sample's variance that is spread over all directions. The paper's rule, 1, lets it be
+            all: from few samples the estimate is noise for the most part, most of it outside of any subspace, and the
+            subspace is never used.
         sigma: the length of a perturbation.
         lr: Adam's step size at the start, on estimates of length 1.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
@@ -48,10 +51,11 @@ class ASEBO(Search):
         self,
         pairs: int = 50,
         fewest: int = 10,
-        warmup: int = 70,
-        history: int = 70,
+        warmup: int = 10,
+        history: int = 20,
         decay: float = 0.99,
-        variance: float = 0.995,
+        variance: float = 0.9,
+        explore: float = 0.1,
         sigma: float = 0.1,
         lr: float = 0.02,
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
@@ -63,21 +67,21 @@ class ASEBO(Search):
                 "strategy.pairs, strategy.fewest and strategy.warmup must be at least 1 and strategy.history at least "
                 f"2, but are {pairs}, {fewest}, {warmup} and {history}."
             )
-        if not (0 < decay <= 1 and 0 < variance <= 1 and sigma > 0 and lr > 0):
-            raise ConfigError(
-                "strategy.decay and strategy.variance must be above 0 and at most 1, strategy.sigma and strategy.lr "
-                f"positive, but are {decay:g}, {variance:g}, {sigma:g} and {lr:g}."
-            )
+        for name, value in (("decay", decay), ("variance", variance), ("explore", explore)):
+            if not 0 < value <= 1:
+                raise ConfigError(f"strategy.{name} must be above 0 and at most 1, but is {value:g}.")
+        if sigma <= 0 or lr <= 0:
+            raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
         factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.pairs, self.fewest, self.warmup, self.history = pairs, min(fewest, pairs), warmup, history
-        self.decay, self.variance, self.sigma, self.lr = decay, variance, sigma, lr
+        self.decay, self.variance, self.explore, self.sigma, self.lr = decay, variance, explore, sigma, lr
         self.schedule, self.final_lr = schedule, final_lr
         self.adam = AdamDescent()
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x", x0)
         self.register_buffer("estimates", x0.new_empty(0, len(x0)))
-        self.register_buffer("alpha", x0.new_ones(()))  # the share of the variance outside of the subspace
+        self.register_buffer("alpha", x0.new_tensor(self.explore))  # the variance that is spread over all directions
         self.register_buffer("generation", torch.zeros((), dtype=torch.int64))
         self.adam.start(x0)
 
@@ -97,7 +101,7 @@ class ASEBO(Search):
         if self._basis is not None:
             inside = self._basis @ (self._basis.T @ gradient)
             ratio = (gradient - inside).norm() / inside.norm().clamp(min=TINY)
-            self.alpha = ratio.clamp(0.0, 1.0)
+            self.alpha = ratio.clamp(0.0, self.explore)
         self.estimates = torch.cat([self.decay * self.estimates, gradient[None]])[-self.history :]
         rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
         self.x = self.x + self.adam.step(gradient / gradient.norm().clamp(min=TINY), rate)

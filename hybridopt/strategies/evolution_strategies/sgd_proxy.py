@@ -48,7 +48,7 @@ class SGDProxy(GradientDescent):
         return torch.optim.Adam(parameters, lr=self.lr)
 
     @torch.no_grad()
-    def adjust(self, oracle: Oracle) -> None:
+    def adjust(self, oracle: Oracle, progress: float) -> None:
         """g <- g + |g| / sqrt(n) xi, whose cosine with g is sqrt(n / (n + d)) on average."""
         gradients = [value.grad for value in oracle.parameters().values() if value.grad is not None]
         scale = torch.stack([gradient.norm() for gradient in gradients]).norm() / self.pairs**0.5

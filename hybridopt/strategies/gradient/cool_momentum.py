@@ -53,9 +53,9 @@ class CoolMomentum(GradientDescent):
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return Cooling(parameters, self.lr, self.rho0, self.weight_decay)
 
-    def adjust(self, oracle: Oracle) -> None:
+    def adjust(self, oracle: Oracle, progress: float) -> None:
         for group in self.optimizer.param_groups:
-            group["rho"] = momentum(self.rho0, oracle.progress)
+            group["rho"] = momentum(self.rho0, progress)
 
 
 def momentum(rho0: float, progress: float) -> float:

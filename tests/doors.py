@@ -1,0 +1,59 @@
+"""Doors to small problems, for tests of single strategies."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hybridopt import Budget, registry
+from hybridopt.ledger import Ledger
+from hybridopt.objective import Batch, Objective
+from hybridopt.objectives.mse import MeanSquaredError
+from hybridopt.oracle import Oracle
+from hybridopt.strategy import Strategy
+from hybridopt.testing.plugins import filled
+
+
+def door(model: nn.Module, objective: Objective | None = None, forwards: float = 1e7, seed: int = 0) -> Oracle:
+    """An oracle with a budget and a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return Oracle(model, objective or MeanSquaredError(), Ledger(Budget(forwards=forwards)), generator)
+
+
+def built(name: str, **settings: object) -> Strategy:
+    """A strategy by name, with its defaults, parts included."""
+    return registry.build("strategy", filled("strategy", {"name": name, **settings}))
+
+
+def trained(strategy: Strategy, oracle: Oracle, batch: Batch, steps: int) -> Strategy:
+    """So many steps on one batch, or until the budget is spent; the model is what is recommended then."""
+    strategy.setup(oracle)
+    for _ in range(steps):
+        if oracle.exhausted:
+            break
+        strategy.step(oracle, batch)
+    strategy.deploy(oracle)
+    return strategy
+
+
+class Point(nn.Module):
+    """A network that is its weights (rows, columns), whatever the input.
+
+    Args:
+        start: the weights.
+    """
+
+    def __init__(self, start: torch.Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(start.clone())
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return (1.0 * self.weight.flatten()).expand(len(inputs), -1)
+
+
+def linear_problem(samples: int = 60) -> tuple[nn.Module, Batch, torch.Tensor]:
+    """A linear network without offset, data with noise, and the least-squares weights (3,)."""
+    torch.manual_seed(0)
+    x = torch.randn(samples, 3)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.1 * torch.randn(samples, 1)
+    return nn.Linear(3, 1, bias=False), (x, y), torch.linalg.lstsq(x, y).solution[:, 0]

@@ -1,0 +1,195 @@
+"""Gradient methods with a twist: each against its own equations, on problems whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from doors import Point, built, door, linear_problem, trained
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from hybridopt.errors import ConfigError
+from hybridopt.objectives.cross_entropy import CrossEntropy
+from hybridopt.objectives.zero_one import ZeroOne
+from hybridopt.strategies.gradient.cool_momentum import momentum
+from hybridopt.strategies.gradient.levenberg_marquardt import System, square_root
+
+ONE = (torch.zeros(1, 1), torch.zeros(1, 1))
+
+
+# -- CoolMomentum -----------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0, 0.999), st.integers(1, 1000), st.data())
+def test_momentum_is_the_published_recursion(rho0: float, steps: int, data: st.DataObject) -> None:
+    """rho_t = max(0, 1 - (1 - rho0) / alpha^t), where alpha^S = 1 - rho0."""
+    t = data.draw(st.integers(0, steps))
+    alpha = (1 - rho0) ** (1 / steps)
+    published = max(0.0, 1 - (1 - rho0) / alpha**t)
+    assert momentum(rho0, t / steps) == pytest.approx(published, abs=1e-9)
+
+
+def test_cool_momentum_moves_at_its_first_step_and_as_written() -> None:
+    model = Point(torch.tensor([[2.0]]))
+    oracle, strategy = door(model, forwards=30), built("cool_momentum", lr=0.1, rho0=0.9)
+    strategy.setup(oracle)
+    x, v = 2.0, 0.0
+    for step in range(10):
+        rho = momentum(0.9, (step * 3) / 30)
+        strategy.step(oracle, ONE)
+        v = rho * v - 0.1 * (1 + rho) / 2 * 2 * x
+        x += v
+        assert model.weight.detach().item() == pytest.approx(x, rel=1e-5)
+
+
+def test_cool_momentum_needs_the_gradient() -> None:
+    """Whatever is said of it."""
+    assert built("cool_momentum").requires == {"gradient"}
+
+
+# -- Langevin dynamics ------------------------------------------------------------------------------------------------
+
+
+def test_sgld_draws_from_the_gibbs_distribution() -> None:
+    """On (1/n) sum x^2 the stationary variance of each coordinate is T / (2 / n), up to the discretisation."""
+    n, lr, temperature = 400, 5.0, 1e-3
+    model = Point(torch.zeros(n, 1))
+    oracle, strategy = door(model, forwards=1e9), built("sgld", lr=lr, temperature=temperature, schedule="constant")
+    strategy.setup(oracle)
+    batch = (torch.zeros(1, 1), torch.zeros(1, n))
+    squares = []
+    for step in range(2000):
+        strategy.step(oracle, batch)
+        if step >= 500:
+            squares.append(float(model.weight.detach().square().mean()))
+    curvature = 2 / n
+    wanted = temperature / curvature / (1 - lr * curvature / 2)  # of the discrete chain
+    assert sum(squares) / len(squares) == pytest.approx(wanted, rel=0.05)
+
+
+def test_sgld_without_heat_is_gradient_descent() -> None:
+    ends = []
+    for name, settings in {"sgld": {"temperature": 0.0}, "sgd": {"momentum": 0.0}}.items():
+        model, batch, _ = linear_problem()
+        trained(built(name, lr=0.05, schedule="constant", **settings), door(model), batch, 30)
+        ends.append(model.weight.detach().clone())
+    assert torch.equal(*ends)
+
+
+# -- L-BFGS -----------------------------------------------------------------------------------------------------------
+
+
+def test_lbfgs_solves_a_stretched_quadratic_in_a_few_steps() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(200, 10) * torch.logspace(0, 1.5, 10)
+    wanted = torch.randn(10, 1)
+    model = nn.Linear(10, 1, bias=False)
+    trained(built("lbfgs", weight_decay=0.0), door(model), (x, x @ wanted), 15)
+    assert torch.allclose(model.weight.detach()[0], wanted[:, 0], atol=1e-2)
+
+
+def test_every_gradient_of_a_line_search_is_charged() -> None:
+    model, batch, _ = linear_problem()
+    oracle, strategy = door(model), built("lbfgs")
+    passes = []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    trained(strategy, oracle, batch, 3)
+    assert len(passes) > 3
+    assert oracle.ledger.forwards == 3 * 60 * len(passes)
+
+
+def test_lbfgs_goes_back_where_a_step_led_nowhere() -> None:
+    model = Point(torch.tensor([[1.0]]))
+    oracle, strategy = door(model), built("lbfgs")
+    strategy.setup(oracle)
+    strategy.step(oracle, (torch.zeros(1, 1), torch.tensor([[math.nan]])))
+    assert model.weight.item() == 1.0
+
+
+# -- Levenberg-Marquardt ----------------------------------------------------------------------------------------------
+
+
+def test_with_no_damping_a_linear_least_squares_problem_takes_one_step() -> None:
+    model, batch, wanted = linear_problem()
+    trained(built("levenberg_marquardt", damping=1e-10), door(model), batch, 1)
+    assert torch.allclose(model.weight.detach()[0], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("objective", [CrossEntropy()])
+@pytest.mark.parametrize("d", [3, 40])
+def test_both_ways_to_solve_give_the_same_step(objective: nn.Module, d: int) -> None:
+    """In d unknowns, or in as many as there are residuals: (A'A + lam I) delta = -g."""
+    generator = torch.Generator().manual_seed(0)
+    jacobian = torch.randn(4, 3, d, generator=generator, dtype=torch.float64)
+    outputs = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    system = System(jacobian, outputs, torch.tensor([0, 1, 2, 1]), objective)
+    delta = system.solve(0.1)
+    left = (system.a.T @ system.a + 0.1 * torch.eye(d, dtype=torch.float64)) @ delta
+    assert torch.allclose(left, -system.g, atol=1e-9)
+
+
+def test_its_matrix_is_the_gauss_newton_matrix_of_the_mean_loss() -> None:
+    """For outputs that are linear in the parameters it is the Hessian itself."""
+    torch.manual_seed(0)
+    jacobian = torch.randn(5, 3, 4, dtype=torch.float64)
+    theta = torch.randn(4, dtype=torch.float64)
+    targets = torch.tensor([0, 2, 1, 1, 0])
+    objective = CrossEntropy()
+
+    def loss(parameters: torch.Tensor) -> torch.Tensor:
+        return objective.loss(jacobian @ parameters, targets)
+
+    system = System(jacobian, jacobian @ theta, targets, objective)
+    assert torch.allclose(system.a.T @ system.a, torch.func.hessian(loss)(theta), atol=1e-9)
+    assert torch.allclose(system.g, torch.func.grad(loss)(theta), atol=1e-9)
+
+
+@given(st.integers(0, 2**31))
+def test_a_root_is_a_root(seed: int) -> None:
+    a = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    matrix = a @ a.mT
+    root = square_root(matrix)
+    assert torch.allclose(root @ root.mT, matrix, atol=1e-9)
+
+
+def test_levenberg_marquardt_fits_a_sinc_where_adam_does_not() -> None:
+    """Claimed of 8 in 10 seeds by scripts/reproduce.py; here of two, at equal forwards."""
+    x = torch.linspace(-10, 10, 200, dtype=torch.float64)[:, None]
+    batch = (x, torch.sinc(x / math.pi))
+    for seed in range(2):
+        errors = {}
+        for name, settings in {"levenberg_marquardt": {}, "adam": {"lr": 0.01}}.items():
+            torch.manual_seed(seed)
+            model = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)).double()
+            trained(built(name, **settings), door(model, forwards=200 * 1000), batch, 10_000)
+            errors[name] = ((model(x) - batch[1]) ** 2).mean().item()
+        assert errors["levenberg_marquardt"] < 1e-4 < errors["adam"]
+
+
+def test_too_large_a_system_is_refused() -> None:
+    model = nn.Linear(4000, 2)
+    with pytest.raises(ConfigError, match="levenberg_marquardt solves 6000 equations a step, with 6000 times 8002"):
+        trained(built("levenberg_marquardt"), door(model), (torch.randn(3000, 4000), torch.randn(3000, 2)), 1)
+
+
+def test_a_loss_without_a_derivative_is_refused_by_levenberg_marquardt() -> None:
+    with pytest.raises(ConfigError, match="needs the derivatives of the loss by the outputs, and ZeroOne has none"):
+        built("levenberg_marquardt").setup(door(nn.Linear(3, 2), ZeroOne()))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("cool_momentum", {"rho0": 1.0}, "strategy.rho0 must lie in [0, 1), but is 1."),
+        ("sgld", {"temperature": -1.0}, "strategy.temperature must be a number of at least 0, but is -1."),
+        ("lbfgs", {"history": 0}, "strategy.history and strategy.iterations must be at least 1, but are 0 and 4."),
+        ("adam", {"lr": -1.0}, "strategy.lr must not be negative, but is -1."),
+    ],
+)
+def test_numbers_out_of_range_are_refused(name: str, settings: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        built(name, **settings)
+    assert str(caught.value) == sentence

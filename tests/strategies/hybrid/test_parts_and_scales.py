@@ -1,0 +1,107 @@
+"""Annealing of the last layer, and searches in coordinates that are safe."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from doors import built, door, trained
+from torch import nn
+
+from hybridopt.errors import ConfigError
+from hybridopt.objectives.cross_entropy import CrossEntropy
+from hybridopt.strategies.hybrid.safe_mutation import Rescaled, sensitivity
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
+    return x, (x[:, 0] + x[:, 1] ** 2 > 0.5).long()
+
+
+def test_only_the_last_layer_moves_once_gradients_are_done_with() -> None:
+    model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.5)
+    oracle = door(model, CrossEntropy(), 60_000)
+    strategy.setup(oracle)
+    while strategy.position == 0:
+        strategy.step(oracle, data())
+    hidden = model[0].weight.detach().clone()
+    head = model[2].weight.detach().clone()
+    while not oracle.exhausted:
+        strategy.step(oracle, data())
+    strategy.deploy(oracle)
+    assert torch.equal(model[0].weight, hidden)
+    assert not torch.equal(model[2].weight, head)
+
+
+def test_annealing_improves_a_network_that_was_trained_too_little() -> None:
+    model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.01)
+    oracle = door(model, CrossEntropy(), 200_000)
+    strategy.setup(oracle)
+    while strategy.position == 0:
+        strategy.step(oracle, data())
+    before = float(oracle.objective.loss(model(data()[0]), data()[1]).detach())
+    while not oracle.exhausted:
+        strategy.step(oracle, data())
+    strategy.deploy(oracle)
+    assert float(oracle.objective.loss(model(data()[0]), data()[1]).detach()) < before
+
+
+def test_what_is_no_search_cannot_move_the_group() -> None:
+    with pytest.raises(ConfigError, match="The group is moved by a search, and TorchOptim is none"):
+        built("simulated_annealing_head", search={"name": "adam"})
+
+
+# -- safe mutations ---------------------------------------------------------------------------------------------------
+
+
+def test_coordinates_are_a_change_of_scale_and_nothing_else() -> None:
+    model = network()
+    own = dict(model.named_parameters())
+    scale = torch.rand(sum(value.numel() for value in own.values())) + 0.5
+    encoding = Rescaled(scale)
+    z = encoding.attach(own, torch.Generator())
+    decoded = encoding.decode(z[None])
+    assert all(torch.allclose(decoded[name][0], value) for name, value in own.items())
+
+
+def test_sensitivity_is_the_size_of_the_outputs_derivative() -> None:
+    """The authors' two-weight example, y = (100 w0 x0, 0.1 w1 x1): a thousandfold difference is evened out."""
+    x = torch.tensor([[1.0, -2.0], [-1.0, 2.0]])
+    jacobian = torch.zeros(2, 2, 2)
+    jacobian[:, 0, 0], jacobian[:, 1, 1] = 100 * x[:, 0], 0.1 * x[:, 1]
+    assert sensitivity(jacobian, "abs").tolist() == pytest.approx([100.0, 0.2])
+    assert sensitivity(jacobian, "sum").tolist() == [1.0, 1.0]  # opposite changes cancel
+
+
+def test_a_weight_that_nothing_depends_on_is_mutated_as_it_is() -> None:
+    assert sensitivity(torch.zeros(3, 2, 4), "abs").tolist() == [1.0] * 4
+
+
+class Uneven(nn.Module):
+    """y = (100 w0 x0, 0.1 w1 x1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight * x.new_tensor([100.0, 0.1])
+
+
+def test_safe_mutations_solve_in_fewer_losses_what_plain_ones_do_not() -> None:
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    batch, losses = (x, x * torch.tensor([1.0, 1.0])), {}
+    for name, settings in {"safe_mutation": {"refreshes": 1}, "genetic_algorithm": {}}.items():
+        model = Uneven()
+        trained(built(name, **settings), door(model, forwards=50 * 4000), batch, 10_000)
+        losses[name] = float(((model(x) - batch[1]) ** 2).mean().detach())
+    assert losses["safe_mutation"] < 0.01 < losses["genetic_algorithm"]
+
+
+def test_what_is_no_search_has_no_mutations() -> None:
+    with pytest.raises(ConfigError, match="Mutations are those of a search, and TorchOptim is none"):
+        built("safe_mutation", search={"name": "adam"})
