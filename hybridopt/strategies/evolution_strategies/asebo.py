@@ -45,6 +45,7 @@ class ASEBO(Search):
     search_space: ClassVar[dict[str, str]] = {
         "sigma": "tag(log, interval(0.02, 2.0))",
         "lr": "tag(log, interval(0.002, 0.2))",
+        "explore": "interval(0.05, 1.0)",
     }
 
     def __init__(

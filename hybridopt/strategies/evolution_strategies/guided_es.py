@@ -50,6 +50,7 @@ class GuidedES(Strategy):
     search_space: ClassVar[dict[str, str]] = {
         "sigma": "tag(log, interval(0.01, 1.0))",
         "lr": "tag(log, interval(0.002, 0.2))",
+        "alpha": "interval(0.1, 0.9)",
     }
 
     conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(REGRESSIONS, OTHER_TASK)}

@@ -41,6 +41,8 @@ class EnsembleKalmanFilter(Strategy):
     search_space: ClassVar[dict[str, str]] = {
         "gamma": "tag(log, interval(1e-3, 1.0))",
         "sigma": "tag(log, interval(0.02, 0.5))",
+        "ensemble": "choice(100, 200, 500)",
+        "repetitions": "choice(1, 2, 4, 8)",
     }
 
     def __init__(self, ensemble: int = 500, gamma: float = 0.01, sigma: float = 0.1, repetitions: int = 8):

@@ -43,6 +43,8 @@ class EnsembleKalmanInversion(Strategy):
     search_space: ClassVar[dict[str, str]] = {
         "h0": "tag(log, interval(0.2, 5.0))",
         "sigma": "tag(log, interval(0.02, 0.5))",
+        "ensemble": "choice(100, 200, 500)",
+        "redraw_decay": "interval(0.6, 1.0)",
     }
 
     def __init__(

@@ -40,6 +40,7 @@ class DifferentialEvolution(Search):
     search_space: ClassVar[dict[str, str]] = {
         "sigma": "tag(log, interval(0.01, 1.0))",
         "best_share": "interval(0.05, 0.3)",
+        "popsize": "choice(40, 100, 200)",
     }
 
     def __init__(

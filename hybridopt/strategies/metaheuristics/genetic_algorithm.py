@@ -43,6 +43,7 @@ class GeneticAlgorithm(Search):
     search_space: ClassVar[dict[str, str]] = {
         "sigma": "tag(log, interval(0.005, 0.5))",
         "truncation": "interval(0.05, 0.5)",
+        "final_sigma": "tag(log, interval(0.02, 1.0))",
     }
 
     def __init__(

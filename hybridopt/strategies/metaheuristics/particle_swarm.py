@@ -40,6 +40,7 @@ class ParticleSwarm(Search):
     search_space: ClassVar[dict[str, str]] = {
         "sigma": "tag(log, interval(0.01, 1.0))",
         "inertia": "interval(0.4, 0.9)",
+        "popsize": "choice(20, 40, 100)",
     }
 
     def __init__(

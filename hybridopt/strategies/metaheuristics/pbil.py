@@ -31,7 +31,10 @@ class PBIL(Search):
         ConfigError: a number is out of range.
     """
 
-    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 0.5))"}
+    search_space: ClassVar[dict[str, str]] = {
+        "lr": "tag(log, interval(0.01, 0.5))",
+        "scale": "tag(log, interval(0.02, 0.5))",
+    }
 
     def __init__(self, popsize: int = 100, lr: float = 0.1, best: int = 10, scale: float = 0.1, margin: float = 0.01):
         super().__init__()

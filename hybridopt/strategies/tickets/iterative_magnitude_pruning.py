@@ -8,7 +8,7 @@ https://arxiv.org/abs/1912.05671. The controls are theirs: survivors drawn anew,
 from __future__ import annotations
 
 import copy
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -39,8 +39,6 @@ class IterativeMagnitudePruning(Hybrid):
     Raises:
         ConfigError: a number is out of range, or the model has no weight to prune.
     """
-
-    search_space: ClassVar[dict[str, str]] = {"sparsity": "interval(0.5, 0.99)"}
 
     def __init__(
         self,

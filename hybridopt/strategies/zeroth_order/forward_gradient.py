@@ -34,7 +34,10 @@ class ForwardGradient(Strategy):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"jvp"})
-    search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(1e-4, 0.1))"}
+    search_space: ClassVar[dict[str, str]] = {
+        "lr": "tag(log, interval(1e-4, 0.1))",
+        "descent": "choice(sgd, adam)",
+    }
 
     def __init__(
         self,
