@@ -30,10 +30,12 @@ class Strategy(LateBuffers, ABC):
         search_space: what is worth tuning: settings, each with its values in Hydra's grammar of sweeps, such as
             ``{"sigma": "tag(log, interval(0.01, 1.0))"}``. ``hydra/sweeper=optuna`` searches them. A plugin that is a
             function has it as an attribute.
+        showcase: overrides with which the strategy is at its best on digits, for the guide in docs/methods.md.
     """
 
     requires: ClassVar[frozenset[str]]
     search_space: ClassVar[Mapping[str, str]] = {}
+    showcase: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def setup(self, oracle: Oracle) -> None:

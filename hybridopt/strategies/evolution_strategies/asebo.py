@@ -23,6 +23,8 @@ TINY = 1e-12
 class ASEBO(Search):
     """An evolution strategy that learns the subspace in which the gradient lives, and samples there.
 
+    Good for losses that change in a few directions only.
+
     Args:
         pairs: mirrored pairs of a generation, until the subspace is known.
         fewest: mirrored pairs at least, once it is known.

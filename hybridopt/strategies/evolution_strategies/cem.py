@@ -19,6 +19,8 @@ from hybridopt.strategy import Search
 class CEM(Search):
     """Cross-entropy method: the Gaussian is fitted to the best of its samples, again and again.
 
+    Good for a robust first try at losses without a gradient, with hardly a setting to tune.
+
     Args:
         popsize: samples a generation.
         elite: the share of them that the Gaussian is fitted to.

@@ -23,6 +23,8 @@ from hybridopt.strategy import Search
 class Eggroll(Search):
     """Evolution strategy with mirrored perturbations of low rank, and Adam on the estimated gradient.
 
+    Good for large layers, where perturbations of low rank cost a fraction of an evolution strategy's.
+
     Args:
         popsize: losses a generation; even, since samples come in mirrored pairs.
         rank: r, the number of columns of the factors; parameters that are no matrices get full noise.

@@ -27,6 +27,8 @@ OTHER_TASK = "Its surrogate is the cross-entropy unless one says otherwise, whic
 class GuidedES(Strategy):
     """An evolution strategy whose samples favour the subspace of the last surrogate gradients.
 
+    Good for a loss without a gradient beside one that has it: zero-one beside cross-entropy.
+
     The surrogate is another objective, whose gradient is at hand where that of the loss is not: cross-entropy for the
     zero-one loss. Its gradients are charged as any.
 

@@ -174,7 +174,10 @@ def ns_es(
     archive: int = 1000,
     probe: int = 16,
 ) -> NoveltyES:
-    """NS-ES (Conti et al. 2018): an evolution strategy that seeks new behaviours, whatever their loss."""
+    """NS-ES (Conti et al. 2018): an evolution strategy that seeks new behaviours, whatever their loss.
+
+    Good for deceptive rewards, where the way to the goal first leads away from it, and the goal is anything new.
+    """
     return NoveltyES(0.0, False, agents, popsize, sigma, lr, neighbours, archive, probe)
 
 
@@ -187,7 +190,10 @@ def nsr_es(
     archive: int = 1000,
     probe: int = 16,
 ) -> NoveltyES:
-    """NSR-ES (Conti et al. 2018): an evolution strategy that seeks new behaviours and low losses, half each."""
+    """NSR-ES (Conti et al. 2018): an evolution strategy that seeks new behaviours and low losses, half each.
+
+    Good for deceptive rewards, where the way to the goal first leads away from it.
+    """
     return NoveltyES(0.5, False, agents, popsize, sigma, lr, neighbours, archive, probe)
 
 
@@ -200,7 +206,10 @@ def nsra_es(
     archive: int = 1000,
     probe: int = 16,
 ) -> NoveltyES:
-    """NSRA-ES (Conti et al. 2018): an evolution strategy that turns to new behaviours when it is stuck."""
+    """NSRA-ES (Conti et al. 2018): an evolution strategy that turns to new behaviours when it is stuck.
+
+    Good for rewards that may be deceptive or not: it starts as a plain evolution strategy.
+    """
     return NoveltyES(1.0, True, agents, popsize, sigma, lr, neighbours, archive, probe)
 
 

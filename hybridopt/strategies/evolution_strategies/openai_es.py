@@ -21,6 +21,8 @@ from hybridopt.strategy import Search
 class OpenAIES(Search):
     """Evolution strategy with mirrored samples, centred ranks, and Adam on the estimated gradient.
 
+    Good for losses without a gradient, of any network, on many processes: only losses travel.
+
     Args:
         popsize: losses a generation; even, since samples come in mirrored pairs.
         sigma: the standard deviation of the perturbations.

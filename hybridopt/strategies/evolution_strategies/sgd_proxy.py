@@ -20,6 +20,8 @@ from hybridopt.oracle import Oracle
 class SGDProxy(GradientDescent):
     """Adam on the gradient plus noise of the size that a population's estimate has.
 
+    Good for asking what population an evolution strategy would need, at the price of a gradient.
+
     Args:
         pairs: n, mirrored pairs of the population that is imitated.
         lr: Adam's step size at the start.

@@ -19,6 +19,8 @@ from hybridopt.strategy import Search
 class SNES(Search):
     """Natural-gradient descent of a Gaussian with a width of its own in each coordinate.
 
+    Good for some hundred parameters of unequal scales; with thousands its widths learn slowly.
+
     Args:
         popsize: samples a generation; None is 4 + 3 ln d.
         sigma: the widths at the start.

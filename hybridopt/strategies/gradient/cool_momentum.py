@@ -21,6 +21,8 @@ from hybridopt.oracle import Oracle
 class CoolMomentum(GradientDescent):
     """Momentum that cools from ``rho0`` to 0 over the budget, with no schedule of the learning rate.
 
+    Good for momentum without a schedule of the learning rate.
+
     Args:
         lr: the learning rate.
         rho0: the momentum at the start.

@@ -20,6 +20,8 @@ from hybridopt.strategy import Record, Strategy
 class LBFGS(Strategy):
     """A quasi-Newton method: directions from the last gradients' differences, lengths by a line search.
 
+    Good for small smooth problems with full batches, solved to many digits.
+
     Every gradient that the line search asks for is charged; once the budget is spent, none is asked for.
 
     Args:

@@ -26,6 +26,8 @@ RANGE = (1e-10, 1e10)  # of the damping
 class LevenbergMarquardt(Strategy):
     """Damped Gauss-Newton: a linear system a step, for networks of some thousand parameters at most.
 
+    Good for regression with up to some thousand parameters, to many digits in few steps.
+
     Args:
         damping: lambda at the start, which is added to the diagonal of the Gauss-Newton matrix of the mean loss.
         factor: what lambda is divided by after a step that lowers the loss, and multiplied with after another.
@@ -35,6 +37,7 @@ class LevenbergMarquardt(Strategy):
         ConfigError: a number is out of range, the loss has no derivative, or network and batch are both too large.
     """
 
+    showcase: ClassVar[tuple[str, ...]] = ("budget.forwards=1e6", "dataset.batch_size=64")
     requires: ClassVar[frozenset[str]] = frozenset({"jacobian", "outputs", "losses"})
     search_space: ClassVar[dict[str, str]] = {"damping": "tag(log, interval(1e-5, 1.0))"}
 

@@ -21,6 +21,8 @@ from hybridopt.strategy import Record
 class SGLD(GradientDescent):
     """Langevin dynamics: theta <- theta - lr g + sqrt(2 lr T) xi; the last sample is recommended.
 
+    Good for several answers instead of one, drawn from about the posterior.
+
     Args:
         lr: the step size at the start.
         temperature: T; for a mean loss over N samples, 1/N draws from the Bayesian posterior.

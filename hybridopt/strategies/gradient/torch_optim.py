@@ -86,7 +86,10 @@ def adam(
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
-    """Adam (Kingma & Ba 2015): gradient descent with adaptive moments."""
+    """Adam (Kingma & Ba 2015): gradient descent with adaptive moments.
+
+    Good for anything that has a gradient: the strategy to beat.
+    """
     settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
     return TorchOptim("Adam", lr, schedule, final_lr, settings)
 
@@ -99,7 +102,10 @@ def adamw(
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
-    """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay."""
+    """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay.
+
+    Good for anything that has a gradient, with weight decay that does not depend on its size.
+    """
     settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
     return TorchOptim("AdamW", lr, schedule, final_lr, settings)
 
@@ -112,7 +118,10 @@ def sgd(
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
-    """Stochastic gradient descent (Robbins & Monro 1951) with momentum."""
+    """Stochastic gradient descent (Robbins & Monro 1951) with momentum.
+
+    Good for anything that has a gradient, where the learning rate may be tuned.
+    """
     settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
     return TorchOptim("SGD", lr, schedule, final_lr, settings)
 
@@ -126,7 +135,10 @@ def rmsprop(
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
-    """RMSprop (Hinton 2012): gradient descent, each coordinate scaled by its recent magnitude."""
+    """RMSprop (Hinton 2012): gradient descent, each coordinate scaled by its recent magnitude.
+
+    Good for recurrent networks, and gradients whose scale drifts.
+    """
     settings = {"alpha": alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
     return TorchOptim("RMSprop", lr, schedule, final_lr, settings)
 
@@ -138,7 +150,10 @@ def torch_optim(
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
-    """Any optimiser of torch.optim by its class name; ``settings`` are its further arguments."""
+    """Any optimiser of torch.optim by its class name; ``settings`` are its further arguments.
+
+    Good for an optimiser of torch that has no name of its own here.
+    """
     return TorchOptim(optimizer, lr, schedule, final_lr, settings)
 
 

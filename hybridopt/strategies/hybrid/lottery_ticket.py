@@ -24,6 +24,8 @@ from hybridopt.strategy import Search, Strategy
 class LotteryTicket(Hybrid):
     """Search a mask over the initial weights, rewind to them, and train what the mask has left.
 
+    Good for sparse networks, found by a search and then trained.
+
     Args:
         search: finds the mask; any search.
         finetune: trains the remaining weights; any strategy.

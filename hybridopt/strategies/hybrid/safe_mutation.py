@@ -26,6 +26,8 @@ SMALLEST = 0.01  # sensitivity that a step is divided by, as in the authors' cod
 class SafeMutation(Strategy):
     """Any search, in coordinates in which a step changes the outputs by about its length.
 
+    Good for deep or recurrent networks, in which one step is too long for some weights and too short for others.
+
     The coordinates are measured again from time to time, at what the search recommends by then; it begins anew there.
 
     Args:

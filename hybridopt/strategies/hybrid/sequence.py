@@ -10,6 +10,8 @@ from hybridopt.strategy import Strategy
 class Sequence(Hybrid):
     """Phases one after the other, each starting from what the one before recommends.
 
+    Good for strategies that take turns: a search for the start, a gradient for the rest.
+
     Args:
         phases: the strategies by name, in order.
         shares: the share of the budget of each phase by name; equal shares if empty.

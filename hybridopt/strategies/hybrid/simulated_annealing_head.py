@@ -19,6 +19,8 @@ from hybridopt.strategy import Search, Strategy
 class SimulatedAnnealingHead(Hybrid):
     """Train by gradient for a share of the budget, then let a search move one group of parameters.
 
+    Good for showing what annealing adds to a network that was trained by gradient.
+
     Args:
         pretrain: trains the whole network; any strategy.
         search: moves the group; any search.

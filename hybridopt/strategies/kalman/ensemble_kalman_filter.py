@@ -24,6 +24,8 @@ from hybridopt.strategy import Record, Strategy
 class EnsembleKalmanFilter(Strategy):
     """Ensemble Kalman filter: targets are observations of the outputs, by which an ensemble of weights is corrected.
 
+    Good for data that come once, sample by sample, and few outputs.
+
     The loss is not used but for reports: outputs are drawn towards one-hot targets, or towards the values of a
     regression. The mean of the ensemble is recommended.
 
@@ -37,6 +39,7 @@ class EnsembleKalmanFilter(Strategy):
         ConfigError: a number is out of range.
     """
 
+    showcase: ClassVar[tuple[str, ...]] = ("dataset.batch_size=64",)
     requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
     search_space: ClassVar[dict[str, str]] = {
         "gamma": "tag(log, interval(1e-3, 1.0))",

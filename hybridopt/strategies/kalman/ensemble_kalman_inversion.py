@@ -3,7 +3,7 @@
 The discrete update of their section 4, in ensemble space: what a member moves by is a combination of the members, with
 weights that say how well others' outputs explain its loss. The step is h0 over the norm of the weights, as they choose
 it; the ensemble is drawn anew around its mean from time to time (their EKI(R)), here with a width that shrinks, which
-ends closer.
+ends closer, and then may grow (their expanding ensembles). Momentum is Nesterov's, member by member (their MEKI).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ TINY = 1e-12
 class EnsembleKalmanInversion(Strategy):
     """Ensemble Kalman inversion: an ensemble moves in its own span, by the covariance of parameters and outputs.
 
+    Good for networks without a gradient under a loss that has one, such as steps, simulators and quantised weights.
+
     Only the loss as a function of the outputs is differentiated, never the network, which may have no gradient at all.
 
     Args:
@@ -34,6 +36,8 @@ class EnsembleKalmanInversion(Strategy):
         sigma: the standard deviation of the ensemble around the start, and of each redraw at first.
         redraws: how often over the budget the ensemble is drawn anew around its mean; 0 is plain EKI.
         redraw_decay: what becomes of that standard deviation from one redraw to the next.
+        final_ensemble: members after the last redraw, to which their number goes in equal steps; None keeps them.
+        momentum: the share of its last move that a member is ahead of itself when it is evaluated.
 
     Raises:
         ConfigError: a number is out of range, or the objective's loss has no derivative by the outputs.
@@ -54,6 +58,8 @@ class EnsembleKalmanInversion(Strategy):
         sigma: float = 0.1,
         redraws: int = 20,
         redraw_decay: float = 0.9,
+        final_ensemble: int | None = None,
+        momentum: float = 0.0,
     ):
         super().__init__()
         if ensemble < 1 or redraws < 0:
@@ -61,11 +67,19 @@ class EnsembleKalmanInversion(Strategy):
                 "strategy.ensemble must be at least 1 and strategy.redraws not negative, but are "
                 f"{ensemble} and {redraws}."
             )
+        if final_ensemble is not None and (final_ensemble < 1 or redraws == 0):
+            raise ConfigError(
+                "strategy.final_ensemble must be at least 1 and needs redraws, in which the ensemble grows, but "
+                f"strategy.final_ensemble is {final_ensemble} and strategy.redraws {redraws}."
+            )
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
         for name, value in (("h0", h0), ("sigma", sigma), ("redraw_decay", redraw_decay)):
             if not (value > 0 and math.isfinite(value)):
                 raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
         self.ensemble, self.h0, self.sigma = ensemble, h0, sigma
         self.redraws, self.redraw_decay = redraws, redraw_decay
+        self.final_ensemble, self.momentum = final_ensemble or ensemble, momentum
 
     def setup(self, oracle: Oracle) -> None:
         if not oracle.objective.differentiable:
@@ -74,16 +88,18 @@ class EnsembleKalmanInversion(Strategy):
                 f"{type(oracle.objective).__name__} has none: choose another one, such as objective=cross_entropy."
             )
         start = oracle.start
-        self.register_buffer("members", start + self.sigma * self._noise(oracle, start))
+        self.register_buffer("members", start + self.sigma * self._noise(oracle, self.ensemble, start))
+        self.register_buffer("before", self.members.clone() if self.momentum else None)  # the last move
         self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         self._redraw_when_due(oracle)
-        outputs = oracle.outputs(self.members, batch)
+        ahead = self._ahead()
+        outputs = oracle.outputs(ahead, batch)
         losses, weights = self.weights(oracle, outputs, batch)
         h = self.h0 / (weights.norm() + TINY)
-        centred = self.members - self.members.mean(dim=0)
-        self.members = self.members - h * weights.T.to(centred) @ centred
+        centred = ahead - ahead.mean(dim=0)
+        self.members = ahead - h * weights.T.to(centred) @ centred
         return {"loss": losses.min()}
 
     def weights(self, oracle: Oracle, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -111,10 +127,20 @@ class EnsembleKalmanInversion(Strategy):
         due = int(oracle.progress * (self.redraws + 1))
         if due <= int(self.drawn) or due > self.redraws:
             return
-        width = self.sigma * self.redraw_decay**due
-        self.members = self.members.mean(dim=0) + width * self._noise(oracle, self.members[0])
+        width, mean = self.sigma * self.redraw_decay**due, self.members.mean(dim=0)
+        count = round(self.ensemble + (self.final_ensemble - self.ensemble) * due / self.redraws)
+        self.members = mean + width * self._noise(oracle, count, mean)
+        self.before = self.members.clone() if self.momentum else None
         self.drawn.fill_(due)
 
-    def _noise(self, oracle: Oracle, like: Tensor) -> Tensor:
-        size = (self.ensemble, len(like))
+    def _ahead(self) -> Tensor:
+        """u + m (u - u_before), where the members are evaluated; u itself without momentum."""
+        if not self.momentum:
+            return self.members
+        ahead = self.members + self.momentum * (self.members - self.before)
+        self.before = self.members
+        return ahead
+
+    def _noise(self, oracle: Oracle, count: int, like: Tensor) -> Tensor:
+        size = (count, len(like))
         return torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(like)

@@ -22,6 +22,8 @@ from hybridopt.strategy import Search
 class GeneticAlgorithm(Search):
     """Genetic algorithm: the best are parents, each weight of a child comes from one of two, and all are mutated.
 
+    Good for losses without a gradient on networks of up to some ten thousand weights, where crossover helps.
+
     The elite is evaluated again on every batch, with everybody else, so that no lucky batch decides. The best of the
     last generation is recommended.
 

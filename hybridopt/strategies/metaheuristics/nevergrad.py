@@ -29,6 +29,8 @@ WORST = 1e20  # what nevergrad is told of a failure; it warns of more
 class Nevergrad(Search):
     """Any optimiser of nevergrad, by its registered name.
 
+    Good for trying one of several hundred black-box optimisers without writing it.
+
     Nevergrad remembers the losses that it was told, whatever their batch. Methods that rank within a generation, such
     as DiagonalCMA, are therefore the sound choice, with popsize no smaller than their own default (CMA: 4 + 3 ln d).
     The recommendation is not nevergrad's, which is often the luckiest batch's: an incumbent is evaluated once more on

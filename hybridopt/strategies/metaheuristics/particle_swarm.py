@@ -21,6 +21,8 @@ W, C = 1 / (2 * math.log(2)), 0.5 + math.log(2)  # 0.721 and 1.193
 class ParticleSwarm(Search):
     """Particle swarm: each particle is drawn to its own best place and to that of its neighbours.
 
+    Good for some dozen parameters; it falls behind as their number grows.
+
     On a new batch the best places are evaluated again, and charged: a place is not best because its batch was easy.
 
     Args:

@@ -18,6 +18,8 @@ from hybridopt.strategy import Search
 class PBIL(Search):
     """Search over bits, each a step of ``scale`` to one side of the start or the other.
 
+    Good for choosing, not weighing: which weights of a random network to use, or any other bits.
+
     With ``encoding=supermask encoding.rule=sign`` the bits say which weights of a random network are used.
 
     Args:

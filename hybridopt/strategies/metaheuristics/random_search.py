@@ -15,6 +15,8 @@ from hybridopt.strategy import Search
 class RandomSearch(Search):
     """Random search: independent samples around the start vector, of which the best one is kept.
 
+    Good for a floor: what does not beat it has learnt nothing.
+
     It learns nothing, which is its use: whatever beats it has learned from the losses. The incumbent is evaluated on
     each new batch together with newcomers, so that it has to win again and again and the luckiest batch decides
     nothing.

@@ -24,6 +24,8 @@ NO_MOVE = "It uses a weight as it is, or not at all, which does not bring a poin
 class EdgePopup(MaskTraining):
     """Learn which weights of a random network to use, a fixed share of each layer.
 
+    Good for hardware that cannot change weights, but can leave them out.
+
     Args:
         keep: the share of each layer's weights that is used.
         init: "signed_constant" makes a layer's weights plus or minus one number; "model" keeps the model's own.

@@ -24,6 +24,8 @@ from hybridopt.strategy import Record, Strategy
 class IterativeMagnitudePruning(Hybrid):
     """Rounds of training, each on a sparser network, that begin at the same initial weights.
 
+    Good for sparse networks that train as well as the whole, where training several times is no matter.
+
     Weights are the parameters with two or more dimensions; the others are never pruned. The budget is shared equally
     by the rounds, so that the last one, whose network is reported, has one share of it.
 

@@ -18,6 +18,8 @@ from hybridopt.oracle import Oracle
 class LearnedSupermask(MaskTraining):
     """Learn with what probability each weight of a random network is used; the likelier half of each coin is kept.
 
+    Good for the same as edge-popup without fixing how many weights are used.
+
     Args:
         init: "signed_constant" makes a layer's weights plus or minus one number; "model" keeps the model's own.
         lr: the learning rate of the scores at the start; large, since a score must move by units.

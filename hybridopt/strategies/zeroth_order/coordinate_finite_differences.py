@@ -25,6 +25,8 @@ NUMBERS = 1e9  # in the matrix of candidates
 class CoordinateFiniteDifferences(Search):
     """Descent along forward differences, of all coordinates or of some at a time.
 
+    Good for some hundred parameters and a loss that is exact; or a check of somebody's gradient.
+
     Args:
         coordinates: how many coordinates a step looks at, drawn anew each time; None looks at all.
         mu: the distance at which losses are asked for.

@@ -22,6 +22,8 @@ from hybridopt.strategy import Record, Strategy
 class ForwardGradient(Strategy):
     """Descent along random directions by their exact slopes, in forward mode.
 
+    Good for networks whose activations do not fit into memory, or code that only goes forward.
+
     Args:
         samples: directions a step.
         lr: the step size at the start.

@@ -22,6 +22,8 @@ from hybridopt.strategy import Search
 class Mezo(Search):
     """Descent along random directions: two losses a direction, and no more memory than a copy of the parameters.
 
+    Good for large networks that fit into memory once and no more, above all to fine-tune them.
+
     Args:
         samples: directions a step, each of two losses (the paper's n-SPSA).
         epsilon: the distance at which the losses are asked for, on both sides.

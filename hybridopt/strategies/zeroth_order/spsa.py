@@ -23,6 +23,8 @@ STABILITY = 0.1  # A, as a share of the steps
 class SPSA(Search):
     """Two losses a step, on both sides of a random direction of signs, whatever the number of parameters.
 
+    Good for noisy losses with two measurements a step; its gains decay by a rule that needs no budget.
+
     Args:
         c: the distance at which the losses are asked for, at the start.
         first_step: the mean size of the first steps in a coordinate, by which the gain is chosen.

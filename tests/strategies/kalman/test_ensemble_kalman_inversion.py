@@ -92,3 +92,39 @@ def test_a_network_without_a_gradient_learns() -> None:
 def test_a_loss_without_a_derivative_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs the derivative of the loss by the outputs, and ZeroOne has none"):
         eki().setup(oracle(nn.Linear(3, 2), ZeroOne()))
+
+
+def test_an_ensemble_grows_from_redraw_to_redraw() -> None:
+    model, batch, wanted = linear_problem()
+    door, strategy = oracle(model, forwards=60 * 40 * 100), eki(ensemble=10, final_ensemble=40, redraws=3, sigma=1.0)
+    strategy.setup(door)
+    sizes = []
+    while not door.exhausted:
+        strategy.step(door, batch)
+        sizes.append(len(strategy.members))
+    assert sorted(set(sizes)) == [10, 20, 30, 40]
+    assert sizes == sorted(sizes)
+    strategy.deploy(door)
+    assert torch.allclose(model.weight.detach()[0], wanted, atol=0.1)
+
+
+def test_momentum_looks_ahead_by_a_share_of_the_last_move() -> None:
+    model, batch, _ = linear_problem()
+    door, strategy = oracle(model), eki(ensemble=8, redraws=0, momentum=0.5)
+    strategy.setup(door)
+    first = strategy.members.clone()
+    strategy.step(door, batch)
+    second = strategy.members.clone()
+    assert torch.allclose(strategy._ahead(), second + 0.5 * (second - first))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"final_ensemble": 300, "redraws": 0}, "strategy.final_ensemble must be at least 1 and needs redraws"),
+        ({"momentum": 1.0}, "strategy.momentum must lie in"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(settings: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        eki(**settings)

@@ -1,0 +1,70 @@
+"""Ensembles: how many members, networks of steps, and what a filter is compared with."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from hybridopt import Budget, Oracle, registry
+from hybridopt.datasets.digits import digits
+from hybridopt.ledger import Ledger
+from proofs import Finding, accuracies, proves
+from proofs.jobs import command, test_accuracies
+
+
+@proves("ensemble_kalman_inversion")
+def members(seeds: int) -> Iterator[Finding]:
+    base = ["strategy=ensemble_kalman_inversion", "budget.forwards=5e6"]
+    few, many = ([*base, f"strategy.ensemble={count}"] for count in (50, 500))
+    found = [test_accuracies(given, seeds) for given in (few, many)]
+    gain = statistics.median(found[1]) - statistics.median(found[0])
+    said = f"{accuracies(found[0])} with 50 members, {accuracies(found[1])} with 500"
+    yield Finding("500 members end 8 points above 50", said, gain > 0.08, 5e6, command(many, seeds))
+
+
+@proves("ensemble_kalman_inversion")
+def steps(seeds: int) -> Iterator[Finding]:
+    given = ["strategy=ensemble_kalman_inversion", "model=heaviside_mlp"]
+    found = test_accuracies(given, seeds)
+    claim = "a network of 64 steps, which has no gradient, is trained to 0.95 on digits"
+    yield Finding(claim, accuracies(found), statistics.median(found) >= 0.95, 1e7, command(given, seeds))
+
+
+@proves("ensemble_kalman_filter")
+def bad_start(seeds: int) -> Iterator[Finding]:
+    """Weights N(0, 1) in a network of sigmoids: one epoch of gradient descent says little, sixty say more."""
+    found = {epochs: [from_bad_start("sgd", epochs, seed) for seed in range(seeds)] for epochs in (1, 10, 60)}
+    filtered = [from_bad_start("ensemble_kalman_filter", 1, seed) for seed in range(seeds)]
+    said = "; ".join(f"sgd after {epochs} epochs {accuracies(values)}" for epochs, values in found.items())
+    claim = "from weights N(0, 1) the filter beats gradient descent after one epoch of both, and not after sixty"
+    holds = statistics.median(found[1]) < statistics.median(filtered) < statistics.median(found[60])
+    yield Finding(claim, f"filter after one {accuracies(filtered)}; {said}", holds)
+
+
+def from_bad_start(name: str, epochs: int, seed: int) -> float:
+    """Validation accuracy of a network 64-32-32-10 of sigmoids, all of whose weights were drawn from N(0, 1)."""
+    data = digits(batch_size=64)
+    data.setup("fit")
+    torch.manual_seed(seed)
+    layers = [nn.Flatten(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 32), nn.Sigmoid(), nn.Linear(32, 10)]
+    model = nn.Sequential(*layers)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.normal_()
+    settings = {"sgd": {"schedule": "constant"}, "ensemble_kalman_filter": {"sigma": 1.0}}[name]
+    strategy = registry.build("strategy", {"name": name, **settings})
+    objective = registry.build("objective", {"name": "cross_entropy"})
+    oracle = Oracle(model, objective, Ledger(Budget(forwards=1e12)), torch.Generator().manual_seed(seed))
+    strategy.setup(oracle)
+    inputs, targets = data.sets["train"]
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        for part in torch.randperm(len(inputs), generator=generator).split(64):
+            strategy.step(oracle, (inputs[part], targets[part]))
+    strategy.deploy(oracle)
+    x, y = data.sets["val"]
+    with torch.no_grad():
+        return float((model(x).argmax(1) == y).float().mean())

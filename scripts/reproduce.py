@@ -1,0 +1,81 @@
+"""Repeat what is claimed of a method, and say whether it holds.
+
+    python scripts/reproduce.py levenberg_marquardt
+    python scripts/reproduce.py all --seeds 5 --write docs/reproduction.md
+
+Each claim is an experiment of some seconds to some minutes on one core; the exit code is 1 if one does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # the experiments lie beside this file
+
+from proofs import PROOFS, Finding, Proof
+
+MODULES = ("digits", "kalman", "least_squares", "losses", "searches", "tickets")
+HEAD = """# What holds
+
+Made by `python scripts/reproduce.py all --write docs/reproduction.md`: medians over seeds, with their range; costs in
+forwards. What does not hold is said as plainly as what does.
+
+| method | claim | measured | forwards | |
+|---|---|---|---|---|
+"""
+
+
+def load() -> None:
+    """Import the experiments, which register themselves."""
+    for name in MODULES:
+        import_module(f"proofs.{name}")
+
+
+def chosen(name: str) -> list[tuple[str, Proof]]:
+    """Each experiment once, with the methods that it is about."""
+    methods: dict[Proof, list[str]] = {}
+    for method, proofs in PROOFS.items():
+        for proof in proofs:
+            methods.setdefault(proof, []).append(method)
+    if name == "all":
+        return [(", ".join(about), proof) for proof, about in methods.items()]
+    if name not in PROOFS:
+        raise SystemExit(f"There is no proof for {name!r}: choose all, or one of {', '.join(sorted(PROOFS))}.")
+    return [(", ".join(methods[proof]), proof) for proof in PROOFS[name]]
+
+
+def row(about: str, finding: Finding) -> str:
+    """A line of the table."""
+    cost = f"{finding.forwards:,.0f}" if finding.forwards else ""
+    verdict = "holds" if finding.holds else "**does not hold**"
+    how = f"<br>`{finding.how}`" if finding.how else ""
+    return f"| {about} | {finding.claim}{how} | {finding.found} | {cost} | {verdict} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method", help="a strategy or objective by name, or all")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--write", type=Path, help="the page to write")
+    arguments = parser.parse_args()
+    load()
+    rows, held = [], True
+    for about, proof in chosen(arguments.method):
+        began = time.perf_counter()
+        for finding in proof(arguments.seeds):
+            verdict = "holds" if finding.holds else "DOES NOT HOLD"
+            print(f"{about}: {finding.claim}\n  {finding.found}\n  {verdict}, {time.perf_counter() - began:.0f} s\n")
+            sys.stdout.flush()
+            rows.append(row(about, finding))
+            held = held and finding.holds
+    if arguments.write:
+        arguments.write.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
