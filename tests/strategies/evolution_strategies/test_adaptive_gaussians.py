@@ -62,3 +62,41 @@ def test_cem_learns_nothing_from_failures() -> None:
     search.start(torch.ones(3))
     search.tell(search.ask(), torch.full((8,), torch.inf))
     assert torch.equal(search.recommend(), torch.ones(3))
+
+
+# -- limited-memory matrix adaptation ---------------------------------------------------------------------------------
+
+
+def cigar(x: torch.Tensor) -> torch.Tensor:
+    """Flat in one oblique direction, steep in all others; the difference needs float64."""
+    along = x.sum(dim=1) / x.shape[1] ** 0.5
+    return along**2 + 1e4 * (x.square().sum(dim=1) - along**2)
+
+
+def test_a_learnt_direction_solves_what_a_round_gaussian_does_not() -> None:
+    ends = {}
+    for directions in (1, None):
+        search = registry.build("strategy", {"name": "lm_ma_es", "sigma": 0.5, "directions": directions})
+        search.generator = torch.Generator().manual_seed(0)
+        search.start(torch.ones(20, dtype=torch.float64))
+        search._c_d = search._c_d if directions is None else torch.zeros(1)  # the round one learns no direction
+        for _ in range(1500):
+            population = search.ask()
+            search.tell(population, cigar(population))
+        ends[directions] = float(cigar(search.recommend()[None]))
+    assert ends[None] < 1e-3 * ends[1]
+
+
+def test_its_memory_grows_with_the_logarithm_of_the_dimension() -> None:
+    search = registry.build("strategy", {"name": "lm_ma_es"})
+    search.start(torch.zeros(100_000))
+    assert sum(value.numel() for value in search.buffers()) < 41 * 100_000
+
+
+def test_failures_move_nothing() -> None:
+    search = registry.build("strategy", {"name": "lm_ma_es", "popsize": 8})
+    search.generator = torch.Generator().manual_seed(0)
+    search.start(torch.ones(3))
+    search.tell(search.ask(), torch.full((8,), torch.inf))
+    assert torch.equal(search.recommend(), torch.ones(3))
+    assert float(search.width) == pytest.approx(0.05)
