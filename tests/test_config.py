@@ -108,7 +108,11 @@ def test_plugin_composes_to_its_signature(kind: str, name: str) -> None:
 @pytest.mark.parametrize(("kind", "name", "parameter"), SETTINGS, ids=lambda value: getattr(value, "name", value))
 def test_nested_group_offers_every_plugin_of_its_kind(kind: str, name: str, parameter: Parameter) -> None:
     where = f"{kind}.{parameter.name}.first" if parameter.many else f"{kind}.{parameter.name}"
-    group = f"+{kind}/{parameter.name}@{where}" if parameter.many else f"{kind}/{parameter.name}"
+    inside = (
+        kind_of(f"{kind}/{parameter.name}") == parameter.nested
+    )  # its name tells what it is, as strategy/encoding's
+    group = f"{kind}/{parameter.name}" if inside else f"{parameter.nested}@{where}"
+    group = f"+{kind}/{parameter.name}@{where}" if parameter.many else group
     for nested in registry.names(parameter.nested):
         config = job(f"{kind}={name}", f"{group}={nested}")
         assert OmegaConf.select(config, where).name == nested

@@ -914,11 +914,15 @@ def test_momentum_from_before_the_mask_does_not_bring_a_weight_back():
 
 def test_an_update_goes_through_what_was_given_for_it():
     seen, model = [], network("mlp")
-    oracle = oracle_of(model, backward=lambda loss: (seen.append("backward"), loss.backward()), update=seen.append)
+    oracle = oracle_of(
+        model,
+        backward=lambda loss: (seen.append("backward"), loss.backward()),
+        update=lambda *given: seen.append(given),
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     oracle.gradient(batch_for())
     oracle.update(optimizer)
-    assert seen == ["backward", optimizer]
+    assert seen == ["backward", (optimizer, None)]
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------

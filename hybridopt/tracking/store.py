@@ -22,6 +22,7 @@ from hybridopt.errors import TrackingError, brief
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+DATABASES = ("postgresql", "mysql", "mssql")
 DEFAULT_URI = "sqlite:///mlflow.db"  # MLflow's own
 SERVER_PATIENCE = 5  # seconds until a server has to answer
 CREATION_PATIENCE = 300  # seconds that another process may take to create a store; 2 to 12 were measured
@@ -189,6 +190,8 @@ def _open(uri: str) -> None:
     from mlflow import MlflowClient
 
     try:
+        if urlsplit(uri).scheme.partition("+")[0] in DATABASES:
+            _connect(uri)
         MlflowClient(uri).search_experiments(max_results=1)
     except Exception as error:  # each kind of store has exceptions of its own
         if "out-of-date database schema" in str(error):
@@ -200,6 +203,14 @@ def _open(uri: str) -> None:
             f"The tracking store {uri} cannot be opened ({brief(error)}): choose another one by "
             f"tracking.uri=<uri>, {WAY_OUT}."
         ) from error
+
+
+def _connect(uri: str) -> None:
+    """See that a database answers: MLflow would ask again for minutes."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    engine.connect().close()
 
 
 def _create_experiment(client: MlflowClient, name: str):

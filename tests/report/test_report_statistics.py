@@ -21,6 +21,7 @@ def by_seed(values: list[float]) -> dict[str, float]:
     return {str(seed): value for seed, value in enumerate(values)}
 
 
+@settings(deadline=None, max_examples=20)
 @given(PS)
 def test_holm_is_monotone_never_smaller_and_never_above_one(ps: list[float]) -> None:
     corrected = statistics.holm(ps)

@@ -21,28 +21,35 @@ sys.modules["hybridopt"] = None  # whoever imports it fails
 warnings.simplefilter("ignore")
 import mlflow.pytorch, numpy
 from mlflow.models import Model
-folder = sys.argv[1]
-inputs = Model.load(folder).load_input_example(folder)
-outputs = mlflow.pytorch.load_model(folder)(__import__("torch").as_tensor(numpy.asarray(inputs, dtype=numpy.float32)))
-signature = Model.load(folder).signature
-print(json.dumps([outputs.detach().tolist(), signature.inputs.to_dict()[0]["tensor-spec"]["shape"]]))
+for folder in sys.argv[1:]:
+    inputs = Model.load(folder).load_input_example(folder)
+    tensor = __import__("torch").as_tensor(numpy.asarray(inputs, dtype=numpy.float32))
+    outputs = mlflow.pytorch.load_model(folder)(tensor)
+    signature = Model.load(folder).signature
+    print(json.dumps([outputs.detach().tolist(), signature.inputs.to_dict()[0]["tensor-spec"]["shape"]]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OURS)
-def test_a_model_is_used_without_hybridopt(name: str, tmp_path: Path) -> None:
-    shape = SHAPES.get(name, (5,))
-    torch.manual_seed(0)
-    model = registry.build("model", {"name": name}, spec=DataSpec(shape, 3, "classification"))
-    sample = torch.randn(2, *shape)
-    folder = save_model(model, sample, tmp_path / "model")
-    assert folder is not None
+def test_models_are_used_without_hybridopt(tmp_path: Path) -> None:
+    """All of them by one process, since it is its imports that take long."""
+    wanted, folders = {}, []
+    for name in OURS:
+        shape = SHAPES.get(name, (5,))
+        torch.manual_seed(0)
+        model = registry.build("model", {"name": name}, spec=DataSpec(shape, 3, "classification"))
+        sample = torch.randn(2, *shape)
+        folder = save_model(model, sample, tmp_path / name)
+        assert folder is not None, name
+        folders.append(str(folder))
+        wanted[name] = (model.eval()(sample), [-1, *shape])
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(folder)], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", ELSEWHERE, *folders], cwd=tmp_path, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    outputs, wanted = json.loads(done.stdout.splitlines()[-1])
-    assert torch.allclose(torch.tensor(outputs), model.eval()(sample), atol=1e-5)
-    assert wanted == [-1, *shape]
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(answers) == len(OURS)
+    for (name, (outputs, shape)), (found, declared) in zip(wanted.items(), answers, strict=True):
+        assert torch.allclose(torch.tensor(found), outputs, atol=1e-5), name
+        assert declared == shape, name

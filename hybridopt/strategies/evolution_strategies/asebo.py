@@ -58,7 +58,7 @@ class ASEBO(Search):
         history: int = 20,
         decay: float = 0.99,
         variance: float = 0.9,
-        explore: float = 0.1,
+        explore: float = 0.5,
         sigma: float = 0.1,
         lr: float = 0.02,
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",

@@ -74,7 +74,7 @@ class GuidedES(Strategy):
         if not surrogate.differentiable:
             raise ConfigError(
                 f"The surrogate {type(surrogate).__name__} has no gradient to guide by: choose another one, such as "
-                "strategy/surrogate=cross_entropy."
+                "objective@strategy.surrogate=cross_entropy."
             )
         if pairs < 1 or directions < 1:
             raise ConfigError(
@@ -141,7 +141,7 @@ def check_same_task(surrogate: Objective, objective: Objective) -> None:
         raise ConfigError(
             f"The surrogate {type(surrogate).__name__} is made for {' or '.join(sorted(surrogate.tasks))}, and the "
             f"objective {type(objective).__name__} for {' or '.join(sorted(objective.tasks))}: choose another one, "
-            "such as strategy/surrogate=mse."
+            "such as objective@strategy.surrogate=mse."
         )
 
 

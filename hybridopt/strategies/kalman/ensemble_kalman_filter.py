@@ -39,7 +39,7 @@ class EnsembleKalmanFilter(Strategy):
         ConfigError: a number is out of range.
     """
 
-    showcase: ClassVar[tuple[str, ...]] = ("dataset.batch_size=64",)
+    showcase: ClassVar[tuple[str, ...]] = ("dataset.batch_size=64", "strategy.ensemble=500")
     requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
     search_space: ClassVar[dict[str, str]] = {
         "gamma": "tag(log, interval(1e-3, 1.0))",
@@ -48,7 +48,7 @@ class EnsembleKalmanFilter(Strategy):
         "repetitions": "choice(1, 2, 4, 8)",
     }
 
-    def __init__(self, ensemble: int = 500, gamma: float = 0.01, sigma: float = 0.1, repetitions: int = 8):
+    def __init__(self, ensemble: int = 200, gamma: float = 0.01, sigma: float = 0.1, repetitions: int = 2):
         super().__init__()
         if ensemble < 1 or repetitions < 1:
             raise ConfigError(

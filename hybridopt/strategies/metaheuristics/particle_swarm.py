@@ -1,7 +1,8 @@
 """Particle swarm optimisation (Kennedy & Eberhart 1995), https://doi.org/10.1109/ICNN.1995.488968.
 
-With inertia (Shi & Eberhart 1998, https://doi.org/10.1109/ICEC.1998.699146) and the constants of standard PSO 2006/07
-(Bratton & Kennedy 2007, https://doi.org/10.1109/SIS.2007.368035 discuss them), and the ring as the other topology.
+With inertia (Shi & Eberhart 1998, https://doi.org/10.1109/ICEC.1998.699146), the pulls of standard PSO 2006/07 (Bratton &
+Kennedy 2007, https://doi.org/10.1109/SIS.2007.368035 discuss them), and the ring as the other topology. The inertia is
+larger than theirs, 0.721, with which swarms come to rest too early on networks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from hybridopt.errors import ConfigError
 from hybridopt.strategy import Search
 
-W, C = 1 / (2 * math.log(2)), 0.5 + math.log(2)  # 0.721 and 1.193
+C = 0.5 + math.log(2)  # 1.193
 
 
 class ParticleSwarm(Search):
@@ -47,12 +48,12 @@ class ParticleSwarm(Search):
 
     def __init__(
         self,
-        popsize: int = 40,
-        inertia: float = W,
+        popsize: int = 100,
+        inertia: float = 0.8,
         cognitive: float = C,
         social: float = C,
         topology: Literal["gbest", "lbest"] = "gbest",
-        sigma: float = 0.1,
+        sigma: float = 0.01,
         moves_per_step: int = 5,
     ):
         super().__init__()

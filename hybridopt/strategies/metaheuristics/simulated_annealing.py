@@ -45,7 +45,7 @@ class SimulatedAnnealing(Search):
 
     def __init__(
         self,
-        sigma: float = 0.02,
+        sigma: float = 0.003,
         sigma_decay: float = 0.1,
         temperature_decay: float = 1e-3,
         probes: int = 50,

@@ -173,7 +173,6 @@ def test_an_optimizer_that_cannot_work_from_one_gradient_is_refused(name, reason
 @pytest.mark.parametrize(
     ("name", "lr", "settings", "reason"),
     [
-        ("adam", -1.0, {}, "Invalid learning rate"),
         ("adam", 0.1, {"betas": (1.5, 0.9)}, "Invalid beta parameter"),
         ("adam", 0.1, {"betas": (0.9,)}, "."),
         ("sgd", 0.1, {"nesterov": True}, "Nesterov momentum requires a momentum"),

@@ -89,7 +89,7 @@ def test_temperature_and_scale_are_geometric_in_the_budget_and_fixed_on_a_batch(
         search.step(oracle, make_batch(shift=len(temperatures)))
         expected = 0.0 if first else progress  # the thermometer is read before the first move
         assert float(search.T / search.T0) == pytest.approx(1e-3**expected, rel=1e-4)
-        assert search.s == pytest.approx(0.02 * 0.1**expected)
+        assert search.s == pytest.approx(search.sigma * 0.1**expected)
         temperatures.append(float(search.T))
     assert len(temperatures) == 40
     assert temperatures[-1] == pytest.approx(1e-3 * temperatures[0], rel=0.2)
