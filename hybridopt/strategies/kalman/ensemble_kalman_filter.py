@@ -48,7 +48,7 @@ class EnsembleKalmanFilter(Strategy):
         "repetitions": "choice(1, 2, 4, 8)",
     }
 
-    def __init__(self, ensemble: int = 200, gamma: float = 0.01, sigma: float = 0.1, repetitions: int = 2):
+    def __init__(self, ensemble: int = 200, gamma: float = 0.01, sigma: float = 0.03, repetitions: int = 2):
         super().__init__()
         if ensemble < 1 or repetitions < 1:
             raise ConfigError(

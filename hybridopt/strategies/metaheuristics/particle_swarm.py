@@ -1,8 +1,8 @@
 """Particle swarm optimisation (Kennedy & Eberhart 1995), https://doi.org/10.1109/ICNN.1995.488968.
 
-With inertia (Shi & Eberhart 1998, https://doi.org/10.1109/ICEC.1998.699146), the pulls of standard PSO 2006/07 (Bratton &
-Kennedy 2007, https://doi.org/10.1109/SIS.2007.368035 discuss them), and the ring as the other topology. The inertia is
-larger than theirs, 0.721, with which swarms come to rest too early on networks.
+With inertia (Shi & Eberhart 1998, https://doi.org/10.1109/ICEC.1998.699146), the pulls of standard PSO 2006/07
+(discussed by Bratton & Kennedy 2007, https://doi.org/10.1109/SIS.2007.368035), and the ring as the other topology. The
+inertia is larger than theirs, 0.721, with which swarms come to rest too early on networks.
 """
 
 from __future__ import annotations

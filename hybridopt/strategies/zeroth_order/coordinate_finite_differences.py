@@ -46,12 +46,12 @@ class CoordinateFiniteDifferences(Search):
 
     def __init__(
         self,
-        coordinates: int | None = None,
+        coordinates: int | None = 300,
         mu: float = 1e-2,
-        lr: float = 0.05,
+        lr: float = 0.1,
         descent: Literal["adam", "sgd"] = "adam",
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
-        final_lr: float = 0.05,
+        final_lr: float = 0.1,
     ):
         super().__init__()
         if coordinates is not None and coordinates < 1:

@@ -53,7 +53,7 @@ def test_finite_differences_solve_linear_regression(settings: dict[str, object])
 
 def test_candidates_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ConfigError, match="100000 candidates of 100000 parameters do not fit into memory: set strat"):
-        search("coordinate_finite_differences", torch.zeros(100_000))
+        search("coordinate_finite_differences", torch.zeros(100_000), coordinates=None)
 
 
 @pytest.mark.parametrize("descent", ["sgd", "momentum", "adam"])
