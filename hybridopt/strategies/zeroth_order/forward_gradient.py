@@ -44,7 +44,7 @@ class ForwardGradient(Strategy):
     def __init__(
         self,
         samples: int = 1,
-        lr: float = 5e-3,
+        lr: float = 6.5e-3,
         descent: Literal["sgd", "adam"] = "sgd",
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
         final_lr: float = 0.01,
