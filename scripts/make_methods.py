@@ -1,18 +1,18 @@
 """Write the guide to the strategies, docs/methods.md, from the registry and from runs on digits.
 
-    python scripts/make_methods.py --measure --seeds 5
+    python scripts/make_methods.py --measure all --seeds 5
+    python scripts/make_methods.py --measure adam,openai_es
     python scripts/make_methods.py
     python scripts/make_methods.py --check
 
-With --measure every built-in strategy is trained on digits first, by its defaults (an hour on one core); what comes out
-is kept in docs/methods.csv and drawn in docs/methods.png. Without, the page is made from what is kept; with --check
-nothing is written, and a stale page is named.
+With --measure strategies are trained on digits first, by their defaults (all of them: half an hour on one core); what
+comes out is kept in docs/methods.json and drawn in docs/methods.png. Without, the page is made from what is kept; with
+--check nothing is written, and a stale page is named.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 import statistics
@@ -33,9 +33,8 @@ from hybridopt.ledger import Ledger
 from hybridopt.testing.plugins import filled
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-FIGURES, PICTURE, PAGE = (DOCS / f"methods.{kind}" for kind in ("csv", "png", "md"))
+FIGURES, PICTURE, PAGE = (DOCS / f"methods.{kind}" for kind in ("json", "png", "md"))
 FORWARDS = 1e7
-COLUMNS = ("strategy", "median", "low", "high", "forwards", "seconds")
 FAMILIES = {
     "gradient": "By gradient",
     "zeroth_order": "By few losses, or forward mode",
@@ -136,21 +135,21 @@ def measured(strategy) -> tuple[str, str]:
 # -- what runs say ----------------------------------------------------------------------------------------------------
 
 
-def measure(rows: list[Row], seeds: int) -> None:
-    """Train every strategy, and keep figures and picture."""
-    figures, curves = [], {}
+def measure(rows: list[Row], names: str, seeds: int) -> None:
+    """Train strategies, all or some, and keep what comes out beside what is known of the others."""
+    known = kept()
     for each in rows:
-        if each.name not in NO_DIGITS:
-            runs = sweep(each, seeds)
-            figures.append(figure_of(each.name, runs))
-            curves[each.name] = (each.family, [run["curve"] for run in runs])
-            print(*figures[-1].values())
+        if each.name not in NO_DIGITS and (names == "all" or each.name in names.split(",")):
+            known[each.name] = figure_of(sweep(each, seeds))
+            print(each.name, *known[each.name].values())
             sys.stdout.flush()
-    with FIGURES.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(figures)
-    draw(curves)
+            FIGURES.write_text(json.dumps(known, sort_keys=True, indent=0) + "\n", encoding="utf-8")
+    draw({each.name: (each.family, known[each.name]["curve"]) for each in rows if each.name in known})
+
+
+def kept() -> dict[str, dict]:
+    """Strategy -> median, range, cost, and the median validation curve as [forwards, accuracy]."""
+    return json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
 
 
 def sweep(each: Row, seeds: int) -> list[dict]:
@@ -170,25 +169,26 @@ def run(path: Path) -> dict:
     return {"summary": json.loads(path.read_text(encoding="utf-8"))["summary"], "curve": curve}
 
 
-def figure_of(name: str, runs: list[dict]) -> dict[str, str]:
+def figure_of(runs: list[dict]) -> dict:
     """Median and range over seeds."""
     test = [run["summary"]["test/accuracy"] for run in runs]
-    cost, seconds = (
-        statistics.median(run["summary"][key] for run in runs) for key in ("cost/forwards", "cost/seconds")
-    )
-    values = (f"{statistics.median(test):.3f}", f"{min(test):.3f}", f"{max(test):.3f}", f"{cost:.0f}", f"{seconds:.1f}")
-    return dict(zip(COLUMNS, (name, *values), strict=True))
+    seconds = statistics.median(run["summary"]["cost/seconds"] for run in runs)
+    places = {"median": statistics.median(test), "low": min(test), "high": max(test)}
+    return {key: round(value, 3) for key, value in places.items()} | {
+        "seconds": float(f"{seconds:.2g}"),
+        "curve": median_curve([run["curve"] for run in runs]),
+    }
 
 
-def draw(curves: dict[str, tuple[str, list]]) -> None:
+def draw(curves: dict[str, tuple[str, list[list[float]]]]) -> None:
     """A panel for each family, Adam in all of them."""
     families = [family for family in FAMILIES if any(kind == family for kind, _ in curves.values())]
     figure = Figure(figsize=(11, 2.6 * ((len(families) + 1) // 2)), layout="constrained")
     axes = figure.subplots((len(families) + 1) // 2, 2, sharex=True, sharey=True, squeeze=False).flatten()
     for axis, family in zip(axes, families, strict=False):
-        for name, (kind, runs) in curves.items():
+        for name, (kind, curve) in curves.items():
             if kind == family or name == "adam":
-                steps, values = median_curve(runs)
+                steps, values = zip(*curve, strict=True)
                 style = {"color": "0.7", "linestyle": ":"} if name == "adam" and kind != family else {}
                 axis.plot(steps, values, label=name, marker="." if len(steps) < 3 else "", **style)
         axis.set(title=FAMILIES[family], xscale="log", ylim=(0, 1))
@@ -201,11 +201,11 @@ def draw(curves: dict[str, tuple[str, list]]) -> None:
     figure.savefig(PICTURE, dpi=110)
 
 
-def median_curve(runs: list[list[tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
+def median_curve(runs: list[list[tuple[int, float]]]) -> list[list[float]]:
     """Of curves with the same marks."""
     length = min(map(len, runs))
-    steps = [step for step, _ in runs[0][:length]]
-    return steps, np.median([[value for _, value in run[:length]] for run in runs], axis=0)
+    values = np.median([[value for _, value in run[:length]] for run in runs], axis=0)
+    return [[step, round(float(value), 3)] for (step, _), value in zip(runs[0][:length], values, strict=True)]
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -213,8 +213,7 @@ def median_curve(runs: list[list[tuple[int, float]]]) -> tuple[list[int], np.nda
 
 def page(rows: list[Row]) -> str:
     """docs/methods.md."""
-    with FIGURES.open(encoding="utf-8") as file:
-        figures = {line["strategy"]: line for line in csv.DictReader(file)}
+    figures = kept()
     parts = [HEAD]
     for family, title in FAMILIES.items():
         lines = [table_row(each, figures.get(each.name)) for each in rows if each.family == family]
@@ -225,11 +224,12 @@ def page(rows: list[Row]) -> str:
     return "\n".join(parts)
 
 
-def table_row(each: Row, figure: dict[str, str] | None) -> str:
+def table_row(each: Row, figure: dict | None) -> str:
     """One strategy."""
     reached = ""
     if figure is not None:
-        reached = f"{figure['median']} ({figure['low']} to {figure['high']}) in {figure['seconds']} s"
+        low, high = (f"{figure[key]:.3f}" for key in ("low", "high"))
+        reached = f"{figure['median']:.3f} ({low} to {high}) in {figure['seconds']:g} s"
         reached += "".join(f"<br>`{override}`" for override in each.overrides)
     name = f"[`{each.name}`](plugins.md#{each.name})"
     return f"| {name} | {each.good_for} | {each.needs} | {each.state} | {each.step} | {reached} |"
@@ -237,13 +237,13 @@ def table_row(each: Row, figure: dict[str, str] | None) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measure", action="store_true", help="train every strategy first")
+    parser.add_argument("--measure", metavar="NAMES", help="train these strategies first, or all")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--check", action="store_true", help="name a stale page instead of writing it")
     arguments = parser.parse_args()
     rows = [row(plugin) for plugin in strategies()]
     if arguments.measure:
-        measure(rows, arguments.seeds)
+        measure(rows, arguments.measure, arguments.seeds)
     text = page(rows)
     if arguments.check:
         stale = PAGE.read_text(encoding="utf-8") != text

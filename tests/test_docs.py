@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 MAKER = ROOT / "scripts" / "make_docs.py"
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLES = [shlex.split(line)[1:] for line in re.findall(r"^hybridopt (?:.*)$", PLUGINS, re.MULTILINE)]
+GUIDE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 PUBLIC = [(home, name) for home in (hybridopt, testing) for name in home.__all__]
 
 
@@ -77,3 +81,38 @@ def test_an_example_composes_and_can_be_built(
 
         monkeypatch.chdir(tmp_path)
         Job(config | {"trainer": {**config["trainer"], "enable_progress_bar": False}}, tmp_path)
+
+
+# -- the guide to the strategies --------------------------------------------------------------------------------------
+
+
+def test_the_guide_has_a_row_for_each_strategy_that_says_when_to_try_it() -> None:
+    rows = re.findall(r"^\| \[`(\w+)`\]\(plugins\.md#\w+\) \| (.+?) \|", GUIDE, re.MULTILINE)
+    ours = {name for name in registry.names("strategy") if registry.find("strategy", name).distribution == "hybridopt"}
+    assert {name for name, _ in rows} == ours, "run python scripts/make_methods.py"
+    assert all(advice.strip() for _, advice in rows)
+
+
+def test_every_figure_of_the_guide_is_one_that_was_kept() -> None:
+    kept = json.loads((ROOT / "docs" / "methods.json").read_text(encoding="utf-8"))
+    shown = dict(re.findall(r"^\| \[`(\w+)`\].*\| (\d\.\d+) \(", GUIDE, re.MULTILINE))
+    assert shown == {name: f"{figure['median']:.3f}" for name, figure in kept.items()}
+    assert len(shown) > 30
+
+
+def test_what_is_proven_is_installed() -> None:
+    """Each experiment of scripts/reproduce.py is about a strategy or an objective that exists."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "nothing"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    named = done.stderr.strip().removesuffix(".").rpartition("one of ")[2].split(", ")
+    assert len(named) > 20
+    assert set(named) <= {*registry.names("strategy"), *registry.names("objective")}
+
+
+def test_a_claim_is_repeated_by_its_name() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "safe_mutation", "--seeds", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "holds" in done.stdout

@@ -37,7 +37,7 @@ class LevenbergMarquardt(Strategy):
         ConfigError: a number is out of range, the loss has no derivative, or network and batch are both too large.
     """
 
-    showcase: ClassVar[tuple[str, ...]] = ("budget.forwards=1e6", "dataset.batch_size=64")
+    showcase: ClassVar[tuple[str, ...]] = ("budget.forwards=2e5", "dataset.batch_size=64")
     requires: ClassVar[frozenset[str]] = frozenset({"jacobian", "outputs", "losses"})
     search_space: ClassVar[dict[str, str]] = {"damping": "tag(log, interval(1e-5, 1.0))"}
 

@@ -34,21 +34,23 @@ class EnsembleKalmanInversion(Strategy):
         ensemble: members J; memory is J times the parameters.
         h0: the step size, relative to the norm of the weights.
         sigma: the standard deviation of the ensemble around the start, and of each redraw at first.
-        redraws: how often over the budget the ensemble is drawn anew around its mean; 0 is plain EKI.
-        redraw_decay: what becomes of that standard deviation from one redraw to the next.
-        final_ensemble: members after the last redraw, to which their number goes in equal steps; None keeps them.
+        redraw_every: steps after which the ensemble is drawn anew around its mean; 0 is plain EKI.
+        final_sigma: the standard deviation of the last redraw as a share of the first one's.
+        final_ensemble: members at the end of the budget, to which their number goes from redraw to redraw; None keeps it.
         momentum: the share of its last move that a member is ahead of itself when it is evaluated.
 
     Raises:
         ConfigError: a number is out of range, or the objective's loss has no derivative by the outputs.
     """
 
+    showcase: ClassVar[tuple[str, ...]] = ("dataset.batch_size=64",)
     requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
     search_space: ClassVar[dict[str, str]] = {
         "h0": "tag(log, interval(0.2, 5.0))",
         "sigma": "tag(log, interval(0.02, 0.5))",
         "ensemble": "choice(100, 200, 500)",
-        "redraw_decay": "interval(0.6, 1.0)",
+        "redraw_every": "range(4, 30)",
+        "final_sigma": "tag(log, interval(0.01, 1.0))",
     }
 
     def __init__(
@@ -56,29 +58,29 @@ class EnsembleKalmanInversion(Strategy):
         ensemble: int = 200,
         h0: float = 2.0,
         sigma: float = 0.1,
-        redraws: int = 20,
-        redraw_decay: float = 0.9,
+        redraw_every: int = 14,
+        final_sigma: float = 0.1,
         final_ensemble: int | None = None,
         momentum: float = 0.0,
     ):
         super().__init__()
-        if ensemble < 1 or redraws < 0:
+        if ensemble < 1 or redraw_every < 0:
             raise ConfigError(
-                "strategy.ensemble must be at least 1 and strategy.redraws not negative, but are "
-                f"{ensemble} and {redraws}."
+                "strategy.ensemble must be at least 1 and strategy.redraw_every not negative, but are "
+                f"{ensemble} and {redraw_every}."
             )
-        if final_ensemble is not None and (final_ensemble < 1 or redraws == 0):
+        if final_ensemble is not None and (final_ensemble < 1 or redraw_every == 0):
             raise ConfigError(
                 "strategy.final_ensemble must be at least 1 and needs redraws, in which the ensemble grows, but "
-                f"strategy.final_ensemble is {final_ensemble} and strategy.redraws {redraws}."
+                f"strategy.final_ensemble is {final_ensemble} and strategy.redraw_every {redraw_every}."
             )
         if not 0 <= momentum < 1:
             raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
-        for name, value in (("h0", h0), ("sigma", sigma), ("redraw_decay", redraw_decay)):
+        for name, value in (("h0", h0), ("sigma", sigma), ("final_sigma", final_sigma)):
             if not (value > 0 and math.isfinite(value)):
                 raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
         self.ensemble, self.h0, self.sigma = ensemble, h0, sigma
-        self.redraws, self.redraw_decay = redraws, redraw_decay
+        self.redraw_every, self.final_sigma = redraw_every, final_sigma
         self.final_ensemble, self.momentum = final_ensemble or ensemble, momentum
 
     def setup(self, oracle: Oracle) -> None:
@@ -90,7 +92,7 @@ class EnsembleKalmanInversion(Strategy):
         start = oracle.start
         self.register_buffer("members", start + self.sigma * self._noise(oracle, self.ensemble, start))
         self.register_buffer("before", self.members.clone() if self.momentum else None)  # the last move
-        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))  # steps
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         self._redraw_when_due(oracle)
@@ -124,14 +126,14 @@ class EnsembleKalmanInversion(Strategy):
         oracle.assign(self.members.mean(dim=0))
 
     def _redraw_when_due(self, oracle: Oracle) -> None:
-        due = int(oracle.progress * (self.redraws + 1))
-        if due <= int(self.drawn) or due > self.redraws:
+        taken = int(self.taken)
+        self.taken += 1
+        if not self.redraw_every or taken == 0 or taken % self.redraw_every:
             return
-        width, mean = self.sigma * self.redraw_decay**due, self.members.mean(dim=0)
-        count = round(self.ensemble + (self.final_ensemble - self.ensemble) * due / self.redraws)
+        width, mean = self.sigma * self.final_sigma**oracle.progress, self.members.mean(dim=0)
+        count = round(self.ensemble + (self.final_ensemble - self.ensemble) * oracle.progress)
         self.members = mean + width * self._noise(oracle, count, mean)
         self.before = self.members.clone() if self.momentum else None
-        self.drawn.fill_(due)
 
     def _ahead(self) -> Tensor:
         """u + m (u - u_before), where the members are evaluated; u itself without momentum."""
