@@ -141,7 +141,7 @@ def measure(rows: list[Row], names: str, seeds: int) -> None:
     for each in rows:
         if each.name not in NO_DIGITS and (names == "all" or each.name in names.split(",")):
             known[each.name] = figure_of(sweep(each, seeds))
-            print(each.name, *known[each.name].values())
+            print(each.name, *(value for key, value in known[each.name].items() if key != "curve"))
             sys.stdout.flush()
             FIGURES.write_text(json.dumps(known, sort_keys=True, indent=0) + "\n", encoding="utf-8")
     draw({each.name: (each.family, known[each.name]["curve"]) for each in rows if each.name in known})
