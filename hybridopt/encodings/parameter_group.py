@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,8 +23,6 @@ class ParameterGroup(Encoding):
     Raises:
         ConfigError: no parameter matches.
     """
-
-    conformance: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, pattern: str = ""):
         super().__init__()

@@ -241,3 +241,37 @@ def test_a_model_without_weights_is_refused():
     with pytest.raises(ConfigError) as caught:
         Supermask().attach({"bias": torch.zeros(3)}, source())
     assert str(caught.value) == ("encoding=supermask needs weights of two or more dimensions, but the model has none.")
+
+
+# -- some of the parameters -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "chosen"),
+    [("", ["2.weight", "2.bias"]), ("*.bias", ["0.bias", "2.bias"]), ("0.*", ["0.weight", "0.bias"])],
+)
+def test_a_group_is_the_parameters_that_match(pattern, chosen):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    own = dict(model.named_parameters())
+    encoding = registry.build("encoding", {"name": "parameter_group", "pattern": pattern})
+    z = encoding.attach(own, torch.Generator())
+    decoded = encoding.decode(z[None])
+    assert list(decoded) == chosen
+    assert all(torch.equal(decoded[name][0], own[name]) for name in chosen)
+
+
+def test_a_pattern_that_nothing_matches_is_refused():
+    model = torch.nn.Linear(3, 2)
+    with pytest.raises(ConfigError, match=r"No parameter matches encoding\.pattern='head\*': the model has weight"):
+        registry.build("encoding", {"name": "parameter_group", "pattern": "head*"}).attach(
+            dict(model.named_parameters()), torch.Generator()
+        )
+
+
+def test_bits_say_which_weights_are_used():
+    model = torch.nn.Linear(2, 2)
+    encoding = registry.build("encoding", {"name": "supermask", "rule": "sign"})
+    z = encoding.attach(dict(model.named_parameters()), torch.Generator())
+    assert not z.any()
+    kept = encoding.mask(torch.tensor([1.0, -1.0, 0.0, -0.5]))["weight"]
+    assert kept.tolist() == [[True, False], [True, False]]

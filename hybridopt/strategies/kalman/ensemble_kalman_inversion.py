@@ -36,7 +36,7 @@ class EnsembleKalmanInversion(Strategy):
         sigma: the standard deviation of the ensemble around the start, and of each redraw at first.
         redraw_every: steps after which the ensemble is drawn anew around its mean; 0 is plain EKI.
         final_sigma: the standard deviation of the last redraw as a share of the first one's.
-        final_ensemble: members at the end of the budget, to which their number goes from redraw to redraw; None keeps it.
+        final_ensemble: members at the end of the budget, to which their number goes by redraws; None keeps it.
         momentum: the share of its last move that a member is ahead of itself when it is evaluated.
 
     Raises:
