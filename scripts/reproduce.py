@@ -56,24 +56,35 @@ def row(about: str, finding: Finding) -> str:
     return f"| {about} | {finding.claim}{how} | {finding.found} | {cost} | {verdict} |"
 
 
+def write(path: Path, new: dict[str, list[str]]) -> None:
+    """The page, with these rows in the place of those on the same methods."""
+    lines = path.read_text(encoding="utf-8").splitlines()[len(HEAD.splitlines()) :] if path.exists() else []
+    rows: dict[str, list[str]] = {}
+    for line in lines:
+        rows.setdefault(line.split(" | ")[0].removeprefix("| "), []).append(line)
+    text = "\n".join(line for group in (rows | new).values() for line in group)
+    path.write_text(f"{HEAD}{text}\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", help="a strategy or objective by name, or all")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--write", type=Path, help="the page to write")
+    parser.add_argument("--write", type=Path, help="the page to write; rows of other methods stay as they are")
     arguments = parser.parse_args()
     load()
-    rows, held = [], True
+    rows: dict[str, list[str]] = {}
+    held = True
     for about, proof in chosen(arguments.method):
         began = time.perf_counter()
         for finding in proof(arguments.seeds):
             verdict = "holds" if finding.holds else "DOES NOT HOLD"
             print(f"{about}: {finding.claim}\n  {finding.found}\n  {verdict}, {time.perf_counter() - began:.0f} s\n")
             sys.stdout.flush()
-            rows.append(row(about, finding))
+            rows.setdefault(about, []).append(row(about, finding))
             held = held and finding.holds
     if arguments.write:
-        arguments.write.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+        write(arguments.write, rows)
     return 0 if held else 1
 
 

@@ -95,9 +95,10 @@ class Uneven(nn.Module):
 def test_safe_mutations_solve_in_fewer_losses_what_plain_ones_do_not() -> None:
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
     batch, losses = (x, x * torch.tensor([1.0, 1.0])), {}
-    for name, settings in {"safe_mutation": {"refreshes": 1}, "genetic_algorithm": {}}.items():
+    plain = {"name": "genetic_algorithm", "sigma": 0.1}
+    for name, settings in {"safe_mutation": {"refreshes": 1, "search": plain}, "genetic_algorithm": plain}.items():
         model = Uneven()
-        trained(built(name, **settings), door(model, forwards=50 * 4000), batch, 10_000)
+        trained(built(**{"name": name, **settings}), door(model, forwards=50 * 4000), batch, 10_000)
         losses[name] = float(((model(x) - batch[1]) ** 2).mean().detach())
     assert losses["safe_mutation"] < 0.01 < losses["genetic_algorithm"]
 
