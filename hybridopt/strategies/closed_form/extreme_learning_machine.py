@@ -51,7 +51,7 @@ class ExtremeLearningMachine(Strategy):
     }
     conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(WITHOUT_HEAD, NO_HEAD)}
 
-    def __init__(self, scale: float = 1.5, ridge: float = 1e-4):
+    def __init__(self, scale: float = 1.0, ridge: float = 1e-3):
         super().__init__()
         if not (scale >= 0 and math.isfinite(scale)):
             raise ConfigError(f"strategy.scale must be a number of at least 0, but is {scale:g}.")

@@ -48,11 +48,11 @@ class DeepGA(Search):
     def __init__(
         self,
         popsize: int = 100,
-        parents: int = 20,
-        sigma: float = 0.02,
+        parents: int = 10,
+        sigma: float = 0.03,
         first_sigma: float = 0.05,
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "exponential",
-        final_sigma: float = 0.1,
+        final_sigma: float = 0.2,
     ):
         super().__init__()
         if popsize < 1 or parents < 1:

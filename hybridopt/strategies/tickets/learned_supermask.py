@@ -37,7 +37,7 @@ class LearnedSupermask(MaskTraining):
     def __init__(
         self,
         init: Literal["signed_constant", "model"] = "signed_constant",
-        lr: float = 20.0,
+        lr: float = 100.0,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
