@@ -17,9 +17,6 @@ from hybridopt.errors import ConfigError
 from hybridopt.masking import MaskTraining
 from hybridopt.oracle import Oracle
 
-POINTS = ("improves_on_sphere", "improves_on_noisy_quadratic")
-NO_MOVE = "It uses a weight as it is, or not at all, which does not bring a point to where the minimum is."
-
 
 class EdgePopup(MaskTraining):
     """Learn which weights of a random network to use, a fixed share of each layer.
@@ -40,8 +37,6 @@ class EdgePopup(MaskTraining):
     """
 
     search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 1.0))", "keep": "interval(0.1, 0.9)"}
-
-    conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(POINTS, NO_MOVE)}
 
     def __init__(
         self,
