@@ -2,7 +2,8 @@
 
 For squared errors it is the classical method. For other losses the Gauss-Newton matrix takes their second derivative by
 the outputs (Schraudolph 2002, https://doi.org/10.1162/08997660260028683), which needs no square root of the loss.
-Damping and its factors are those of Marquardt: a tenth after a success, tenfold after a failure.
+Damping and its factors are those of Marquardt: a tenth after a success, tenfold after a failure. The package
+torch-levenberg-marquardt does the same for squared errors, but runs the network itself, which nobody would charge.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Gains as in Spall 1998, "Implementation of the Simultaneous Perturbation Algorithm", https://doi.org/10.1109/7.705889:
 c_k = c / (k + 1)^0.101 and a_k = a / (k + 1 + A)^0.602, where A is a tenth of the steps, and a is chosen so that the
-first steps have a wanted size.
+first steps have a wanted size. Nevergrad's SPSA has a = 1e-5 and c = 0.1 for all, with which the weights of a network
+hardly move.
 """
 
 from __future__ import annotations
