@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from hybridopt import Budget, Oracle, registry
@@ -103,7 +104,7 @@ def row(plugin: registry.Plugin) -> Row:
     strategy = registry.build("strategy", filled("strategy", {"name": f"hybridopt:{plugin.name}"}))
     words = re.search(r"Good for (.+?)\n\s*\n", target.__doc__ + "\n\n", re.DOTALL)
     state, step = ("", "") if plugin.name in NO_DIGITS else measured(strategy)
-    said = " ".join(words[1].split()) if words else ""
+    said = " ".join(words[1].split()).rstrip(".") if words else ""
     family = plugin.entry_point.value.split(".")[2]
     needs = ", ".join(sorted(strategy.requires))
     return Row(plugin.name, family, needs, state, step, said, tuple(getattr(target, "showcase", ())))
@@ -186,6 +187,7 @@ def draw(curves: dict[str, tuple[str, list[list[float]]]]) -> None:
     figure = Figure(figsize=(11, 2.6 * ((len(families) + 1) // 2)), layout="constrained")
     axes = figure.subplots((len(families) + 1) // 2, 2, sharex=True, sharey=True, squeeze=False).flatten()
     for axis, family in zip(axes, families, strict=False):
+        axis.set_prop_cycle(color=colormaps["tab20"].colors[::2] + colormaps["tab20"].colors[1::2])
         for name, (kind, curve) in curves.items():
             if kind == family or name == "adam":
                 steps, values = zip(*curve, strict=True)

@@ -1,4 +1,7 @@
-"""How far each method comes on scikit-learn's digits, by the network 64-32-10 and at most 1e7 forwards."""
+"""How far each method comes on scikit-learn's digits, by the network 64-32-10 and at most 1e7 forwards.
+
+The claim on ensemble Kalman inversion is from runs with all but the test samples in training, and is repeated so.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from proofs.jobs import command, sweep
 
 REACH = {  # method -> (test accuracy that is claimed, overrides)
     "adam": (0.955, ["budget.forwards=2e5", "dataset.batch_size=64"]),
-    "ensemble_kalman_inversion": (0.965, ["dataset.batch_size=64"]),
+    "ensemble_kalman_inversion": (0.965, ["dataset.batch_size=64", "dataset.val_fraction=0.02"]),
     "ensemble_kalman_filter": (0.92, ["dataset.batch_size=64", "strategy.ensemble=500"]),
     "mezo": (0.955, []),
     "openai_es": (0.955, []),
