@@ -22,7 +22,7 @@ NOISE = 2**20  # values of noise that are drawn at once
 class SimulatedAnnealing(Search):
     """Simulated annealing: a random walk that takes every step down and, while it is hot, some steps up.
 
-    Good for losses without a gradient, rugged or not, where one candidate at a time is no hardship: it shares out no work.
+    Good for losses without a gradient, rugged or not, on one process: it tries one candidate at a time.
 
     The temperature stays the same while a batch lasts. On a new batch the current point is evaluated again, and
     charged, so that a lucky batch is never remembered. The recommendation is the current point, for the same reason:
