@@ -1,5 +1,6 @@
 """The exceptions of hybridopt. Each message is one sentence: what is wrong, what was found, what to type instead."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -50,6 +51,17 @@ def options(names: Iterable[str], asked: str | None = None) -> str:
     close = get_close_matches(asked or "", known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{hint} Choose from: {', '.join(known) or '(there are none)'}."
+
+
+def check_positive(part: str, **settings: float | None) -> None:
+    """Refuse settings of a part of the config, such as "strategy", that are no positive numbers; None stands for unset.
+
+    Raises:
+        ConfigError: one is zero, negative, infinite, or not a number.
+    """
+    for name, value in settings.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ConfigError(f"{part}.{name} must be a positive number, but is {value:g}.")
 
 
 def brief(error: BaseException) -> str:

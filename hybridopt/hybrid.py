@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 
@@ -13,7 +13,7 @@ from torch import nn
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Strategy
+from hybridopt.strategy import Record, Search, Strategy
 
 
 class Hybrid(Strategy):
@@ -97,10 +97,15 @@ class Hybrid(Strategy):
         """After a checkpoint was loaded into a later phase: enter it, but keep all state as it was loaded."""
         if self._entered == self.position:
             return
-        state = {key: copied(value) for key, value in self.state_dict().items()}
-        with untouched(oracle):
-            self._enter(oracle)
-        self.load_state_dict(state)
+        enter_as_loaded(self, oracle, self._enter)
+
+
+def enter_as_loaded(strategy: Strategy, oracle: Oracle, enter: Callable[[Oracle], None]) -> None:
+    """Let parts of a strategy meet the oracle again, which begins them anew, and bring all state back."""
+    state = {key: copied(value) for key, value in strategy.state_dict().items()}
+    with untouched(oracle):
+        enter(oracle)
+    strategy.load_state_dict(state)
 
 
 def copied(value: object) -> object:
@@ -118,6 +123,19 @@ def untouched(oracle: Oracle) -> Iterator[None]:
     for part, state in zip(parts, states, strict=True):
         part.load_state_dict(state)
     oracle.generator.set_state(random)
+
+
+def check_search(part: Strategy, role: str, example: str) -> None:
+    """Refuse a part, the one called ``search``, that is none.
+
+    Args:
+        part: the part.
+        role: what it is wanted for, as the beginning of the sentence.
+        example: a search by name.
+    """
+    if not isinstance(part, Search):
+        name = type(part).__name__
+        raise ConfigError(f"{role}, and {name} is none: choose one, such as strategy/search={example}.")
 
 
 def check_shares(phases: Mapping[str, Strategy], shares: Mapping[str, float]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
+from hybridopt.parameters import ParameterLayout, gradients
 from hybridopt.schedule import Schedule, factor
 from hybridopt.strategy import Record, Strategy
 
@@ -81,8 +81,7 @@ class MaskTraining(Strategy):
         rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
         self._assign(oracle, self.draw(oracle))
         loss = oracle.gradient(batch)
-        own = oracle.parameters()
-        gradient = self.parts.flatten({name: _gradient(own[name]) for name in self.parts.shapes})
+        gradient = self.parts.flatten(gradients(oracle.parameters()))
         change = self.slope(gradient * self.weights) + self.weight_decay * self.scores
         self.velocity = self.momentum * self.velocity + change
         self.scores = self.scores - rate * self.velocity
@@ -92,7 +91,7 @@ class MaskTraining(Strategy):
         self._assign(oracle, self.mask())
 
     def _assign(self, oracle: Oracle, mask: Tensor) -> None:
-        values = {name: value[0] for name, value in self.parts.unflatten((self.weights * mask)[None]).items()}
+        values = self.parts.named(self.weights * mask)
         rest = {name: torch.zeros_like(value) for name, value in oracle.parameters().items() if name not in values}
         oracle.assign(self.layout.flatten({**rest, **values}))
 
@@ -102,7 +101,3 @@ def frozen_weight(value: Tensor, init: str) -> Tensor:
     if init == "model":
         return value
     return value.sign() * (2 / value[0].numel()) ** 0.5
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else torch.nan_to_num(parameter.grad, 0.0, 0.0, 0.0)

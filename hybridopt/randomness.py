@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def derived_seed(*parts: int) -> int:
     """A seed of 32 bits (torch's CPU generator takes no more) that is another for every other tuple of parts."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def normal(size: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of a shape, drawn where the generator is, then of the device and dtype of ``like``."""
+    return torch.randn(size, generator=generator, device=generator.device).to(like)
+
+
+def uniform(size: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers in [0, 1), likewise."""
+    return torch.rand(size, generator=generator, device=generator.device).to(like)
 
 
 class GlobalStream:

@@ -8,16 +8,13 @@ Each job is the same as `hybridopt strategy=<name> seed=<n>`; further overrides 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from runs import Run, sweep
 
 STRATEGIES = (
     "adam",
@@ -29,31 +26,20 @@ STRATEGIES = (
 )
 
 
-def sweep(strategies: list[str], seeds: int, forwards: float, overrides: list[str], directory: Path) -> None:
-    """One Hydra multirun in a process of its own; results stay in its directories."""
-    command = [sys.executable, "-m", "hybridopt", "-m", f"strategy={','.join(strategies)}"]
-    command += [f"seed={','.join(map(str, range(seeds)))}", f"budget.forwards={forwards}", "tracking=none"]
-    command += [f"hydra.sweep.dir={directory}", *overrides]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def read(directory: Path) -> dict[str, list[dict]]:
-    """Strategy -> its finished jobs: summary, and the validation curve as (forwards, accuracy)."""
+def jobs_of(strategies: list[str], seeds: int, forwards: float, overrides: list[str]) -> dict[str, list[Run]]:
+    """Strategy -> its finished jobs."""
+    command = [f"strategy={','.join(strategies)}", f"seed={','.join(map(str, range(seeds)))}"]
     jobs = defaultdict(list)
-    for result in sorted(directory.glob("*/result.json")):
-        rows = [json.loads(line) for line in (result.parent / "journal.jsonl").read_text().splitlines()]
-        name = next(row["values"]["strategy.name"] for row in rows if row["kind"] == "params")
-        points = [(row["step"], row["values"]) for row in rows if row["kind"] == "metrics"]
-        curve = [(step, values["val/accuracy"]) for step, values in points if "val/accuracy" in values]
-        jobs[name].append({"summary": json.loads(result.read_text())["summary"], "curve": curve})
+    for run in sweep([*command, f"budget.forwards={forwards}", *overrides], shown=True):
+        jobs[run.strategy].append(run)
     return jobs
 
 
-def table(jobs: dict[str, list[dict]]) -> str:
+def table(jobs: dict[str, list[Run]]) -> str:
     """Medians over seeds, with the range of the test accuracy."""
     lines = ["| strategy | test accuracy | range | zero weights | seconds |", "|---|---|---|---|---|"]
     for name, runs in jobs.items():
-        summaries = [run["summary"] for run in runs]
+        summaries = [run.summary for run in runs]
         test, zero, seconds = (
             [summary[key] for summary in summaries] for key in ("test/accuracy", "model/sparsity", "cost/wall_seconds")
         )
@@ -64,14 +50,14 @@ def table(jobs: dict[str, list[dict]]) -> str:
     return "\n".join(lines)
 
 
-def draw(jobs: dict[str, list[dict]], path: Path) -> None:
+def draw(jobs: dict[str, list[Run]], path: Path) -> None:
     """Median and interquartile band of the validation accuracy over forwards."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, runs in jobs.items():
-        length = min(len(run["curve"]) for run in runs)
-        forwards = [step for step, _ in runs[0]["curve"][:length]]
-        values = np.array([[accuracy for _, accuracy in run["curve"][:length]] for run in runs])
+        length = min(len(run.curve) for run in runs)
+        forwards = [step for step, _ in runs[0].curve[:length]]
+        values = np.array([[accuracy for _, accuracy in run.curve[:length]] for run in runs])
         low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
         (line,) = axes.plot(forwards, median, label=name)
         axes.fill_between(forwards, low, high, alpha=0.2, color=line.get_color())
@@ -90,10 +76,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="where to draw the curves")
     parser.add_argument("overrides", nargs="*", help="further Hydra overrides")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(folder)
-        sweep(arguments.strategies.split(","), arguments.seeds, arguments.forwards, arguments.overrides, directory)
-        jobs = read(directory)
+    strategies = arguments.strategies.split(",")
+    jobs = jobs_of(strategies, arguments.seeds, arguments.forwards, arguments.overrides)
     print(table(jobs))
     if arguments.picture:
         draw(jobs, arguments.picture)

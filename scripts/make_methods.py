@@ -16,9 +16,7 @@ import argparse
 import json
 import re
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from runs import Run, sweep
 
 from hybridopt import Budget, Oracle, registry
 from hybridopt.datasets.digits import digits
@@ -46,7 +45,6 @@ FAMILIES = {
     "tickets": "Sparse networks",
     "hybrid": "Hybrids",
 }
-NO_DIGITS = {"torch_optim", "sequence"}  # what they do is what they are told
 HEAD = """# Which strategy to try
 
 Made by `python scripts/make_methods.py` from the installed strategies. Start here:
@@ -64,6 +62,9 @@ Made by `python scripts/make_methods.py` from the installed strategies. Start he
 
 What each is proven to do, by experiments that anybody can run, is in [What holds](reproduction.md); how default
 settings were found, in [Where defaults come from](defaults.md); every setting is in [the built-in plugins](plugins.md).
+
+How well a strategy's steps agree with the gradient is logged as `train/alignment` by
+`hybridopt strategy=openai_es '+trainer.callbacks.alignment={every: 10}'`.
 
 ![Validation accuracy on digits over forwards](methods.png)
 
@@ -87,6 +88,7 @@ class Row:
     step: str
     good_for: str
     overrides: tuple[str, ...]
+    trained: bool
 
 
 # -- what the registry says -------------------------------------------------------------------------------------------
@@ -103,11 +105,12 @@ def row(plugin: registry.Plugin) -> Row:
     target = plugin.load()
     strategy = registry.build("strategy", filled("strategy", {"name": f"hybridopt:{plugin.name}"}))
     words = re.search(r"Good for (.+?)\n\s*\n", target.__doc__ + "\n\n", re.DOTALL)
-    state, step = ("", "") if plugin.name in NO_DIGITS else measured(strategy)
+    trained = not any(parameter.many for parameter in plugin.describe().parameters)  # else it does as it is told
+    state, step = measured(strategy) if trained else ("", "")
     said = " ".join(words[1].split()).rstrip(".") if words else ""
     family = plugin.entry_point.value.split(".")[2]
     needs = ", ".join(sorted(strategy.requires))
-    return Row(plugin.name, family, needs, state, step, said, tuple(getattr(target, "showcase", ())))
+    return Row(plugin.name, family, needs, state, step, said, tuple(getattr(target, "showcase", ())), trained)
 
 
 def measured(strategy) -> tuple[str, str]:
@@ -140,8 +143,8 @@ def measure(rows: list[Row], names: str, seeds: int) -> None:
     """Train strategies, all or some, and keep what comes out beside what is known of the others."""
     known = kept()
     for each in rows:
-        if each.name not in NO_DIGITS and (names == "all" or each.name in names.split(",")):
-            known[each.name] = figure_of(sweep(each, seeds))
+        if each.trained and (names == "all" or each.name in names.split(",")):
+            known[each.name] = figure_of(sweep([f"strategy=hybridopt:{each.name}", *each.overrides, f"seeds={seeds}"]))
             print(each.name, *(value for key, value in known[each.name].items() if key != "curve"))
             sys.stdout.flush()
             FIGURES.write_text(json.dumps(known, sort_keys=True, indent=0) + "\n", encoding="utf-8")
@@ -153,31 +156,14 @@ def kept() -> dict[str, dict]:
     return json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
 
 
-def sweep(each: Row, seeds: int) -> list[dict]:
-    """Summary and validation curve of each seed."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "hybridopt", "-m", f"strategy=hybridopt:{each.name}", *each.overrides]
-        command += [f"seeds={seeds}", "tracking=none", f"hydra.sweep.dir={folder}", "sweep.report=false"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return [run(path) for path in sorted(Path(folder).glob("*/result.json"))]
-
-
-def run(path: Path) -> dict:
-    """What one run has left."""
-    lines = map(json.loads, (path.parent / "journal.jsonl").read_text(encoding="utf-8").splitlines())
-    points = [(line["step"], line["values"].get("val/accuracy")) for line in lines if line["kind"] == "metrics"]
-    curve = [(step, value) for step, value in points if value is not None]
-    return {"summary": json.loads(path.read_text(encoding="utf-8"))["summary"], "curve": curve}
-
-
-def figure_of(runs: list[dict]) -> dict:
+def figure_of(runs: list[Run]) -> dict:
     """Median and range over seeds."""
-    test = [run["summary"]["test/accuracy"] for run in runs]
-    seconds = statistics.median(run["summary"]["cost/seconds"] for run in runs)
+    test = [run.summary["test/accuracy"] for run in runs]
+    seconds = statistics.median(run.summary["cost/seconds"] for run in runs)
     places = {"median": statistics.median(test), "low": min(test), "high": max(test)}
     return {key: round(value, 3) for key, value in places.items()} | {
         "seconds": float(f"{seconds:.2g}"),
-        "curve": median_curve([run["curve"] for run in runs]),
+        "curve": median_curve([run.curve for run in runs]),
     }
 
 

@@ -14,8 +14,6 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # the experiments lie beside this file
-
 from proofs import PROOFS, Finding, Proof
 
 MODULES = ("digits", "kalman", "least_squares", "losses", "searches", "tickets")

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator
 
 from proofs import Finding, accuracies, proves
-from proofs.jobs import command, sweep
+from proofs.jobs import command, jobs
 
 REACH = {  # method -> (test accuracy that is claimed, overrides)
     "adam": (0.955, ["budget.forwards=2e5", "dataset.batch_size=64"]),
@@ -36,7 +36,7 @@ def reaches(method: str) -> None:
     @proves(method)
     def proof(seeds: int) -> Iterator[Finding]:
         given = [f"strategy={method}", *overrides]
-        summaries = sweep(given, seeds).values()
+        summaries = [run.summary for run in jobs(given, seeds)]
         found = [summary["test/accuracy"] for summary in summaries]
         cost = statistics.median(summary["cost/forwards"] for summary in summaries)
         seconds = statistics.median(summary["cost/seconds"] for summary in summaries)

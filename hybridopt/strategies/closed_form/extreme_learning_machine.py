@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
 from hybridopt.parameters import ParameterLayout
+from hybridopt.randomness import normal
 from hybridopt.strategy import Record, Strategy
 
 NO_HEAD = "It solves the last linear layer, and this network has none."
@@ -55,8 +56,7 @@ class ExtremeLearningMachine(Strategy):
         super().__init__()
         if not (scale >= 0 and math.isfinite(scale)):
             raise ConfigError(f"strategy.scale must be a number of at least 0, but is {scale:g}.")
-        if not (ridge > 0 and math.isfinite(ridge)):
-            raise ConfigError(f"strategy.ridge must be a positive number, but is {ridge:g}.")
+        check_positive("strategy", ridge=ridge)
         self.scale, self.ridge = scale, ridge
 
     def setup(self, oracle: Oracle) -> None:
@@ -99,7 +99,7 @@ class ExtremeLearningMachine(Strategy):
         penalty = self.ridge * float(self.samples) * torch.ones(len(self.gram)).to(self.gram)
         penalty[-1] = 1e-9 * float(self.samples)
         solution = torch.linalg.solve(self.gram + penalty.diag(), self.cross).to(self.theta)
-        own = {name: value[0].clone() for name, value in self._layout.unflatten(self.theta[None]).items()}
+        own = self._layout.named(self.theta)
         own[f"{self._head}.weight"] = solution[:-1].T
         if f"{self._head}.bias" in own:
             own[f"{self._head}.bias"] = solution[-1]
@@ -108,8 +108,7 @@ class ExtremeLearningMachine(Strategy):
     def _drawn(self, value: Tensor, oracle: Oracle) -> Tensor:
         """Weights N(0, scale^2 / inputs), offsets likewise, as of a layer with one input."""
         inputs = value[0].numel() if value.ndim > 1 else 1
-        noise = torch.randn(value.shape, generator=oracle.generator, device=oracle.generator.device).to(value)
-        return self.scale / math.sqrt(inputs) * noise
+        return self.scale / math.sqrt(inputs) * normal(value.shape, value, oracle.generator)
 
 
 def signed(targets: Tensor, outputs: Tensor) -> Tensor:

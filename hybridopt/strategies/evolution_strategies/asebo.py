@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hybridopt.descent import AdamDescent, bounded
 from hybridopt.errors import ConfigError
+from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 
@@ -124,7 +125,7 @@ class ASEBO(Search):
         return (self.alpha / d) ** 0.5 * everywhere + ((1 - self.alpha) / rank) ** 0.5 * inside
 
     def _normal(self, count: int, size: int) -> Tensor:
-        return torch.randn((count, size), generator=self.generator, device=self.generator.device).to(self.x)
+        return normal((count, size), self.x, self.generator)
 
 
 def principal_directions(rows: Tensor, share: float) -> Tensor:

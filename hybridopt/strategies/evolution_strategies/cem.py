@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.errors import ConfigError
+from hybridopt.randomness import normal
 from hybridopt.strategy import Search
 
 
@@ -63,8 +64,7 @@ class CEM(Search):
         self.register_buffer("widths", torch.full_like(x0, self.sigma))
 
     def ask(self) -> Tensor:
-        size = (self.popsize, len(self.mu))
-        noise = torch.randn(size, generator=self.generator, device=self.generator.device).to(self.mu)
+        noise = normal((self.popsize, len(self.mu)), self.mu, self.generator)
         return self.mu + (self.widths**2 + (self.extra * (1 - self.progress)) ** 2).sqrt() * noise
 
     def tell(self, population: Tensor, losses: Tensor) -> None:

@@ -16,7 +16,8 @@ from hybridopt.descent import AdamDescent, bounded
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch, Objective
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
+from hybridopt.parameters import ParameterLayout, gradients
+from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Record, Strategy
 
@@ -96,6 +97,7 @@ class GuidedES(Strategy):
             raise ConfigError("guided_es follows gradients of the parameters themselves: leave it at encoding=direct.")
         check_same_task(self.surrogate, oracle.objective)
         self._guide = oracle.judged_by(self.surrogate)
+        self._layout = ParameterLayout.of(oracle.parameters())
         self.register_buffer("theta", oracle.start)
         self.register_buffer("guides", self.theta.new_empty(0, len(self.theta)))
         if self.adam is not None:
@@ -104,7 +106,8 @@ class GuidedES(Strategy):
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         oracle.assign(self.theta)
         self._guide.gradient(batch)
-        self.guides = torch.cat([self.guides, flat_gradient(oracle)[None]])[-self.directions :]
+        guide = self._layout.flatten(gradients(oracle.parameters()))
+        self.guides = torch.cat([self.guides, guide[None]])[-self.directions :]
         epsilon = self._perturbations(oracle)
         losses = oracle.losses(torch.cat([self.theta + epsilon, self.theta - epsilon]), batch)
         rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
@@ -126,13 +129,9 @@ class GuidedES(Strategy):
         basis = orthonormal(self.guides)
         d, k = len(self.theta), basis.shape[1]
         alpha = self.alpha if k else 1.0
-        everywhere = self._normal(oracle, d)
-        inside = self._normal(oracle, k) @ basis.T
+        everywhere = normal((self.pairs, d), self.theta, oracle.generator)
+        inside = normal((self.pairs, k), self.theta, oracle.generator) @ basis.T
         return self.sigma * ((alpha / d) ** 0.5 * everywhere + ((1 - alpha) / max(1, k)) ** 0.5 * inside)
-
-    def _normal(self, oracle: Oracle, size: int) -> Tensor:
-        shape = (self.pairs, size)
-        return torch.randn(shape, generator=oracle.generator, device=oracle.generator.device).to(self.theta)
 
 
 def check_same_task(surrogate: Objective, objective: Objective) -> None:
@@ -143,13 +142,6 @@ def check_same_task(surrogate: Objective, objective: Objective) -> None:
             f"objective {type(objective).__name__} for {' or '.join(sorted(objective.tasks))}: choose another one, "
             "such as objective@strategy.surrogate=mse."
         )
-
-
-def flat_gradient(oracle: Oracle) -> Tensor:
-    """What is in ``.grad`` of the parameters, as one vector (d,); 0 where it is not finite."""
-    own = oracle.parameters()
-    gradients = {name: torch.zeros_like(value) if value.grad is None else value.grad for name, value in own.items()}
-    return torch.nan_to_num(ParameterLayout.of(own).flatten(gradients), 0.0, 0.0, 0.0)
 
 
 def orthonormal(rows: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import normal
 from hybridopt.strategy import Search
 
 
@@ -40,8 +41,7 @@ class LMMAES(Search):
         for name, value in (("popsize", popsize), ("directions", directions)):
             if value is not None and value < 1:
                 raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        check_positive("strategy", sigma=sigma)
         self.popsize, self.directions, self.sigma = popsize, directions, sigma
 
     def start(self, x0: Tensor) -> None:
@@ -63,8 +63,7 @@ class LMMAES(Search):
         self.register_buffer("t", torch.zeros((), dtype=torch.int64))
 
     def ask(self) -> Tensor:
-        size = (self._count, len(self.y))
-        self._z = torch.randn(size, generator=self.generator, device=self.generator.device).to(self.y)
+        self._z = normal((self._count, len(self.y)), self.y, self.generator)
         self._d = self._z
         for c, direction in zip(self._c_d, self.m[: int(self.t)], strict=False):
             self._d = (1 - c) * self._d + c * (self._d @ direction)[:, None] * direction

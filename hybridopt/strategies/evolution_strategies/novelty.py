@@ -16,6 +16,7 @@ from hybridopt.descent import AdamDescent, centered_ranks
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import normal
 from hybridopt.strategy import Record, Strategy
 
 PATIENCE = 50  # generations without a new best after which NSRA-ES turns to novelty
@@ -74,7 +75,7 @@ class NoveltyES(Strategy):
 
     def setup(self, oracle: Oracle) -> None:
         x0 = oracle.start
-        thetas = x0 + self.sigma * self._normal(oracle, self.agents, x0)
+        thetas = x0 + self.sigma * normal((self.agents, len(x0)), x0, oracle.generator)
         thetas[0] = x0
         self.register_buffer("thetas", thetas)
         self.register_buffer("best", x0.clone())
@@ -89,7 +90,7 @@ class NoveltyES(Strategy):
         if self.inputs is None:
             self._begin(oracle, batch)
         agent = self._choose(oracle)
-        noise = self._normal(oracle, self.popsize // 2, self.best)
+        noise = normal((self.popsize // 2, len(self.best)), self.best, oracle.generator)
         steps = self.sigma * torch.cat([noise, -noise])
         losses, behaviours = self._meet(oracle, self.thetas[agent] + steps, batch)
         badness = self._badness(losses, behaviours)
@@ -154,10 +155,6 @@ class NoveltyES(Strategy):
 
     def _behaviours(self, oracle: Oracle, population: Tensor) -> Tensor:
         return flat(oracle.outputs(population, (self.inputs, self.targets)))
-
-    def _normal(self, oracle: Oracle, count: int, like: Tensor) -> Tensor:
-        size = (count, like.shape[-1])
-        return torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(like)
 
 
 def flat(outputs: Tensor) -> Tensor:

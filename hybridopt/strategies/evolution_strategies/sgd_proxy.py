@@ -15,6 +15,7 @@ from torch import nn
 from hybridopt.errors import ConfigError
 from hybridopt.gradient import GradientDescent
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import normal
 
 
 class SGDProxy(GradientDescent):
@@ -55,5 +56,4 @@ class SGDProxy(GradientDescent):
         gradients = [value.grad for value in oracle.parameters().values() if value.grad is not None]
         scale = torch.stack([gradient.norm() for gradient in gradients]).norm() / self.pairs**0.5
         for gradient in gradients:
-            noise = torch.randn(gradient.shape, generator=oracle.generator, device=oracle.generator.device)
-            gradient.add_(scale * noise.to(gradient))
+            gradient.add_(scale * normal(gradient.shape, gradient, oracle.generator))

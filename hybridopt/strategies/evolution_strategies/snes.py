@@ -12,7 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import normal
 from hybridopt.strategy import Search
 
 
@@ -42,9 +43,7 @@ class SNES(Search):
         super().__init__()
         if popsize is not None and popsize < 1:
             raise ConfigError(f"strategy.popsize must be at least 1, but is {popsize}.")
-        for name, value in (("sigma", sigma), ("center_lr", center_lr), ("sigma_lr", sigma_lr)):
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        check_positive("strategy", sigma=sigma, center_lr=center_lr, sigma_lr=sigma_lr)
         self.popsize, self.sigma, self.center_lr, self.sigma_lr = popsize, sigma, center_lr, sigma_lr
 
     def start(self, x0: Tensor) -> None:
@@ -55,8 +54,7 @@ class SNES(Search):
         self.register_buffer("widths", torch.full_like(x0, self.sigma))
 
     def ask(self) -> Tensor:
-        size = (self._count, len(self.mu))
-        self._s = torch.randn(size, generator=self.generator, device=self.generator.device).to(self.mu)
+        self._s = normal((self._count, len(self.mu)), self.mu, self.generator)
         return self.mu + self.widths * self._s
 
     def tell(self, population: Tensor, losses: Tensor) -> None:

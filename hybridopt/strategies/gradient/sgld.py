@@ -15,6 +15,7 @@ from hybridopt.errors import ConfigError
 from hybridopt.gradient import GradientDescent
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import normal
 from hybridopt.strategy import Record
 
 
@@ -61,7 +62,6 @@ class SGLD(GradientDescent):
             record = super().step(oracle, batch)
         scale = math.sqrt(2 * record["lr"] * self.temperature)
         for parameter in oracle.parameters().values():
-            noise = torch.randn(parameter.shape, generator=oracle.generator, device=oracle.generator.device)
-            parameter.add_(noise.to(parameter), alpha=scale)
+            parameter.add_(normal(parameter.shape, parameter, oracle.generator), alpha=scale)
         oracle.apply_mask()
         return record

@@ -11,14 +11,13 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor
 
 from hybridopt.encoding import Encoding, SparseEncoding
 from hybridopt.errors import ConfigError
-from hybridopt.hybrid import Hybrid
+from hybridopt.hybrid import Hybrid, check_search
 from hybridopt.oracle import Oracle
 from hybridopt.parameters import ParameterLayout
-from hybridopt.strategy import Search, Strategy
+from hybridopt.strategy import Strategy
 
 
 class LotteryTicket(Hybrid):
@@ -47,11 +46,7 @@ class LotteryTicket(Hybrid):
     ):
         if not 0 < search_share < 1:
             raise ConfigError(f"strategy.search_share must lie between 0 and 1, but is {search_share:g}.")
-        if not isinstance(search, Search):
-            raise ConfigError(
-                f"A ticket is found by a search, and {type(search).__name__} is none: choose one, such as "
-                "strategy/search=openai_es."
-            )
+        check_search(search, "A ticket is found by a search", "openai_es")
         if not isinstance(encoding, SparseEncoding):
             raise ConfigError(
                 f"A ticket needs an encoding with a mask, and {type(encoding).__name__} has none: choose one, such as "
@@ -73,7 +68,7 @@ class LotteryTicket(Hybrid):
             return oracle.encoded(self.encoding)
         if self.mask is None:
             self._draw_ticket(oracle)
-        return oracle.masked(self._by_name(self.mask))
+        return oracle.masked(self.layout.named(self.mask))
 
     def _draw_ticket(self, oracle: Oracle) -> None:
         """The mask that the search recommends, and the rewind to the initial weights."""
@@ -82,8 +77,5 @@ class LotteryTicket(Hybrid):
         free = {name: torch.ones_like(value, dtype=torch.bool) for name, value in own.items()}
         self.mask = self.layout.flatten({**free, **found})
         with torch.no_grad():
-            for name, value in self._by_name(self.initial).items():
+            for name, value in self.layout.named(self.initial).items():
                 own[name].copy_(value)
-
-    def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
-        return {name: value[0] for name, value in self.layout.unflatten(vector[None]).items()}

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from hybridopt.encoding import Encoding
 from hybridopt.errors import ConfigError
-from hybridopt.hybrid import copied, untouched
+from hybridopt.hybrid import check_search, enter_as_loaded
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
 from hybridopt.parameters import ParameterLayout
-from hybridopt.strategy import Record, Search, Strategy
+from hybridopt.strategy import Record, Strategy
 
 SMALLEST = 0.01  # sensitivity that a step is divided by, as in the authors' code
 
@@ -51,11 +51,7 @@ class SafeMutation(Strategy):
         super().__init__()
         if refreshes < 1:
             raise ConfigError(f"strategy.refreshes must be at least 1, but is {refreshes}.")
-        if not isinstance(search, Search):
-            raise ConfigError(
-                f"Mutations are those of a search, and {type(search).__name__} is none: choose one, such as "
-                "strategy/search=genetic_algorithm."
-            )
+        check_search(search, "Mutations are those of a search", "genetic_algorithm")
         self.search, self.refreshes, self.over_samples = search, refreshes, over_samples
 
     def setup(self, oracle: Oracle) -> None:
@@ -87,12 +83,8 @@ class SafeMutation(Strategy):
         self.search.setup(self._view)
 
     def _reenter_if_loaded(self, oracle: Oracle) -> None:
-        if self._view is not None:
-            return
-        state = {key: copied(value) for key, value in self.state_dict().items()}
-        with untouched(oracle):
-            self._enter(oracle)
-        self.load_state_dict(state)
+        if self._view is None:
+            enter_as_loaded(self, oracle, self._enter)
 
 
 class Rescaled(Encoding):

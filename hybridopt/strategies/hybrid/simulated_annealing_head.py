@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar
 
 from hybridopt.encoding import Encoding
 from hybridopt.errors import ConfigError
-from hybridopt.hybrid import Hybrid
+from hybridopt.hybrid import Hybrid, check_search
 from hybridopt.oracle import Oracle
-from hybridopt.strategy import Search, Strategy
+from hybridopt.strategy import Strategy
 
 
 class SimulatedAnnealingHead(Hybrid):
@@ -42,11 +42,7 @@ class SimulatedAnnealingHead(Hybrid):
     ):
         if not 0 < pretrain_share < 1:
             raise ConfigError(f"strategy.pretrain_share must lie between 0 and 1, but is {pretrain_share:g}.")
-        if not isinstance(search, Search):
-            raise ConfigError(
-                f"The group is moved by a search, and {type(search).__name__} is none: choose one, such as "
-                "strategy/search=simulated_annealing."
-            )
+        check_search(search, "The group is moved by a search", "simulated_annealing")
         shares = {"pretrain": pretrain_share, "search": 1 - pretrain_share}
         super().__init__({"pretrain": pretrain, "search": search}, shares)
         self.encoding = encoding

@@ -8,16 +8,16 @@ comparison is with gradient descent of one epoch, from initial weights that are 
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import normal
 from hybridopt.strategy import Record, Strategy
 
 
@@ -54,15 +54,12 @@ class EnsembleKalmanFilter(Strategy):
             raise ConfigError(
                 f"strategy.ensemble and strategy.repetitions must be at least 1, but are {ensemble} and {repetitions}."
             )
-        for name, value in (("gamma", gamma), ("sigma", sigma)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        check_positive("strategy", gamma=gamma, sigma=sigma)
         self.ensemble, self.gamma, self.sigma, self.repetitions = ensemble, gamma, sigma, repetitions
 
     def setup(self, oracle: Oracle) -> None:
         start = oracle.start
-        size = (self.ensemble, len(start))
-        noise = torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(start)
+        noise = normal((self.ensemble, len(start)), start, oracle.generator)
         self.register_buffer("members", start + self.sigma * noise)
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:

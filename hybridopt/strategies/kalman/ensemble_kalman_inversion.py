@@ -8,16 +8,16 @@ ends closer, and then may grow (their expanding ensembles). Momentum is Nesterov
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import normal
 from hybridopt.strategy import Record, Strategy
 
 TINY = 1e-12
@@ -76,9 +76,7 @@ class EnsembleKalmanInversion(Strategy):
             )
         if not 0 <= momentum < 1:
             raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
-        for name, value in (("h0", h0), ("sigma", sigma), ("final_sigma", final_sigma)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        check_positive("strategy", h0=h0, sigma=sigma, final_sigma=final_sigma)
         self.ensemble, self.h0, self.sigma = ensemble, h0, sigma
         self.redraw_every, self.final_sigma = redraw_every, final_sigma
         self.final_ensemble, self.momentum = final_ensemble or ensemble, momentum
@@ -90,7 +88,8 @@ class EnsembleKalmanInversion(Strategy):
                 f"{type(oracle.objective).__name__} has none: choose another one, such as objective=cross_entropy."
             )
         start = oracle.start
-        self.register_buffer("members", start + self.sigma * self._noise(oracle, self.ensemble, start))
+        noise = normal((self.ensemble, len(start)), start, oracle.generator)
+        self.register_buffer("members", start + self.sigma * noise)
         self.register_buffer("before", self.members.clone() if self.momentum else None)  # the last move
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))  # steps
 
@@ -132,7 +131,7 @@ class EnsembleKalmanInversion(Strategy):
             return
         width, mean = self.sigma * self.final_sigma**oracle.progress, self.members.mean(dim=0)
         count = round(self.ensemble + (self.final_ensemble - self.ensemble) * oracle.progress)
-        self.members = mean + width * self._noise(oracle, count, mean)
+        self.members = mean + width * normal((count, len(mean)), mean, oracle.generator)
         self.before = self.members.clone() if self.momentum else None
 
     def _ahead(self) -> Tensor:
@@ -142,7 +141,3 @@ class EnsembleKalmanInversion(Strategy):
         ahead = self.members + self.momentum * (self.members - self.before)
         self.before = self.members
         return ahead
-
-    def _noise(self, oracle: Oracle, count: int, like: Tensor) -> Tensor:
-        size = (count, len(like))
-        return torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(like)

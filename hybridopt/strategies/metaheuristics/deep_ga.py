@@ -6,13 +6,12 @@ network of any size travels as a few integers, and is made again, to the last bi
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
 from hybridopt.population import noise_blocks
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
@@ -59,9 +58,7 @@ class DeepGA(Search):
             raise ConfigError(
                 f"strategy.popsize and strategy.parents must be at least 1, but are {popsize} and {parents}."
             )
-        for name, value in (("sigma", sigma), ("first_sigma", first_sigma)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        check_positive("strategy", sigma=sigma, first_sigma=first_sigma)
         factor(schedule, 0.5, final_sigma)  # refuses what is no schedule
         self.popsize, self.parents, self.sigma, self.first_sigma = popsize, min(parents, popsize), sigma, first_sigma
         self.schedule, self.final_sigma = schedule, final_sigma

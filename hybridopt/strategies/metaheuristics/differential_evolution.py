@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import normal, uniform
 from hybridopt.strategy import Search
 
 SMALLEST = 4  # members that a mutation needs
@@ -61,8 +62,7 @@ class DifferentialEvolution(Search):
                 f"strategy.popsize and strategy.final_popsize must be at least {SMALLEST}, since a mutation takes so "
                 f"many members, but are {popsize} and {final_popsize}."
             )
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        check_positive("strategy", sigma=sigma)
         if not (0 < best_share <= 1 and archive >= 0 and memory >= 1 and moves_per_step >= 1):
             raise ConfigError(
                 "strategy.best_share must be above 0 and at most 1, strategy.archive not negative, and strategy.memory "
@@ -74,7 +74,7 @@ class DifferentialEvolution(Search):
         self.moves_per_step = moves_per_step
 
     def start(self, x0: Tensor) -> None:
-        members = x0 + self.sigma * self._draws(torch.randn, (self.popsize, len(x0)), x0)
+        members = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
         members[0] = x0
         self.register_buffer("members", members)
         self.register_buffer("losses", x0.new_full((self.popsize,), math.inf))
@@ -119,16 +119,16 @@ class DifferentialEvolution(Search):
         toward = self.members[best[self._indices(len(best), n)]] - self.members
         difference = self.members[r1] - pool[r2]
         mutants = self.members + self._f[:, None] * (toward + difference)
-        taken = self._draws(torch.rand, (n, d), self.members) < self._cr[:, None]
+        taken = uniform((n, d), self.members, self.generator) < self._cr[:, None]
         taken[me, self._indices(d, n)] = True
         return torch.where(taken, mutants, self.members)
 
     def _settings(self, n: int) -> tuple[Tensor, Tensor]:
         """F of a Cauchy, CR of a normal distribution, around means drawn from the memory; (n,) each."""
         slot = self._indices(self.memory, n)
-        uniform = self._draws(torch.rand, (n,), self.members).clamp(1e-6, 1 - 1e-6)
-        f = self.factors[slot] + 0.1 * torch.tan(math.pi * (uniform - 0.5))
-        cr = self.rates[slot] + 0.1 * self._draws(torch.randn, (n,), self.members)
+        quantiles = uniform((n,), self.members, self.generator).clamp(1e-6, 1 - 1e-6)
+        f = self.factors[slot] + 0.1 * torch.tan(math.pi * (quantiles - 0.5))
+        cr = self.rates[slot] + 0.1 * normal((n,), self.members, self.generator)
         return f.clamp(0.05, 1.0), cr.clamp(0.0, 1.0)
 
     def _learn(self, losses: Tensor) -> None:
@@ -164,6 +164,3 @@ class DifferentialEvolution(Search):
     def _indices(self, below: int, count: int) -> Tensor:
         device = self.generator.device
         return torch.randint(below, (count,), generator=self.generator, device=device).to(self.members.device)
-
-    def _draws(self, kind, size: tuple[int, ...], like: Tensor) -> Tensor:
-        return kind(size, generator=self.generator, device=self.generator.device).to(like)

@@ -14,7 +14,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 
@@ -69,14 +70,13 @@ class GeneticAlgorithm(Search):
                 raise ConfigError(f"strategy.{name} must be above 0 and at most 1, but is {value:g}.")
         if not 0 <= crossover <= 1:
             raise ConfigError(f"strategy.crossover must be between 0 and 1, but is {crossover:g}.")
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        check_positive("strategy", sigma=sigma)
         factor(schedule, 0.5, final_sigma)  # refuses what is no schedule
         self.popsize, self.truncation, self.elite, self.crossover = popsize, truncation, elite, crossover
         self.sigma, self.schedule, self.final_sigma, self.averaging = sigma, schedule, final_sigma, averaging
 
     def start(self, x0: Tensor) -> None:
-        first = x0 + self.sigma * self._noise(self.popsize, x0)
+        first = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
         first[0] = x0
         self.register_buffer("members", first)
         self.register_buffer("inherited", x0.new_full((self.popsize,), math.nan))  # losses; unknown at first
@@ -115,8 +115,4 @@ class GeneticAlgorithm(Search):
         first, second = pairs.to(parents.device)
         children = torch.where(coins.to(parents.device), parents[first], parents[second])
         sigma = self.sigma * factor(self.schedule, self.progress, self.final_sigma)
-        return children + sigma * self._noise(count, parents), (losses[first] + losses[second]) / 2
-
-    def _noise(self, count: int, like: Tensor) -> Tensor:
-        size = (count, like.shape[-1])
-        return torch.randn(size, generator=self.generator, device=self.generator.device).to(like)
+        return children + sigma * normal(children.shape, parents, self.generator), (losses[first] + losses[second]) / 2

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief
+from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief, check_positive
 from hybridopt.strategy import Search
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ class Nevergrad(Search):
         for name, value in (("popsize", popsize), ("moves_per_step", moves_per_step)):
             if value < 1:
                 raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        check_positive("strategy", sigma=sigma)
         self.optimizer = optimizer
         self.popsize = popsize
         self.sigma = sigma

@@ -13,7 +13,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import normal, uniform
 from hybridopt.strategy import Search
 
 C = 0.5 + math.log(2)  # 1.193
@@ -62,17 +63,17 @@ class ParticleSwarm(Search):
                 "strategy.popsize and strategy.moves_per_step must be at least 1, but are "
                 f"{popsize} and {moves_per_step}."
             )
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        check_positive("strategy", sigma=sigma)
         self.popsize, self.topology, self.sigma = popsize, topology, sigma
         self.inertia, self.cognitive, self.social = inertia, cognitive, social
         self.moves_per_step = moves_per_step
 
     def start(self, x0: Tensor) -> None:
-        places = x0 + self.sigma * self._draws(torch.randn, x0)
+        size = (self.popsize, len(x0))
+        places = x0 + self.sigma * normal(size, x0, self.generator)
         places[0] = x0
         self.register_buffer("places", places)
-        self.register_buffer("velocities", self.sigma * self._draws(torch.randn, x0))
+        self.register_buffer("velocities", self.sigma * normal(size, x0, self.generator))
         self.register_buffer("best_places", places.clone())
         self.register_buffer("best_losses", x0.new_full((self.popsize,), math.inf))
 
@@ -92,7 +93,7 @@ class ParticleSwarm(Search):
         return self.best_places[self.best_losses.argmin()]
 
     def _fly(self) -> None:
-        r1, r2 = self._draws(torch.rand, self.places), self._draws(torch.rand, self.places)
+        r1, r2 = (uniform(self.places.shape, self.places, self.generator) for _ in range(2))
         own, others = self.best_places - self.places, self._leaders() - self.places
         velocities = self.inertia * self.velocities + self.cognitive * r1 * own + self.social * r2 * others
         self.velocities = velocities.clamp(-10 * self.sigma, 10 * self.sigma)
@@ -106,7 +107,3 @@ class ParticleSwarm(Search):
         offset = ring.argmin(dim=0) - 1  # -1 the particle before, 0 itself, 1 the one after
         own = torch.arange(self.popsize, device=offset.device)
         return self.best_places[(own + offset) % self.popsize]
-
-    def _draws(self, kind, like: Tensor) -> Tensor:
-        size = (self.popsize, like.shape[-1])
-        return kind(size, generator=self.generator, device=self.generator.device).to(like)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.errors import ConfigError
+from hybridopt.randomness import uniform
 from hybridopt.strategy import Search
 
 
@@ -54,8 +55,7 @@ class PBIL(Search):
         self.register_buffer("p", torch.full_like(x0, 0.5))
 
     def ask(self) -> Tensor:
-        size = (self.popsize, len(self.p))
-        coins = torch.rand(size, generator=self.generator, device=self.generator.device).to(self.p)
+        coins = uniform((self.popsize, len(self.p)), self.p, self.generator)
         self._bits = (coins < self.p).to(self.p)
         return self.x0 + self.scale * (2 * self._bits - 1)
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import normal
 from hybridopt.strategy import Search
 
 
@@ -34,8 +35,7 @@ class RandomSearch(Search):
         super().__init__()
         if popsize < 2:
             raise ConfigError(f"strategy.popsize must be at least 2, the incumbent and a newcomer, but is {popsize}.")
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        check_positive("strategy", sigma=sigma)
         if moves_per_step < 1:
             raise ConfigError(f"strategy.moves_per_step must be at least 1, but is {moves_per_step}.")
         self.popsize = popsize
@@ -49,8 +49,7 @@ class RandomSearch(Search):
 
     def ask(self) -> Tensor:
         size = (self.popsize - (self.move == 0), len(self.x0))
-        noise = torch.randn(size, generator=self.generator, device=self.generator.device)
-        newcomers = noise.to(self.x0).mul_(self.sigma).add_(self.x0)
+        newcomers = normal(size, self.x0, self.generator).mul_(self.sigma).add_(self.x0)
         return newcomers if self.move else torch.cat([self.incumbent[None], newcomers])
 
     def tell(self, population: Tensor, losses: Tensor) -> None:

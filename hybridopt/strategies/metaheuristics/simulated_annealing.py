@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import normal
 from hybridopt.strategy import Search
 
 NOISE = 2**20  # values of noise that are drawn at once
@@ -51,9 +52,7 @@ class SimulatedAnnealing(Search):
         moves_per_step: int = 200,
     ):
         super().__init__()
-        for name, value in (("sigma", sigma), ("sigma_decay", sigma_decay), ("temperature_decay", temperature_decay)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        check_positive("strategy", sigma=sigma, sigma_decay=sigma_decay, temperature_decay=temperature_decay)
         for name, value in (("probes", probes), ("moves_per_step", moves_per_step)):
             if value < 1:
                 raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
@@ -102,8 +101,7 @@ class SimulatedAnnealing(Search):
         self._noise = self._normal(min(self.moves_per_step, max(1, NOISE // len(self.theta))))
 
     def _normal(self, n: int) -> Tensor:
-        size = (n, len(self.theta))
-        return torch.randn(size, generator=self.generator, device=self.generator.device).to(self.theta)
+        return normal((n, len(self.theta)), self.theta, self.generator)
 
     def _accept_or_reject(self, candidate: Tensor, loss: Tensor) -> None:
         """The Metropolis rule."""

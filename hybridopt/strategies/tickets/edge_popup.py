@@ -16,6 +16,7 @@ from torch import Tensor
 from hybridopt.errors import ConfigError
 from hybridopt.masking import MaskTraining
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import uniform
 
 
 class EdgePopup(MaskTraining):
@@ -55,7 +56,7 @@ class EdgePopup(MaskTraining):
 
     def first_scores(self, weights: Tensor, oracle: Oracle) -> Tensor:
         """Uniform in +-1/sqrt(inputs), which is the authors' Kaiming start with a = sqrt 5."""
-        coins = torch.rand(weights.shape, generator=oracle.generator, device=oracle.generator.device).to(weights)
+        coins = uniform(weights.shape, weights, oracle.generator)
         bounds = [
             weights.new_full((size,), 1 / math.sqrt(shape[1:].numel()))
             for size, shape in zip(self.parts.sizes, self.parts.shapes.values(), strict=True)

@@ -18,6 +18,7 @@ from hybridopt.hybrid import Hybrid
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
 from hybridopt.parameters import ParameterLayout
+from hybridopt.randomness import uniform
 from hybridopt.strategy import Record, Strategy
 
 
@@ -75,31 +76,31 @@ class IterativeMagnitudePruning(Hybrid):
         self.register_buffer("initial", self.layout.flatten(own))
         self.register_buffer("mask", torch.ones_like(self.initial, dtype=torch.bool))
         self.register_buffer("pruned", torch.zeros((), dtype=torch.int64))  # how often
-        self.register_buffer("rewound_from", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("rewind_point_kept", torch.zeros((), dtype=torch.bool))
         super().setup(oracle)
 
     def view(self, name: str, oracle: Oracle) -> Oracle:
         if int(self.pruned) < self.position:
             self._prune(oracle)
             self._rewind(oracle)
-        return oracle.masked(self._by_name(self.mask))
+        return oracle.masked(self.layout.named(self.mask))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         record = super().step(oracle, batch)
-        early = self.position == 0 and not self.rewound_from and self.rewind_share > 0
+        early = self.position == 0 and not self.rewind_point_kept and self.rewind_share > 0
         if early and self._view.progress >= self.rewind_share:
             self._phase.deploy(self._view)
             self.initial = self.layout.flatten(oracle.parameters())
-            self.rewound_from.fill_(True)
+            self.rewind_point_kept.fill_(True)
         return record
 
     def _prune(self, oracle: Oracle) -> None:
         """One round's share: the smallest weights that are left, or any."""
         self.pruned += 1
         kept = (1 - self.sparsity) ** (int(self.pruned) / (self.rounds - 1))
-        weights = self._by_name(self.layout.flatten(oracle.parameters()))
+        weights = self.layout.named(self.layout.flatten(oracle.parameters()))
         scores = {name: self._scores(weights[name], oracle) for name in self.prunable}
-        masks = self._by_name(self.mask.clone())
+        masks = self.layout.named(self.mask.clone())
         groups = [self.prunable] if self.scope == "global" else [[name] for name in self.prunable]
         for group in groups:
             left = torch.cat([masks[name].flatten() for name in group])
@@ -113,10 +114,10 @@ class IterativeMagnitudePruning(Hybrid):
     def _scores(self, weight: Tensor, oracle: Oracle) -> Tensor:
         if self.criterion == "magnitude":
             return weight.abs()
-        return torch.rand(weight.shape, generator=oracle.generator, device=oracle.generator.device).to(weight)
+        return uniform(weight.shape, weight, oracle.generator)
 
     def _rewind(self, oracle: Oracle) -> None:
-        own, values = oracle.parameters(), self._by_name(self.initial)
+        own, values = oracle.parameters(), self.layout.named(self.initial)
         with torch.no_grad():
             for name, value in values.items():
                 own[name].copy_(self._redrawn(value, oracle) if self.survivors == "redraw" else value)
@@ -125,6 +126,3 @@ class IterativeMagnitudePruning(Hybrid):
         """The initial values of a parameter in another order: the same distribution, other places."""
         order = torch.randperm(value.numel(), generator=oracle.generator, device=oracle.generator.device)
         return value.flatten()[order.to(value.device)].view_as(value)
-
-    def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
-        return {name: value[0] for name, value in self.layout.unflatten(vector[None]).items()}

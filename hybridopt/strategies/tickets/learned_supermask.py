@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hybridopt.masking import MaskTraining
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import uniform
 
 
 class LearnedSupermask(MaskTraining):
@@ -49,8 +50,8 @@ class LearnedSupermask(MaskTraining):
         return torch.zeros_like(weights)
 
     def draw(self, oracle: Oracle) -> Tensor:
-        coins = torch.rand(self.scores.shape, generator=oracle.generator, device=oracle.generator.device)
-        return (coins.to(self.scores) < self.scores.sigmoid()).to(self.scores)
+        coins = uniform(self.scores.shape, self.scores, oracle.generator)
+        return (coins < self.scores.sigmoid()).to(self.scores)
 
     def mask(self) -> Tensor:
         return (self.scores >= 0).to(self.scores)

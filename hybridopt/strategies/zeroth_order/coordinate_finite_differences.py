@@ -8,14 +8,13 @@ https://arxiv.org/abs/2310.02025) trains networks in this way, pruned first.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from hybridopt.descent import AdamDescent
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 
@@ -56,9 +55,7 @@ class CoordinateFiniteDifferences(Search):
         super().__init__()
         if coordinates is not None and coordinates < 1:
             raise ConfigError(f"strategy.coordinates must be at least 1, or null for all, but is {coordinates}.")
-        for name, value in (("mu", mu), ("lr", lr)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        check_positive("strategy", mu=mu, lr=lr)
         if descent not in ("adam", "sgd"):
             raise ConfigError(f"strategy.descent must be adam or sgd, but is {descent!r}.")
         factor(schedule, 0.5, final_lr)  # refuses what is no schedule

@@ -15,6 +15,7 @@ from hybridopt.descent import AdamDescent
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
+from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Record, Strategy
 
@@ -73,8 +74,7 @@ class ForwardGradient(Strategy):
 
     def estimate(self, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, and the mean of (J v) v over the directions, (d,)."""
-        size = (self.samples, len(self.theta))
-        v = torch.randn(size, generator=oracle.generator, device=oracle.generator.device).to(self.theta)
+        v = normal((self.samples, len(self.theta)), self.theta, oracle.generator)
         loss, slopes = oracle.jvp(v, batch)
         slopes = torch.where(torch.isfinite(slopes), slopes, 0.0)
         return loss, slopes.to(v) @ v / self.samples

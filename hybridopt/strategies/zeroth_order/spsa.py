@@ -8,13 +8,13 @@ hardly move.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, check_positive
+from hybridopt.randomness import uniform
 from hybridopt.strategy import Search
 
 ALPHA, GAMMA = 0.602, 0.101  # Spall's practical exponents
@@ -42,9 +42,7 @@ class SPSA(Search):
 
     def __init__(self, c: float = 0.01, first_step: float = 0.003, calibration: int = 10):
         super().__init__()
-        for name, value in (("c", c), ("first_step", first_step)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
+        check_positive("strategy", c=c, first_step=first_step)
         if calibration < 1:
             raise ConfigError(f"strategy.calibration must be at least 1, but is {calibration}.")
         self.c, self.first_step, self.calibration = c, first_step, calibration
@@ -56,7 +54,7 @@ class SPSA(Search):
 
     def ask(self) -> Tensor:
         pairs = min(self.calibration, max(1, self.horizon // 4)) if self.a is None else 1
-        coins = torch.rand((pairs, len(self.theta)), generator=self.generator, device=self.generator.device)
+        coins = uniform((pairs, len(self.theta)), self.theta, self.generator)
         self._signs = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta)
         step = self._distance() * self._signs
         return torch.cat([self.theta + step, self.theta - step])

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from doors import built, linear_problem
+from doors import door as oracle
 from torch import nn
 
-from hybridopt import Budget, registry
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Ledger
-from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.zero_one import ZeroOne
-from hybridopt.oracle import Oracle
-
-
-def oracle(model: nn.Module, objective: nn.Module | None = None, forwards: float = 1e7) -> Oracle:
-    generator = torch.Generator().manual_seed(0)
-    return Oracle(model, objective or MeanSquaredError(), Ledger(Budget(forwards=forwards)), generator)
-
-
-def linear_problem() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """A linear network, data with noise, and the least-squares weights."""
-    torch.manual_seed(0)
-    x = torch.randn(60, 3)
-    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.1 * torch.randn(60, 1)
-    return nn.Linear(3, 1, bias=False), (x, y), torch.linalg.lstsq(x, y).solution[:, 0]
 
 
 def eki(**settings: object):
-    return registry.build("strategy", {"name": "ensemble_kalman_inversion", **settings})
+    return built("ensemble_kalman_inversion", **settings)
 
 
 def test_it_solves_linear_regression() -> None:
