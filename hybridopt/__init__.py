@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from hybridopt.dataset import DataModule as DataModule
     from hybridopt.dataset import TensorDataModule as TensorDataModule
     from hybridopt.encoding import Encoding as Encoding
+    from hybridopt.engine.population import LowRankPopulation as LowRankPopulation
     from hybridopt.ledger import Budget as Budget
     from hybridopt.objective import Objective as Objective
     from hybridopt.oracle import Oracle as Oracle
-    from hybridopt.population import LowRankPopulation as LowRankPopulation
     from hybridopt.spec import DataSpec as DataSpec
     from hybridopt.strategy import Search as Search
     from hybridopt.strategy import Strategy as Strategy
@@ -24,7 +24,7 @@ _HOMES = {
     "DataModule": "hybridopt.dataset",
     "DataSpec": "hybridopt.spec",
     "Encoding": "hybridopt.encoding",
-    "LowRankPopulation": "hybridopt.population",
+    "LowRankPopulation": "hybridopt.engine.population",
     "Objective": "hybridopt.objective",
     "Oracle": "hybridopt.oracle",
     "Search": "hybridopt.strategy",

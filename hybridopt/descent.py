@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hybridopt.state import LateBuffers
+from hybridopt.engine.buffers import LateBuffers
 
 Shaping = Literal["centered_rank", "none"]
 

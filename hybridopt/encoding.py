@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hybridopt.parameters import ParameterLayout
-from hybridopt.state import LateBuffers
+from hybridopt.engine.buffers import LateBuffers
+from hybridopt.engine.parameters import ParameterLayout
 
 
 class Encoding(LateBuffers, ABC):

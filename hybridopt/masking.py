@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.engine.parameters import ParameterLayout, gradients
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout, gradients
 from hybridopt.schedule import Schedule, factor
 from hybridopt.strategy import Record, Strategy
 

@@ -14,8 +14,7 @@ from torch.func import jacrev, jvp, vmap
 from torch.utils._pytree import tree_map
 
 from hybridopt.encoding import Direct, Encoding
-from hybridopt.errors import ConfigError, brief
-from hybridopt.evaluation import (
+from hybridopt.engine.forward import (
     MEMORY,
     LowRankParameter,
     Parameters,
@@ -24,11 +23,12 @@ from hybridopt.evaluation import (
     evaluating,
     out_of_memory,
 )
+from hybridopt.engine.parameters import FlatParameters
+from hybridopt.engine.population import LowRankPopulation, Population, SeededPopulation, materialize
+from hybridopt.engine.sharding import Alone, Sharding
+from hybridopt.errors import ConfigError, brief
 from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
 from hybridopt.objective import Batch, Objective
-from hybridopt.parameters import FlatParameters
-from hybridopt.population import LowRankPopulation, Population, SeededPopulation, materialize
-from hybridopt.sharding import Alone, Sharding
 
 log = logging.getLogger(__name__)
 

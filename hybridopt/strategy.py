@@ -9,10 +9,10 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor, nn
 
+from hybridopt.engine.buffers import LateBuffers
+from hybridopt.engine.population import Population
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.population import Population
-from hybridopt.state import LateBuffers
 
 Record = Mapping[str, float | Tensor]
 

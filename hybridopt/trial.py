@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from hybridopt.dataset import ENDLESS, BatchStream
 from hybridopt.encoding import Direct, Encoding
+from hybridopt.engine.randomness import GlobalStream, derived_seed
+from hybridopt.engine.sharding import Alone, Ranks, Sharding
 from hybridopt.errors import ConfigError, DataError
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.objective import Batch, Objective
 from hybridopt.oracle import Closure, Oracle
-from hybridopt.randomness import GlobalStream, derived_seed
-from hybridopt.sharding import Alone, Ranks, Sharding
 from hybridopt.spec import DataSpec
 from hybridopt.strategy import Strategy
 

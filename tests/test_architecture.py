@@ -20,6 +20,7 @@ CONTRACTS = {
 }
 BREACHES = {  # contract -> a file, and an import that the contract must forbid there
     "floors": ("hybridopt/strategy.py", "import hybridopt.trial"),
+    "engine": ("hybridopt/engine/parameters.py", "import hybridopt.engine.forward"),
     "by_name": ("hybridopt/trial.py", "import hybridopt.strategies.hybrid.sequence"),
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/describe.py", "import torch"),

@@ -12,12 +12,12 @@ from hybridopt import registry
 from hybridopt.encoding import Direct, SparseEncoding
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.models.mlp import mlp
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
 from hybridopt.spec import DataSpec
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.strategies.gradient.torch_optim import TorchOptim, adam, sgd

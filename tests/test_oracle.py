@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from hybridopt.encoding import Direct
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
+from hybridopt.engine.parameters import ParameterLayout
+from hybridopt.engine.population import LowRankPopulation, materialize
 from hybridopt.errors import ConfigError
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.models.cnn import cnn
@@ -30,8 +32,6 @@ from hybridopt.objectives.hinge import Hinge
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.zero_one import ZeroOne
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
-from hybridopt.population import LowRankPopulation, materialize
 from hybridopt.spec import DataSpec
 
 torch.set_num_threads(1)

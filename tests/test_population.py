@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle, registry
+from hybridopt.engine.population import SeededPopulation, materialize, table_size
 from hybridopt.ledger import Ledger
-from hybridopt.population import SeededPopulation, materialize, table_size
 
 SPECS = {
     "mlp": DataSpec((12,), 3, "classification"),
@@ -108,7 +108,7 @@ def test_a_seeded_member_is_the_same_in_any_chunk(chunk: int, member: int, table
     model, batch = build("mlp")
     population = seeded(model, table=table)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hybridopt.population.SHORT", short)  # windows copied at once, or met one by one
+        patch.setattr("hybridopt.engine.population.SHORT", short)  # windows copied at once, or met one by one
         check_chunks(model, batch, population, chunk, member)
 
 
@@ -217,8 +217,8 @@ def test_derivatives_are_the_same_vectorised_or_not(name: str) -> None:
 def test_weighted_noise_is_the_sum_of_the_members_noises(
     table: int | None, short: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybridopt.population.SHORT", short)
-    monkeypatch.setattr("hybridopt.population.BLOCK", 300)
+    monkeypatch.setattr("hybridopt.engine.population.SHORT", short)
+    monkeypatch.setattr("hybridopt.engine.population.BLOCK", 300)
     population = seeded(build("mlp")[0], table=table)
     noise = (population.materialize() - population.center) / population.scales[:, None]
     weights = torch.randn(len(population))

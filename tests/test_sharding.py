@@ -19,8 +19,8 @@ from test_resume import wait_for
 
 from hybridopt import experiment
 from hybridopt.checkpoint import FILE
+from hybridopt.engine.sharding import Ranks
 from hybridopt.errors import ConfigError
-from hybridopt.sharding import Ranks
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Seen = dict[str, Any]

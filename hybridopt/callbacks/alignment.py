@@ -8,10 +8,10 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from hybridopt.engine.forward import evaluating
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.evaluation import evaluating
 from hybridopt.objective import Batch
-from hybridopt.parameters import ParameterLayout
 from hybridopt.trial import Trial
 
 

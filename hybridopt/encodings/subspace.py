@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.encoding import Encoding
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.parameters import ParameterLayout
 
 
 class Subspace(Encoding):

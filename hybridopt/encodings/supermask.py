@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.encoding import SparseEncoding
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.parameters import ParameterLayout
 
 
 class Supermask(SparseEncoding):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import registry
-from hybridopt.evaluation import PopulationForward, evaluating
+from hybridopt.engine.forward import PopulationForward, evaluating
 from hybridopt.objective import Batch, Forward, Objective
 from hybridopt.registry import Plugin
 from hybridopt.spec import DataSpec

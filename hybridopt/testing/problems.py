@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from hybridopt import registry
 from hybridopt.dataset import replayable
+from hybridopt.engine.randomness import derived_seed
 from hybridopt.objective import Batch, Objective
-from hybridopt.randomness import derived_seed
 from hybridopt.registry import Plugin
 from hybridopt.spec import DataSpec
 from hybridopt.testing.plugins import USUAL, conformance, filled

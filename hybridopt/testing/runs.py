@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from hybridopt import ledger, oracle, registry
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.ledger import Budget, Ledger
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
 from hybridopt.registry import Plugin
 from hybridopt.strategy import Strategy
 from hybridopt.testing.plugins import defaults

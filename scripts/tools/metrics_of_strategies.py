@@ -51,7 +51,9 @@ def compare(before: Path, after: Path) -> str:
         changed = [key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
         lines += [f"| {name} | {key} | {one.get(key)} | {other.get(key)} |" for key in changed]
     same = sum(old.get(name) == new.get(name) for name in old.keys() | new.keys())
-    return "\n".join([*lines, "", f"{same} of {len(old.keys() | new.keys())} strategies are unchanged, to the last bit."])
+    return "\n".join(
+        [*lines, "", f"{same} of {len(old.keys() | new.keys())} strategies are unchanged, to the last bit."]
+    )
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hybridopt import Encoding
 from hybridopt.encoding import Direct, SparseEncoding
-from hybridopt.parameters import ParameterLayout
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.testing import checks, run_checks
 
 

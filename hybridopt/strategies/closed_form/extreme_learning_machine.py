@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybridopt.engine.parameters import ParameterLayout
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
-from hybridopt.randomness import normal
 from hybridopt.strategy import Record, Strategy
 
 NO_HEAD = "It solves the last linear layer, and this network has none."

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.descent import AdamDescent, bounded
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.descent import AdamDescent, shaped
+from hybridopt.engine.population import LowRankPopulation
 from hybridopt.errors import ConfigError
-from hybridopt.population import LowRankPopulation
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from hybridopt.descent import AdamDescent, bounded
+from hybridopt.engine.parameters import ParameterLayout, gradients
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch, Objective
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout, gradients
-from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Record, Strategy
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.descent import AdamDescent, centered_ranks
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.randomness import normal
 from hybridopt.strategy import Record, Strategy
 
 PATIENCE = 50  # generations without a new best after which NSRA-ES turns to novelty

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.descent import AdamDescent, shaped
+from hybridopt.engine.population import SeededPopulation, table_size
 from hybridopt.errors import ConfigError
-from hybridopt.population import SeededPopulation, table_size
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 

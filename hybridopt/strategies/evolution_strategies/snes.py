@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.randomness import normal
 from hybridopt.strategy import Search
 
 

@@ -11,11 +11,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.gradient import GradientDescent
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.randomness import normal
 from hybridopt.strategy import Record
 
 

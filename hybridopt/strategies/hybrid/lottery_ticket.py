@@ -13,10 +13,10 @@ from typing import Annotated, ClassVar
 import torch
 
 from hybridopt.encoding import Encoding, SparseEncoding
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 from hybridopt.hybrid import Hybrid, check_search
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
 from hybridopt.strategy import Strategy
 
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from hybridopt.encoding import Encoding
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 from hybridopt.hybrid import check_search, enter_as_loaded
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
 from hybridopt.strategy import Record, Strategy
 
 SMALLEST = 0.01  # sensitivity that a step is divided by, as in the authors' code

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.randomness import normal
 from hybridopt.strategy import Record, Strategy
 
 

@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.engine.population import noise_blocks
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.population import noise_blocks
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.engine.randomness import normal, uniform
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.randomness import normal, uniform
 from hybridopt.strategy import Search
 
 SMALLEST = 4  # members that a mutation needs

@@ -14,8 +14,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
-from hybridopt.randomness import uniform
 from hybridopt.strategy import Search
 
 

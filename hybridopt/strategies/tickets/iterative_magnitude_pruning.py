@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.engine.parameters import ParameterLayout
+from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
 from hybridopt.hybrid import Hybrid
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.parameters import ParameterLayout
-from hybridopt.randomness import uniform
 from hybridopt.strategy import Record, Strategy
 
 

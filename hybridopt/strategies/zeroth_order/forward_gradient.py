@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from hybridopt.descent import AdamDescent
+from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
 from hybridopt.oracle import Oracle
-from hybridopt.randomness import normal
 from hybridopt.schedule import factor
 from hybridopt.strategy import Record, Strategy
 

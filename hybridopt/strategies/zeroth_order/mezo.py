@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.descent import AdamDescent
+from hybridopt.engine.population import SeededPopulation
 from hybridopt.errors import ConfigError
-from hybridopt.population import SeededPopulation
 from hybridopt.schedule import factor
 from hybridopt.strategy import Search
 

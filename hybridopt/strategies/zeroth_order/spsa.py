@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.randomness import uniform
 from hybridopt.strategy import Search
 
 ALPHA, GAMMA = 0.602, 0.101  # Spall's practical exponents

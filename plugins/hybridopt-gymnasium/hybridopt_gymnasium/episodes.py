@@ -12,9 +12,9 @@ from torch import Tensor
 
 from hybridopt import DataModule
 from hybridopt.dataset import BatchStream, InOrder
+from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
-from hybridopt.randomness import derived_seed
 from hybridopt_gymnasium.environment import EnvironmentSpec, Scaling, make
 from hybridopt_gymnasium.spaces import Observations, actor
 

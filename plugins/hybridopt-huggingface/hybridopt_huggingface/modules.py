@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from hybridopt.dataset import EVALUATION_BATCH, BatchStream, DataModule, TensorStream
+from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError
 from hybridopt.objective import Batch
-from hybridopt.randomness import derived_seed
 from hybridopt.spec import DataSpec
 from hybridopt_huggingface.columns import Rows
 from hybridopt_huggingface.encoders import Inputs

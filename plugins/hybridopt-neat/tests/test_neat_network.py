@@ -9,9 +9,9 @@ from neat.activations import ActivationFunctionSet
 from neat.nn import FeedForwardNetwork
 
 from hybridopt import DataSpec
+from hybridopt.engine.forward import PopulationForward
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.evaluation import PopulationForward
-from hybridopt.parameters import ParameterLayout
 
 SPEC = DataSpec((3,), 2, "regression")
 GROWING = {"node_add_prob": 0.6, "node_delete_prob": 0.1, "response_init_stdev": 0.5, "response_mutate_rate": 0.5}

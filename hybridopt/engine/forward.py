@@ -20,8 +20,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from hybridopt.engine.low_rank import Interception, LowRankWeight
 from hybridopt.errors import brief
-from hybridopt.layers import Interception, LowRankWeight
 
 log = logging.getLogger(__name__)
 

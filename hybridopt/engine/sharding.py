@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, distributed
 
-from hybridopt.randomness import derived_seed
+from hybridopt.engine.randomness import derived_seed
 
 
 class Sharding(ABC):

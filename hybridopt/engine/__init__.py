@@ -1,0 +1,1 @@
+"""How networks are evaluated: parameters, populations, forward passes. It knows no contract of plugins."""
