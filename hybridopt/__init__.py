@@ -7,29 +7,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridopt.dataset import DataModule as DataModule
-    from hybridopt.dataset import TensorDataModule as TensorDataModule
-    from hybridopt.encoding import Encoding as Encoding
+    from hybridopt.core.data import DataModule as DataModule
+    from hybridopt.core.data import TensorDataModule as TensorDataModule
+    from hybridopt.core.encoding import Encoding as Encoding
+    from hybridopt.core.ledger import Budget as Budget
+    from hybridopt.core.objective import Objective as Objective
+    from hybridopt.core.oracle import Oracle as Oracle
+    from hybridopt.core.spec import DataSpec as DataSpec
+    from hybridopt.core.strategy import Search as Search
+    from hybridopt.core.strategy import Strategy as Strategy
     from hybridopt.engine.population import LowRankPopulation as LowRankPopulation
-    from hybridopt.ledger import Budget as Budget
-    from hybridopt.objective import Objective as Objective
-    from hybridopt.oracle import Oracle as Oracle
-    from hybridopt.spec import DataSpec as DataSpec
-    from hybridopt.strategy import Search as Search
-    from hybridopt.strategy import Strategy as Strategy
     from hybridopt.trial import Trial as Trial
 
 _HOMES = {
-    "Budget": "hybridopt.ledger",
-    "DataModule": "hybridopt.dataset",
-    "DataSpec": "hybridopt.spec",
-    "Encoding": "hybridopt.encoding",
+    "Budget": "hybridopt.core.ledger",
+    "DataModule": "hybridopt.core.data",
+    "DataSpec": "hybridopt.core.spec",
+    "Encoding": "hybridopt.core.encoding",
     "LowRankPopulation": "hybridopt.engine.population",
-    "Objective": "hybridopt.objective",
-    "Oracle": "hybridopt.oracle",
-    "Search": "hybridopt.strategy",
-    "Strategy": "hybridopt.strategy",
-    "TensorDataModule": "hybridopt.dataset",
+    "Objective": "hybridopt.core.objective",
+    "Oracle": "hybridopt.core.oracle",
+    "Search": "hybridopt.core.strategy",
+    "Strategy": "hybridopt.core.strategy",
+    "TensorDataModule": "hybridopt.core.data",
     "Trial": "hybridopt.trial",
 }
 __all__ = sorted(_HOMES)

@@ -12,7 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from hybridopt import registry
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
 
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}  # ours -> MLflow's
 

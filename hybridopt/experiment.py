@@ -17,11 +17,11 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from hybridopt import registry, targets
 from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
-from hybridopt.dataset import replayable
+from hybridopt.core.data import replayable
+from hybridopt.core.ledger import Budget
 from hybridopt.datasheet import datasheet
 from hybridopt.errors import ConfigError, Interrupted
 from hybridopt.identity import code_version, flattened, read_config, run_name, tags, write_config
-from hybridopt.ledger import Budget
 from hybridopt.progress import BudgetBar
 from hybridopt.result import Result, phases, plot_curve, summarise
 from hybridopt.rundir import CONFIG_FILE, RESULT_FILE, TRACEBACK_FILE, leave_traceback, note_code

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
 from hybridopt.schedule import Schedule, factor
-from hybridopt.strategy import Record, Strategy
 
 
 class GradientDescent(Strategy):

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout, gradients
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
 from hybridopt.schedule import Schedule, factor
-from hybridopt.strategy import Record, Strategy
 
 POINTS = ("improves_on_sphere", "improves_on_noisy_quadratic")
 NO_MOVE = "It uses a weight as it is, or not at all, which does not bring a point to where the minimum is."

@@ -3,7 +3,7 @@
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from hybridopt.spec import DataSpec
+from hybridopt.core.spec import DataSpec
 
 
 def classification_metrics(spec: DataSpec) -> MetricCollection:

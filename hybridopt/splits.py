@@ -10,9 +10,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
-from hybridopt.spec import DataSpec
 
 LARGEST_SEED = 2**32 - 1  # numpy's
 

@@ -17,16 +17,16 @@ from pytorch_lightning.utilities import move_data_to_device
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
-from hybridopt.dataset import ENDLESS, BatchStream
-from hybridopt.encoding import Direct, Encoding
+from hybridopt.core.data import ENDLESS, BatchStream
+from hybridopt.core.encoding import Direct, Encoding
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.objective import Batch, Objective
+from hybridopt.core.oracle import Closure, Oracle
+from hybridopt.core.spec import DataSpec
+from hybridopt.core.strategy import Strategy
 from hybridopt.engine.randomness import GlobalStream, derived_seed
 from hybridopt.engine.sharding import Alone, Ranks, Sharding
 from hybridopt.errors import ConfigError, DataError
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.objective import Batch, Objective
-from hybridopt.oracle import Closure, Oracle
-from hybridopt.spec import DataSpec
-from hybridopt.strategy import Strategy
 
 NEVER = 2**62  # a validation interval that no run reaches
 STRATEGY, GLOBAL = 0, 1  # streams of random numbers that one seed fixes

@@ -34,8 +34,8 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 
 from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial, registry
+from hybridopt.core.ledger import GRADIENT, Ledger
 from hybridopt.describe import REQUIRED
-from hybridopt.ledger import GRADIENT, Ledger
 
 BATCH = 256
 REPEATS = 32  # batches that plain inference takes in one go, if it likes

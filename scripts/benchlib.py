@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, DataSpec, Oracle, Strategy, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
 
 Case = Callable[[], object]
 Rows = list[dict[str, Any]]

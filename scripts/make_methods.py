@@ -28,8 +28,8 @@ from matplotlib.figure import Figure
 from runs import Run, sweep
 
 from hybridopt import Budget, Oracle, registry
+from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
-from hybridopt.ledger import Ledger
 from hybridopt.testing.plugins import filled
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

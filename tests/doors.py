@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from hybridopt import Budget, registry
-from hybridopt.ledger import Ledger
-from hybridopt.objective import Batch, Objective
+from hybridopt.core.ledger import Ledger
+from hybridopt.core.objective import Batch, Objective
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Strategy
 from hybridopt.testing.plugins import filled
 
 

@@ -19,15 +19,16 @@ CONTRACTS = {
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 }
 BREACHES = {  # contract -> a file, and an import that the contract must forbid there
-    "floors": ("hybridopt/strategy.py", "import hybridopt.trial"),
+    "floors": ("hybridopt/core/strategy.py", "import hybridopt.trial"),
     "engine": ("hybridopt/engine/parameters.py", "import hybridopt.engine.forward"),
+    "core": ("hybridopt/core/spec.py", "import hybridopt.core.oracle"),
     "by_name": ("hybridopt/trial.py", "import hybridopt.strategies.hybrid.sequence"),
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/describe.py", "import torch"),
     "mlflow": ("hybridopt/experiment.py", "import mlflow"),
-    "hydra": ("hybridopt/strategy.py", "import omegaconf"),
-    "nevergrad": ("hybridopt/strategy.py", "import nevergrad"),
-    "lightning": ("hybridopt/strategy.py", "import pytorch_lightning"),
+    "hydra": ("hybridopt/core/strategy.py", "import omegaconf"),
+    "nevergrad": ("hybridopt/core/strategy.py", "import nevergrad"),
+    "lightning": ("hybridopt/core/strategy.py", "import pytorch_lightning"),
 }
 
 

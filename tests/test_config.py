@@ -185,9 +185,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 from torch import nn
-from hybridopt.encoding import Encoding
-from hybridopt.objective import Objective
-from hybridopt.strategy import Search, Strategy
+from hybridopt.core.encoding import Encoding
+from hybridopt.core.objective import Objective
+from hybridopt.core.strategy import Search, Strategy
 """
 WIDGET = """
 def widget(

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from hybridopt.dataset import EVALUATION_BATCH, InOrder, LoaderStream, TensorDataModule, TensorStream, replayable
+from hybridopt.core.data import EVALUATION_BATCH, InOrder, LoaderStream, TensorDataModule, TensorStream, replayable
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
-from hybridopt.spec import DataSpec
 
 torch.set_num_threads(1)
 SPEC = DataSpec((1,), 1, "regression")

@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hybridopt import registry
-from hybridopt.encoding import Direct, SparseEncoding
+from hybridopt.core.encoding import Direct, SparseEncoding
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.spec import DataSpec
+from hybridopt.core.strategy import Search, Strategy
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Budget, Ledger
 from hybridopt.models.mlp import mlp
 from hybridopt.objectives.cross_entropy import CrossEntropy
-from hybridopt.oracle import Oracle
-from hybridopt.spec import DataSpec
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.strategies.gradient.torch_optim import TorchOptim, adam, sgd
 from hybridopt.strategies.hybrid.lottery_ticket import LotteryTicket
 from hybridopt.strategies.hybrid.sequence import Sequence
 from hybridopt.strategies.metaheuristics.random_search import RandomSearch
-from hybridopt.strategy import Search, Strategy
 
 torch.set_num_threads(1)
 SPEC = DataSpec((4,), 3, "classification")

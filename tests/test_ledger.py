@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybridopt.core.ledger import FORWARD, GRADIENT, JVP, Budget, Ledger, jacobian_cost
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import FORWARD, GRADIENT, JVP, Budget, Ledger, jacobian_cost
 
 charges = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 50)), max_size=20)
 

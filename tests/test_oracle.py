@@ -16,23 +16,23 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from hybridopt.encoding import Direct
+from hybridopt.core.encoding import Direct
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.objective import Objective
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.spec import DataSpec
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.population import LowRankPopulation, materialize
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Budget, Ledger
 from hybridopt.models.cnn import cnn
 from hybridopt.models.mlp import mlp
 from hybridopt.models.rnn import rnn
-from hybridopt.objective import Objective
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.objectives.hinge import Hinge
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.zero_one import ZeroOne
-from hybridopt.oracle import Oracle
-from hybridopt.spec import DataSpec
 
 torch.set_num_threads(1)
 B, FEATURES, CLASSES = 6, 5, 3

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle, registry
+from hybridopt.core.ledger import Ledger
 from hybridopt.engine.population import SeededPopulation, materialize, table_size
-from hybridopt.ledger import Ledger
 
 SPECS = {
     "mlp": DataSpec((12,), 3, "classification"),

@@ -8,10 +8,10 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from hybridopt.core.objective import Batch
 from hybridopt.engine.forward import evaluating
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
 from hybridopt.trial import Trial
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
 from hybridopt.errors import ConfigError, DataError, options
 from hybridopt.splits import split_arrays
 

@@ -2,7 +2,7 @@
 
 from sklearn.datasets import load_breast_cancer
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
 from hybridopt.splits import split_arrays
 
 

@@ -4,7 +4,7 @@ from math import inf
 
 from sklearn.datasets import make_friedman1
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
 from hybridopt.errors import ConfigError
 from hybridopt.splits import check_settings, split_arrays
 

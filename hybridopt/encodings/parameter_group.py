@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
-from hybridopt.encoding import Encoding
+from hybridopt.core.encoding import Encoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hybridopt.encoding import Encoding
+from hybridopt.core.encoding import Encoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.encoding import SparseEncoding
+from hybridopt.core.encoding import SparseEncoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 

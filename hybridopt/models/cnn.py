@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
-from hybridopt.spec import DataSpec
 
 SMALLEST = 8  # pixels a side
 

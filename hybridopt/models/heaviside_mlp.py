@@ -9,8 +9,8 @@ from math import prod
 
 from torch import Tensor, nn
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
-from hybridopt.spec import DataSpec
 
 
 class Heaviside(nn.Module):

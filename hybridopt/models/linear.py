@@ -4,7 +4,7 @@ from math import prod
 
 from torch import nn
 
-from hybridopt.spec import DataSpec
+from hybridopt.core.spec import DataSpec
 
 
 def linear(spec: DataSpec) -> nn.Module:

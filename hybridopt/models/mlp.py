@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import nn
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, options
-from hybridopt.spec import DataSpec
 
 ACTIVATIONS = {
     "relu": nn.ReLU,

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
-from hybridopt.spec import DataSpec
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 

@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, options
-from hybridopt.spec import DataSpec
 
 
 def rnn(spec: DataSpec, cell: Literal["gru", "lstm", "rnn"] = "gru", hidden: int = 64) -> nn.Module:

@@ -11,8 +11,8 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
-from hybridopt.spec import DataSpec
 
 THRESHOLD = 0.7  # of the mean magnitude
 

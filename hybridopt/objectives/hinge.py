@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
 
+from hybridopt.core.objective import Objective
+from hybridopt.core.spec import DataSpec
 from hybridopt.metrics import classification_metrics
-from hybridopt.objective import Objective
-from hybridopt.spec import DataSpec
 
 
 class Hinge(Objective):

@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanAbsoluteError, MetricCollection, R2Score
 
+from hybridopt.core.objective import Objective
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import DataError
-from hybridopt.objective import Objective
-from hybridopt.spec import DataSpec
 
 
 class MeanSquaredError(Objective):

@@ -9,10 +9,10 @@ from typing import ClassVar
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from hybridopt.core.objective import Objective
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
 from hybridopt.metrics import classification_metrics
-from hybridopt.objective import Objective
-from hybridopt.spec import DataSpec
 
 
 class SigmoidZeroOne(Objective):

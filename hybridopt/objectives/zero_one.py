@@ -5,9 +5,9 @@ from typing import ClassVar
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from hybridopt.core.objective import Objective
+from hybridopt.core.spec import DataSpec
 from hybridopt.metrics import classification_metrics
-from hybridopt.objective import Objective
-from hybridopt.spec import DataSpec
 
 
 class ZeroOne(Objective):

@@ -62,7 +62,7 @@ def capabilities(kind: str, place: Place | None) -> list[str]:
         return []
     if kind == "strategy":
         requires = declared(made, "requires")
-        kinds = ["search"] if "hybridopt.strategy.Search" in _ancestry(made) else []
+        kinds = ["search"] if "hybridopt.core.strategy.Search" in _ancestry(made) else []
         kinds += ["hybrid"] if requires is COMPUTED else []
         return kinds + [f"needs {answer}" for answer in sorted(requires)] if isinstance(requires, frozenset) else kinds
     if kind == "objective":
@@ -70,7 +70,7 @@ def capabilities(kind: str, place: Place | None) -> list[str]:
         tasks = declared(made, "tasks")
         return gradient + (sorted(tasks) if isinstance(tasks, frozenset) else [])
     if kind == "encoding":
-        return ["sparse"] if "hybridopt.encoding.SparseEncoding" in _ancestry(made) else []
+        return ["sparse"] if "hybridopt.core.encoding.SparseEncoding" in _ancestry(made) else []
     return []
 
 

@@ -22,9 +22,9 @@ from hybridopt.plugins.settings import setting
 
 LONGEST = 2000  # characters of noise that are reported
 CONTRACTS = {  # what a class of a kind must derive from; any callable will do for the others
-    "objective": "hybridopt.objective.Objective",
-    "encoding": "hybridopt.encoding.Encoding",
-    "strategy": "hybridopt.strategy.Strategy",
+    "objective": "hybridopt.core.objective.Objective",
+    "encoding": "hybridopt.core.encoding.Encoding",
+    "strategy": "hybridopt.core.strategy.Strategy",
 }
 
 Item = Mapping[str, Any]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from hybridopt import registry
-from hybridopt.objective import Batch
+from hybridopt.core.objective import Batch
+from hybridopt.core.spec import DataSpec
 from hybridopt.registry import Plugin
-from hybridopt.spec import DataSpec
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.plugins import Settings, defaults, variants
 from hybridopt.testing.problems import few, ready, stream

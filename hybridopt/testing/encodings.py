@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import registry
-from hybridopt.encoding import Encoding, SparseEncoding
+from hybridopt.core.encoding import Encoding, SparseEncoding
 from hybridopt.registry import Plugin
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, unloadable
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hybridopt import registry
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import HybridoptError
 from hybridopt.registry import Plugin
-from hybridopt.spec import DataSpec
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of

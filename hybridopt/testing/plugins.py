@@ -110,10 +110,10 @@ def kind_of(target: Any) -> str | None:
     """What a class is, or what a function makes, or None."""
     from torch import nn
 
-    from hybridopt.dataset import DataModule
-    from hybridopt.encoding import Encoding
-    from hybridopt.objective import Objective
-    from hybridopt.strategy import Strategy
+    from hybridopt.core.data import DataModule
+    from hybridopt.core.encoding import Encoding
+    from hybridopt.core.objective import Objective
+    from hybridopt.core.strategy import Strategy
 
     made = target
     if not inspect.isclass(target):

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import registry
-from hybridopt.dataset import replayable
+from hybridopt.core.data import replayable
+from hybridopt.core.objective import Batch, Objective
+from hybridopt.core.spec import DataSpec
 from hybridopt.engine.randomness import derived_seed
-from hybridopt.objective import Batch, Objective
 from hybridopt.registry import Plugin
-from hybridopt.spec import DataSpec
 from hybridopt.testing.plugins import USUAL, conformance, filled
 
 PARTS = ("dataset", "model", "objective")

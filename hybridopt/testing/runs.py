@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt import ledger, oracle, registry
+from hybridopt import registry
+from hybridopt.core import ledger, oracle
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Strategy
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
 from hybridopt.registry import Plugin
-from hybridopt.strategy import Strategy
 from hybridopt.testing.plugins import defaults
 from hybridopt.testing.problems import Problem
 

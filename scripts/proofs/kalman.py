@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from hybridopt import Budget, Oracle, registry
+from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
-from hybridopt.ledger import Ledger
 from proofs import Finding, accuracies, proves
 from proofs.jobs import command, test_accuracies
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
 from proofs import Finding, proves, spread
 
 X = torch.linspace(-10, 10, 200, dtype=torch.float64)[:, None]

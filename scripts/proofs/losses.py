@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
 from proofs import Finding, proves, spread
 
 

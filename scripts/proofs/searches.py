@@ -10,9 +10,9 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
+from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.strategy import Strategy
 from proofs import Finding, accuracies, proves, spread
 from proofs.jobs import command, test_accuracies
 

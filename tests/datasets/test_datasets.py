@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybridopt.dataset import DataModule
+from hybridopt.core.data import DataModule
 from hybridopt.datasets.digits import digits
 from hybridopt.datasets.friedman import friedman
 from hybridopt.datasets.moons import moons

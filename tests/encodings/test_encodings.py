@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hybridopt import registry
-from hybridopt.encoding import Direct
+from hybridopt.core.encoding import Direct
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
 from hybridopt.errors import ConfigError

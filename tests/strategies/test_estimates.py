@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
 
 SHAPES = {"W": torch.Size((6, 5)), "b": torch.Size((6,))}
 D = 36

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hybridopt import Encoding
-from hybridopt.encoding import Direct, SparseEncoding
+from hybridopt.core.encoding import Direct, SparseEncoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.testing import checks, run_checks
 

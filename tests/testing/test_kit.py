@@ -16,7 +16,7 @@ from fake_packages import install, on_path
 from torch import nn
 
 from hybridopt import DataSpec, registry
-from hybridopt.encoding import Direct
+from hybridopt.core.encoding import Direct
 from hybridopt.errors import PluginError
 from hybridopt.registry import GROUPS
 from hybridopt.testing import CheckFailure, Outcome, as_plugin, checks, installed, parametrize_with_checks, run_checks

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Strategy
 
 NO_HEAD = "It solves the last linear layer, and this network has none."
 WITHOUT_HEAD = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.descent import AdamDescent, bounded
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.schedule import factor
-from hybridopt.strategy import Search
 
 TINY = 1e-12
 

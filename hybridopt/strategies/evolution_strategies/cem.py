@@ -12,9 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.strategy import Search
 
 
 class CEM(Search):

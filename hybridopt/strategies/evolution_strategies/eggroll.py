@@ -13,11 +13,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.descent import AdamDescent, shaped
 from hybridopt.engine.population import LowRankPopulation
 from hybridopt.errors import ConfigError
 from hybridopt.schedule import factor
-from hybridopt.strategy import Search
 
 
 class Eggroll(Search):

@@ -12,10 +12,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.gradient import GradientDescent
-from hybridopt.oracle import Oracle
 
 
 class SGDProxy(GradientDescent):

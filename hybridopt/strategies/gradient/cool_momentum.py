@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
 from hybridopt.gradient import GradientDescent
-from hybridopt.oracle import Oracle
 
 
 class CoolMomentum(GradientDescent):

@@ -11,10 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Strategy
 
 
 class LBFGS(Strategy):

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.func import grad, hessian, vmap
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Strategy
 
 LARGEST = 5000  # equations that are solved at once
 NUMBERS = 5e8  # in a Jacobian

@@ -11,12 +11,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.gradient import GradientDescent
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record
 
 
 class SGLD(GradientDescent):

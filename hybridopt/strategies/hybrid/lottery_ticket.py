@@ -12,12 +12,12 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from hybridopt.encoding import Encoding, SparseEncoding
+from hybridopt.core.encoding import Encoding, SparseEncoding
+from hybridopt.core.hybrid import Hybrid, check_search
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.hybrid import Hybrid, check_search
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Strategy
 
 
 class LotteryTicket(Hybrid):

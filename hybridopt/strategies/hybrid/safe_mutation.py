@@ -12,13 +12,13 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.encoding import Encoding
+from hybridopt.core.encoding import Encoding
+from hybridopt.core.hybrid import check_search, enter_as_loaded
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.hybrid import check_search, enter_as_loaded
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Strategy
 
 SMALLEST = 0.01  # sensitivity that a step is divided by, as in the authors' code
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hybridopt.hybrid import Hybrid
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Strategy
+from hybridopt.core.hybrid import Hybrid
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Strategy
 
 
 class Sequence(Hybrid):

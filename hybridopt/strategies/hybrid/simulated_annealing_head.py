@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from hybridopt.encoding import Encoding
+from hybridopt.core.encoding import Encoding
+from hybridopt.core.hybrid import Hybrid, check_search
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Strategy
 from hybridopt.errors import ConfigError
-from hybridopt.hybrid import Hybrid, check_search
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Strategy
 
 
 class SimulatedAnnealingHead(Hybrid):

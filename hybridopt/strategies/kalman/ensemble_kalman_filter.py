@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Strategy
 
 
 class EnsembleKalmanFilter(Strategy):

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.engine.population import noise_blocks
 from hybridopt.errors import ConfigError, check_positive
 from hybridopt.schedule import factor
-from hybridopt.strategy import Search
 
 NONE = -1  # where a genome is shorter than the longest
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.strategy import Search
 
 SMALLEST = 4  # members that a mutation needs
 

@@ -14,10 +14,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
 from hybridopt.schedule import factor
-from hybridopt.strategy import Search
 
 
 class GeneticAlgorithm(Search):

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief, check_positive
-from hybridopt.strategy import Search
 
 if TYPE_CHECKING:
     from nevergrad.optimization.base import Optimizer

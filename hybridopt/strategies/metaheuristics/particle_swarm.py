@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.strategy import Search
 
 C = 0.5 + math.log(2)  # 1.193
 

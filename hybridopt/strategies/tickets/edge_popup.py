@@ -13,10 +13,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
 from hybridopt.masking import MaskTraining
-from hybridopt.oracle import Oracle
 
 
 class EdgePopup(MaskTraining):

@@ -13,13 +13,13 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.hybrid import Hybrid
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
-from hybridopt.hybrid import Hybrid
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Strategy
 
 
 class IterativeMagnitudePruning(Hybrid):

@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
 from hybridopt.masking import MaskTraining
-from hybridopt.oracle import Oracle
 
 
 class LearnedSupermask(MaskTraining):

@@ -13,10 +13,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.descent import AdamDescent
 from hybridopt.errors import ConfigError, check_positive
 from hybridopt.schedule import factor
-from hybridopt.strategy import Search
 
 NUMBERS = 1e9  # in the matrix of candidates
 

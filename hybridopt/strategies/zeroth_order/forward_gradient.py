@@ -11,13 +11,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.descent import AdamDescent
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
 from hybridopt.schedule import factor
-from hybridopt.strategy import Record, Strategy
 
 
 class ForwardGradient(Strategy):

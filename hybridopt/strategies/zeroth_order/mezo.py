@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.descent import AdamDescent
 from hybridopt.engine.population import SeededPopulation
 from hybridopt.errors import ConfigError
 from hybridopt.schedule import factor
-from hybridopt.strategy import Search
 
 
 class Mezo(Search):

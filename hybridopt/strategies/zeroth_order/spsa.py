@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.strategy import Search
 
 ALPHA, GAMMA = 0.602, 0.101  # Spall's practical exponents
 STABILITY = 0.1  # A, as a share of the steps

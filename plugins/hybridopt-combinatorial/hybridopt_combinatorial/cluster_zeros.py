@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
 from hybridopt.errors import ConfigError, DataError
 from hybridopt_combinatorial.exact.cluster_zeros import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data

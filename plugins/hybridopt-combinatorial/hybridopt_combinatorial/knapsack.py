@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
 from hybridopt.errors import ConfigError, DataError
 from hybridopt_combinatorial.exact.knapsack import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.errors import ConfigError, options
-from hybridopt.strategy import Search
 
 SEGMENT = 3  # the most places that or-opt moves at once
 WASTE = 0.25  # neighbours asked for at a time, by those expected until one is accepted: an eighth of them goes unused

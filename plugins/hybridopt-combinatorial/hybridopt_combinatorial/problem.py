@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
+from hybridopt.core.objective import Batch, Forward, Objective
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch, Forward, Objective
-from hybridopt.spec import DataSpec
 from hybridopt_combinatorial.exact.proof import Proof
 from hybridopt_combinatorial.reference import Reference, Yardstick
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridopt.dataset import TensorDataModule
+from hybridopt.core.data import TensorDataModule
 from hybridopt.errors import ConfigError, DataError
 from hybridopt_combinatorial.exact.set_partitioning import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data

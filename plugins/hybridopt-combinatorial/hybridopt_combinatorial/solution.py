@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
-from hybridopt.spec import DataSpec
 
 
 class Solution(nn.Module):

@@ -25,8 +25,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hybridopt import registry
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
-from hybridopt.spec import DataSpec
 
 some = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 2**32 - 1)

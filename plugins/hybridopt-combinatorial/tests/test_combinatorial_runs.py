@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from hybridopt import experiment, registry
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.oracle import Oracle
 from hybridopt.describe import REQUIRED
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.oracle import Oracle
 
 PROBLEMS = {
     "tsp": "tour_length",

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridopt import registry
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.oracle import Oracle
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.oracle import Oracle
 
 OBJECTIVES = {"tsp": "tour_length", "flow_shop": "makespan", "knapsack": "packed_value"}
 

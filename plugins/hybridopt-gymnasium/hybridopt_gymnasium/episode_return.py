@@ -15,8 +15,8 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from hybridopt import DataSpec, Objective
+from hybridopt.core.objective import Batch, Forward
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch, Forward
 from hybridopt_gymnasium.environment import EnvironmentSpec
 from hybridopt_gymnasium.slots import slots
 from hybridopt_gymnasium.spaces import Observations, actor

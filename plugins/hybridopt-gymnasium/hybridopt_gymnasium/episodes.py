@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from hybridopt import DataModule
-from hybridopt.dataset import BatchStream, InOrder
+from hybridopt.core.data import BatchStream, InOrder
+from hybridopt.core.objective import Batch
 from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
 from hybridopt_gymnasium.environment import EnvironmentSpec, Scaling, make
 from hybridopt_gymnasium.spaces import Observations, actor
 

@@ -12,8 +12,8 @@ from hybridopt_gymnasium.episode_return import ask
 from hybridopt_gymnasium.spaces import Observations, actor
 
 from hybridopt import Budget, Oracle
+from hybridopt.core.ledger import Ledger
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Ledger
 from hybridopt.registry import build
 
 MEMBERS = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hybridopt.dataset import DataModule
+from hybridopt.core.data import DataModule
 from hybridopt_huggingface.columns import Rows, check_columns, checked_kinds, chosen_inputs, guessed_kinds
 from hybridopt_huggingface.encoders import inputs_for
 from hybridopt_huggingface.examples import examples

@@ -14,11 +14,11 @@ import psutil
 import torch
 from torch import Tensor
 
-from hybridopt.dataset import EVALUATION_BATCH, BatchStream, DataModule, TensorStream
+from hybridopt.core.data import EVALUATION_BATCH, BatchStream, DataModule, TensorStream
+from hybridopt.core.objective import Batch
+from hybridopt.core.spec import DataSpec
 from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
-from hybridopt.spec import DataSpec
 from hybridopt_huggingface.columns import Rows
 from hybridopt_huggingface.encoders import Inputs
 from hybridopt_huggingface.targets import Targets

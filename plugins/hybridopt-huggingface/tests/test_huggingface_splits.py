@@ -12,7 +12,7 @@ from hf_layouts import SETS, refused, whole
 from hybridopt_huggingface.huggingface import huggingface
 from hybridopt_huggingface.mnist import mnist
 
-from hybridopt.dataset import DataModule, replayable
+from hybridopt.core.data import DataModule, replayable
 
 
 @pytest.fixture

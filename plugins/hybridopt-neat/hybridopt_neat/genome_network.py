@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, options
-from hybridopt.spec import DataSpec
 
 # As neat-python defines them, its clamps included where they change a float32.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

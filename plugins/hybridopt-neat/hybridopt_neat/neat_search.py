@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.errors import ConfigError, options
-from hybridopt.strategy import Search
 from hybridopt_neat.evolution import Evolution
 from hybridopt_neat.layout import Layout
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import torch
 
-from hybridopt.dataset import TensorDataModule
-from hybridopt.spec import DataSpec
+from hybridopt.core.data import TensorDataModule
+from hybridopt.core.spec import DataSpec
 
 
 def xor(task: Literal["regression", "classification"] = "regression") -> TensorDataModule:

@@ -20,7 +20,7 @@ from hybridopt_neat.xor import xor
 from neat.nn import FeedForwardNetwork
 
 from hybridopt import Budget, DataSpec, Oracle, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
 
 SEEDS = range(10)
 GENERATIONS = 300

@@ -5,9 +5,9 @@ import torch
 from hybridopt_neat.neat_search import NEAT
 
 from hybridopt import DataSpec, registry
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.oracle import Oracle
 
 
 def problem(dataset="xor", objective="mse", model=None, encoding=None, seed=0, **settings):

@@ -10,9 +10,9 @@ from schedulefree import AdamWScheduleFree
 from torch import nn
 
 from hybridopt import Budget, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
+from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.oracle import Oracle
 from hybridopt.testing import installed, parametrize_with_checks
 
 

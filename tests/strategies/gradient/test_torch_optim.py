@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from hybridopt import registry
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Budget, Ledger
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.oracle import Oracle
 from hybridopt.schedule import factor
 from hybridopt.strategies.gradient.torch_optim import TorchOptim
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.objective import Objective
+from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError, ResumeError
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.objective import Objective
-from hybridopt.oracle import Oracle
 from hybridopt.strategies.metaheuristics import nevergrad as adapter
 from hybridopt.strategies.metaheuristics.nevergrad import Nevergrad
 
@@ -235,8 +235,8 @@ def test_recast_optimizers_run_where_asked_for_and_leave_no_thread_behind():
 
 PROGRAM = """
 import torch
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.oracle import Oracle
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.metaheuristics.nevergrad import Nevergrad
 

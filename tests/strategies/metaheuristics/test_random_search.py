@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from hybridopt.core.ledger import Budget, Ledger
+from hybridopt.core.objective import Objective
+from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
-from hybridopt.ledger import Budget, Ledger
-from hybridopt.objective import Objective
-from hybridopt.oracle import Oracle
 from hybridopt.strategies.metaheuristics.random_search import RandomSearch
 
 

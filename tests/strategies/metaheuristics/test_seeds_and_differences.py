@@ -9,8 +9,8 @@ import pytest
 import torch
 from doors import built
 
+from hybridopt.core.strategy import Search
 from hybridopt.errors import ConfigError
-from hybridopt.strategy import Search
 
 
 def search(name: str, x0: torch.Tensor, **settings: object) -> Search:

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from hybridopt import Budget, registry
-from hybridopt.ledger import Ledger
+from hybridopt.core.ledger import Ledger
+from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.oracle import Oracle
 
 
 def door() -> tuple[Oracle, tuple[torch.Tensor, torch.Tensor]]:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor, nn
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
 from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.population import Population
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
 
 Record = Mapping[str, float | Tensor]
 

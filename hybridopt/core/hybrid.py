@@ -10,10 +10,10 @@ from itertools import accumulate
 import torch
 from torch import nn
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Search, Strategy
 from hybridopt.errors import ConfigError
-from hybridopt.objective import Batch
-from hybridopt.oracle import Oracle
-from hybridopt.strategy import Record, Search, Strategy
 
 
 class Hybrid(Strategy):

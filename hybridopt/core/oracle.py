@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.func import jacrev, jvp, vmap
 from torch.utils._pytree import tree_map
 
-from hybridopt.encoding import Direct, Encoding
+from hybridopt.core.encoding import Direct, Encoding
+from hybridopt.core.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
+from hybridopt.core.objective import Batch, Objective
 from hybridopt.engine.forward import (
     MEMORY,
     LowRankParameter,
@@ -27,8 +29,6 @@ from hybridopt.engine.parameters import FlatParameters
 from hybridopt.engine.population import LowRankPopulation, Population, SeededPopulation, materialize
 from hybridopt.engine.sharding import Alone, Sharding
 from hybridopt.errors import ConfigError, brief
-from hybridopt.ledger import FORWARD, GRADIENT, JVP, Ledger, jacobian_cost
-from hybridopt.objective import Batch, Objective
 
 log = logging.getLogger(__name__)
 

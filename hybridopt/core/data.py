@@ -9,10 +9,10 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from hybridopt.core.objective import Batch
+from hybridopt.core.spec import DataSpec
 from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError, DataError
-from hybridopt.objective import Batch
-from hybridopt.spec import DataSpec
 
 ENDLESS = 10**9  # Lightning prefetches (and a checkpoint then skips) a batch when a loader has no length
 EVALUATION_BATCH = 4096

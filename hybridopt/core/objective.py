@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from hybridopt.spec import DataSpec
+from hybridopt.core.spec import DataSpec
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection

@@ -1,0 +1,1 @@
+"""The contracts: what the author of a plugin implements and calls."""
