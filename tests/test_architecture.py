@@ -22,6 +22,7 @@ BREACHES = {  # contract -> a file, and an import that the contract must forbid 
     "floors": ("hybridopt/core/strategy.py", "import hybridopt.trial"),
     "engine": ("hybridopt/engine/parameters.py", "import hybridopt.engine.forward"),
     "core": ("hybridopt/core/spec.py", "import hybridopt.core.oracle"),
+    "toolbox": ("hybridopt/toolbox/schedule.py", "import hybridopt.toolbox.gradient"),
     "by_name": ("hybridopt/trial.py", "import hybridopt.strategies.hybrid.sequence"),
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/describe.py", "import torch"),

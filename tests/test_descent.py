@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hybridopt.descent import AdamDescent
+from hybridopt.toolbox.descent import AdamDescent
 
 torch.set_num_threads(1)
 

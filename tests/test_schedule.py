@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import Schedule, factor
+from hybridopt.toolbox.schedule import Schedule, factor
 
 MOVING = [name for name in get_args(Schedule) if name != "constant"]
 finals = st.floats(1e-3, 10.0)

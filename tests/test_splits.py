@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridopt.errors import ConfigError, DataError
-from hybridopt.splits import split_arrays
+from hybridopt.toolbox.splits import split_arrays
 
 SETS = ("train", "val", "test")
 DEFAULTS = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0}

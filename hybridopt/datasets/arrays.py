@@ -13,7 +13,7 @@ import pandas as pd
 
 from hybridopt.core.data import TensorDataModule
 from hybridopt.errors import ConfigError, DataError, options
-from hybridopt.splits import split_arrays
+from hybridopt.toolbox.splits import split_arrays
 
 SUFFIXES = (".npz", ".csv", ".parquet")
 NUMERIC = "biuf"  # numpy's kinds: bool, int, unsigned, float

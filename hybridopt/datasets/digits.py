@@ -3,7 +3,7 @@
 from sklearn.datasets import load_digits
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.splits import split_arrays
+from hybridopt.toolbox.splits import split_arrays
 
 BRIGHTEST = 16
 

@@ -6,7 +6,7 @@ from sklearn.datasets import make_friedman1
 
 from hybridopt.core.data import TensorDataModule
 from hybridopt.errors import ConfigError
-from hybridopt.splits import check_settings, split_arrays
+from hybridopt.toolbox.splits import check_settings, split_arrays
 
 
 def friedman(

@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.metrics import classification_metrics
+from hybridopt.toolbox.metrics import classification_metrics
 
 
 class AUC(Objective):

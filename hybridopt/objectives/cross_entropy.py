@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.metrics import classification_metrics
+from hybridopt.toolbox.metrics import classification_metrics
 
 FEW = 32  # classes up to which torch's softmax is several times faster across samples than along each one's few logits
 

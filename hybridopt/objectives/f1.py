@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.metrics import classification_metrics
+from hybridopt.toolbox.metrics import classification_metrics
 
 
 class F1(Objective):

@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
-from hybridopt.metrics import classification_metrics
+from hybridopt.toolbox.metrics import classification_metrics
 
 
 class SigmoidZeroOne(Objective):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.descent import AdamDescent, bounded
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import factor
+from hybridopt.toolbox.descent import AdamDescent, bounded
+from hybridopt.toolbox.schedule import factor
 
 TINY = 1e-12
 

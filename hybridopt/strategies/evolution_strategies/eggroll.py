@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.descent import AdamDescent, shaped
 from hybridopt.engine.population import LowRankPopulation
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import factor
+from hybridopt.toolbox.descent import AdamDescent, shaped
+from hybridopt.toolbox.schedule import factor
 
 
 class Eggroll(Search):

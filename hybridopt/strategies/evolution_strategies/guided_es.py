@@ -15,11 +15,11 @@ from torch import Tensor
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.descent import AdamDescent, bounded
 from hybridopt.engine.parameters import ParameterLayout, gradients
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import factor
+from hybridopt.toolbox.descent import AdamDescent, bounded
+from hybridopt.toolbox.schedule import factor
 
 REGRESSIONS = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
 OTHER_TASK = "Its surrogate is the cross-entropy unless one says otherwise, which is no loss of a regression."

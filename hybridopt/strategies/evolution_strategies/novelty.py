@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.descent import AdamDescent, centered_ranks
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.descent import AdamDescent, centered_ranks
 
 PATIENCE = 50  # generations without a new best after which NSRA-ES turns to novelty
 TURN = 0.05  # by how much it turns

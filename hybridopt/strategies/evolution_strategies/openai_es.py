@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.descent import AdamDescent, shaped
 from hybridopt.engine.population import SeededPopulation, table_size
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import factor
+from hybridopt.toolbox.descent import AdamDescent, shaped
+from hybridopt.toolbox.schedule import factor
 
 
 class OpenAIES(Search):

@@ -15,7 +15,7 @@ from torch import nn
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.gradient import GradientDescent
+from hybridopt.toolbox.gradient import GradientDescent
 
 
 class SGDProxy(GradientDescent):

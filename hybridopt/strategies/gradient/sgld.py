@@ -16,7 +16,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.gradient import GradientDescent
+from hybridopt.toolbox.gradient import GradientDescent
 
 
 class SGLD(GradientDescent):

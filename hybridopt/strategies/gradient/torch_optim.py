@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from hybridopt.errors import ConfigError, options
-from hybridopt.gradient import GradientDescent
-from hybridopt.schedule import Schedule
+from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.schedule import Schedule
 
 
 class TorchOptim(GradientDescent):

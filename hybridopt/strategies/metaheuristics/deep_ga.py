@@ -14,7 +14,7 @@ from torch import Tensor
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import noise_blocks
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.schedule import factor
+from hybridopt.toolbox.schedule import factor
 
 NONE = -1  # where a genome is shorter than the longest
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.schedule import factor
+from hybridopt.toolbox.schedule import factor
 
 
 class GeneticAlgorithm(Search):

@@ -16,7 +16,7 @@ from torch import Tensor
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
-from hybridopt.masking import MaskTraining
+from hybridopt.toolbox.masking import MaskTraining
 
 
 class EdgePopup(MaskTraining):

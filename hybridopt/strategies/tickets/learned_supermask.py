@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
-from hybridopt.masking import MaskTraining
+from hybridopt.toolbox.masking import MaskTraining
 
 
 class LearnedSupermask(MaskTraining):

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.descent import AdamDescent
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.schedule import factor
+from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.schedule import factor
 
 NUMBERS = 1e9  # in the matrix of candidates
 

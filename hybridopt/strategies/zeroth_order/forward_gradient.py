@@ -14,10 +14,10 @@ from torch import Tensor
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.descent import AdamDescent
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import factor
+from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.schedule import factor
 
 
 class ForwardGradient(Strategy):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.descent import AdamDescent
 from hybridopt.engine.population import SeededPopulation
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import factor
+from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.schedule import factor
 
 
 class Mezo(Search):

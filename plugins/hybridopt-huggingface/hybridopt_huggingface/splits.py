@@ -10,7 +10,7 @@ from datasets import Dataset, ReadInstruction, concatenate_datasets
 from sklearn.model_selection import train_test_split
 
 from hybridopt.errors import ConfigError, DataError
-from hybridopt.splits import LARGEST_SEED
+from hybridopt.toolbox.splits import LARGEST_SEED
 from hybridopt_huggingface.columns import Rows
 from hybridopt_huggingface.source import Source
 

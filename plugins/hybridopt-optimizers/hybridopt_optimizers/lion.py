@@ -8,7 +8,7 @@ import lion_pytorch
 import torch
 from torch import nn
 
-from hybridopt.gradient import GradientDescent
+from hybridopt.toolbox.gradient import GradientDescent
 
 
 class Lion(GradientDescent):

@@ -8,7 +8,7 @@ import prodigyopt
 import torch
 from torch import nn
 
-from hybridopt.gradient import GradientDescent
+from hybridopt.toolbox.gradient import GradientDescent
 
 
 class Prodigy(GradientDescent):

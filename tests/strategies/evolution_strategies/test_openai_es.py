@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridopt.descent import centered_ranks
 from hybridopt.errors import ConfigError
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
+from hybridopt.toolbox.descent import centered_ranks
 
 torch.set_num_threads(1)
 

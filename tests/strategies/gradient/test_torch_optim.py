@@ -13,8 +13,8 @@ from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.schedule import factor
 from hybridopt.strategies.gradient.torch_optim import TorchOptim
+from hybridopt.toolbox.schedule import factor
 
 torch.set_num_threads(1)
 BATCH, STEPS = 8, 20

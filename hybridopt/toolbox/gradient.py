@@ -12,7 +12,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import Schedule, factor
+from hybridopt.toolbox.schedule import Schedule, factor
 
 
 class GradientDescent(Strategy):

@@ -13,7 +13,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout, gradients
 from hybridopt.errors import ConfigError
-from hybridopt.schedule import Schedule, factor
+from hybridopt.toolbox.schedule import Schedule, factor
 
 POINTS = ("improves_on_sphere", "improves_on_noisy_quadratic")
 NO_MOVE = "It uses a weight as it is, or not at all, which does not bring a point to where the minimum is."

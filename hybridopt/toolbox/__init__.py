@@ -1,0 +1,1 @@
+"""Parts that several plugins share; public, as the contracts are."""
