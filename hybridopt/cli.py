@@ -19,8 +19,8 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 
-from hybridopt import config as schema
-from hybridopt import config_source, sweep, targets
+from hybridopt import sweep
+from hybridopt.composition import config_source, schema, targets
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
 from hybridopt.identity import check_holds_run, fingerprint, read_config
 from hybridopt.rundir import State, leave_traceback, state

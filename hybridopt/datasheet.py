@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.core.data import TensorDataModule
 
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}  # ours -> MLflow's

@@ -15,8 +15,8 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hybridopt import registry, targets
 from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
+from hybridopt.composition import registry, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.datasheet import datasheet

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.errors import ResumeError
 from hybridopt.rundir import CONFIG_FILE
 

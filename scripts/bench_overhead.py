@@ -33,9 +33,10 @@ from benchlib import CLASSES, Rows, interleaved, median_ratio, mlp
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 
-from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial, registry
+from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial
+from hybridopt.composition import registry
+from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import GRADIENT, Ledger
-from hybridopt.describe import REQUIRED
 
 BATCH = 256
 REPEATS = 32  # batches that plain inference takes in one go, if it likes

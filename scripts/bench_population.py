@@ -34,7 +34,8 @@ import torch
 from benchlib import DENSE, EGGROLL, LOOP, MEZO, SEEDED, Rows, Variant, Work, interleaved, median_ratio, mlp
 from torch import Tensor, nn
 
-from hybridopt import DataSpec, registry
+from hybridopt import DataSpec
+from hybridopt.composition import registry
 
 PARTS = ("throughput", "growth", "memory")
 VARIANTS = (DENSE, SEEDED, EGGROLL, LOOP)

@@ -21,7 +21,8 @@ import time
 import torch
 from pytorch_lightning import Trainer
 
-from hybridopt import Budget, Trial, cli, registry
+from hybridopt import Budget, Trial, cli
+from hybridopt.composition import registry
 from hybridopt.runtime import quiet
 
 JOB = ["dataset=iris", "model.hidden=[8]", "strategy=adam", "budget.forwards=2e4", "budget.marks=10"]

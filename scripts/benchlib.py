@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt import Budget, DataSpec, Oracle, Strategy, registry
+from hybridopt import Budget, DataSpec, Oracle, Strategy
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 
 Case = Callable[[], object]

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import hybridopt
-from hybridopt import registry, testing
-from hybridopt.describe import REQUIRED, Parameter
+from hybridopt import testing
+from hybridopt.composition import registry
+from hybridopt.composition.describe import REQUIRED, Parameter
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 KINDS = ("model", "dataset", "objective", "encoding", "strategy")

@@ -27,7 +27,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from runs import Run, sweep
 
-from hybridopt import Budget, Oracle, registry
+from hybridopt import Budget, Oracle
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
 from hybridopt.testing.plugins import filled

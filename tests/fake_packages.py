@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hybridopt import registry
+from hybridopt.composition import registry
 
 VERSION = "1.2.3"
 _numbers = itertools.count()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hybridopt import registry
+from hybridopt.composition import registry
 
 SMALL = ("dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "tracking=none", "budget.marks=5")
 FORWARDS = 40_000  # of the small problem: 2500 losses, or 833 gradients

@@ -18,7 +18,8 @@ from pytorch_lightning import Trainer
 from test_trial import QUIET, SPEC, StopAt, data, with_dropout
 from torch import Tensor, nn
 
-from hybridopt import Budget, Search, TensorDataModule, Trial, registry
+from hybridopt import Budget, Search, TensorDataModule, Trial
+from hybridopt.composition import registry
 from hybridopt.errors import HybridoptError
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from hybridopt import registry
-from hybridopt.config_source import CONFIGURED
+from hybridopt.composition import registry
+from hybridopt.composition.config_source import CONFIGURED
 
 HEAVY = frozenset({"torch", "pytorch_lightning", "lightning_fabric", "mlflow", "nevergrad", "sklearn", "pandas"})
 PROGRAMS = {

@@ -17,9 +17,10 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from hybridopt import cli, conf, registry
-from hybridopt.config_source import CONFIGURED, kind_of
-from hybridopt.describe import REQUIRED, Parameter, from_object
+from hybridopt import cli, conf
+from hybridopt.composition import registry
+from hybridopt.composition.config_source import CONFIGURED, kind_of
+from hybridopt.composition.describe import REQUIRED, Parameter, from_object
 from hybridopt.errors import ConfigError
 
 CONF = Path(conf.__file__).parent
@@ -131,7 +132,8 @@ def test_nested_plugin_is_the_preset_unless_chosen(kind: str, name: str, paramet
 
 READ_AND_IMPORT = """
 import json
-from hybridopt import describe, registry
+from hybridopt.composition import describe
+from hybridopt.composition import registry
 
 def read(plugin):
     try:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from fake_packages import install_configs, on_path
 
-from hybridopt import registry
+from hybridopt.composition import registry
 
 EXPERIMENT = "# @package _global_\n# {summary}\ndefaults:\n  - override /strategy: adam\nseed: {seed}\n"
 RAISES = "raise RuntimeError('imported')\n"

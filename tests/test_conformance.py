@@ -17,8 +17,8 @@ from pytorch_lightning import Callback
 
 from hybridopt import experiment
 from hybridopt.checkpoint import FILE
+from hybridopt.composition.registry import Plugin
 from hybridopt.errors import Interrupted
-from hybridopt.registry import Plugin
 from hybridopt.testing import Check, installed, parametrize_with_checks
 
 STRATEGIES = [plugin.name for plugin in installed("strategy", package="hybridopt")]

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import hybridopt
-from hybridopt import registry, testing
+from hybridopt import testing
+from hybridopt.composition import registry
 
 ROOT = Path(__file__).parent.parent
 MAKER = ROOT / "scripts" / "make_docs.py"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.core.encoding import Direct, SparseEncoding
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle, registry
+from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.engine.population import SeededPopulation, materialize, table_size
 

@@ -145,7 +145,7 @@ def test_the_scripts_start_at_once_when_installed() -> None:
 
 
 def test_every_group_in_the_table_is_complete() -> None:
-    from hybridopt import registry
+    from hybridopt.composition import registry
 
     for kind, options in re.findall(r"^\| `(\w+)` \| (.+?) \|$", README, re.MULTILINE):
         shown = set(re.findall(r"`(\w+)`", options))

@@ -15,7 +15,8 @@ from fake_packages import VERSION, install, on_path
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hybridopt import cli, registry
+from hybridopt import cli
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, PluginError
 
 MAKE = "def make(size: int = 3):\n    '''{summary}'''\n    return size\n"

@@ -13,7 +13,8 @@ import pytest
 import torch
 from jobs import SMALL
 
-from hybridopt import experiment, identity, registry, targets
+from hybridopt import experiment, identity
+from hybridopt.composition import registry, targets
 from hybridopt.errors import ConfigError
 
 Composed = Callable[..., dict[str, Any]]

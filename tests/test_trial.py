@@ -11,7 +11,8 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
-from hybridopt import Budget, DataSpec, TensorDataModule, Trial, registry
+from hybridopt import Budget, DataSpec, TensorDataModule, Trial
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError
 
 SPEC = DataSpec((4,), 3, "classification")

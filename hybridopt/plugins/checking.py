@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.plugins import isolated, listing
 from hybridopt.plugins.doctor import item
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, HybridoptError, options
 from hybridopt.plugins import listing
 

@@ -19,9 +19,10 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from hybridopt import conf, registry
+from hybridopt import conf
+from hybridopt.composition import registry
+from hybridopt.composition.registry import canonical
 from hybridopt.plugins import isolated, listing
-from hybridopt.registry import canonical
 
 GROUPS = {*registry.GROUPS.values(), registry.CONFIGS}
 TYPEABLE = re.compile(r"[A-Za-z_][\w.-]*")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridopt import registry
-from hybridopt.describe import find_module
+from hybridopt.composition import registry
+from hybridopt.composition.describe import find_module
 from hybridopt.plugins import outline
 
 CONFIG = "config"

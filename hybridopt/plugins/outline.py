@@ -13,7 +13,7 @@ from functools import cache
 from importlib.util import resolve_name
 from typing import Any
 
-from hybridopt.describe import Unreadable, find_module, first_line, parse
+from hybridopt.composition.describe import Unreadable, find_module, first_line, parse
 
 COMPUTED = object()  # declared, but only known when it runs
 ABSENT = object()

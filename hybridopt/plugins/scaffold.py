@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from string import Template
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 import yaml
 
-from hybridopt.describe import REQUIRED, Parameter
+from hybridopt.composition.describe import REQUIRED, Parameter
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hybridopt import registry
-from hybridopt.describe import Unreadable, read
+from hybridopt.composition import registry
+from hybridopt.composition.describe import Unreadable, read
 from hybridopt.plugins import isolated, listing, outline
 from hybridopt.plugins.doctor import item
 from hybridopt.plugins.settings import Setting, setting

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from hybridopt import registry
-from hybridopt.describe import from_object
+from hybridopt.composition import registry
+from hybridopt.composition.describe import from_object
 from hybridopt.errors import HybridoptError
 from hybridopt.plugins.settings import setting
 

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 
-from hybridopt import registry, targets
+from hybridopt.composition import registry, targets
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.identity import fingerprint, run_name
 from hybridopt.rundir import State, state

@@ -20,7 +20,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, HybridoptError, PluginError, options
 from hybridopt.rundir import State, state
 from hybridopt.sweep import board

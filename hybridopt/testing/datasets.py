@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridopt import registry
+from hybridopt.composition import registry
+from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
-from hybridopt.registry import Plugin
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.plugins import Settings, defaults, variants
 from hybridopt.testing.problems import few, ready, stream

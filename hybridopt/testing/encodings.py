@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hybridopt import registry
+from hybridopt.composition import registry
+from hybridopt.composition.registry import Plugin
 from hybridopt.core.encoding import Encoding, SparseEncoding
-from hybridopt.registry import Plugin
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, unloadable
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of

@@ -9,10 +9,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybridopt.config_source import config_of
-from hybridopt.describe import REQUIRED
+from hybridopt.composition.config_source import config_of
+from hybridopt.composition.describe import REQUIRED
+from hybridopt.composition.registry import Plugin
 from hybridopt.errors import HybridoptError
-from hybridopt.registry import Plugin
 from hybridopt.testing.kit import CheckFailure, check, fail_if
 from hybridopt.testing.plugins import KINDS, variants
 from hybridopt.testing.runs import difference

@@ -11,8 +11,8 @@ from importlib import import_module
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
+from hybridopt.composition.registry import Plugin
 from hybridopt.errors import HybridoptError, PluginError, options
-from hybridopt.registry import Plugin
 from hybridopt.testing.plugins import as_plugin, conformance
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hybridopt import registry
+from hybridopt.composition import registry
+from hybridopt.composition.registry import Plugin
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import HybridoptError
-from hybridopt.registry import Plugin
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hybridopt import registry
+from hybridopt.composition import registry
+from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine.forward import PopulationForward, evaluating
-from hybridopt.registry import Plugin
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, first_line
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hybridopt.registry import Plugin
+from hybridopt.composition.registry import Plugin
 from hybridopt.testing.kit import Check, Expected, checks, declared
 from hybridopt.testing.plugins import as_plugin
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
-from hybridopt import registry
-from hybridopt.describe import REQUIRED, Description, Parameter, from_object
+from hybridopt.composition import registry
+from hybridopt.composition.describe import REQUIRED, Description, Parameter, from_object
+from hybridopt.composition.registry import GROUPS, Plugin
 from hybridopt.errors import PluginError, options
-from hybridopt.registry import GROUPS, Plugin
 
 KINDS = ("model", "dataset", "objective", "encoding", "strategy")  # callbacks are Lightning's, and so is their contract
 USUAL = {  # for a nested plugin that has neither a default nor a preset

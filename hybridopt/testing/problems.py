@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt import registry
+from hybridopt.composition import registry
+from hybridopt.composition.registry import Plugin
 from hybridopt.core.data import replayable
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine.randomness import derived_seed
-from hybridopt.registry import Plugin
 from hybridopt.testing.plugins import USUAL, conformance, filled
 
 PARTS = ("dataset", "model", "objective")

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt import registry
+from hybridopt.composition import registry
+from hybridopt.composition.registry import Plugin
 from hybridopt.core import ledger, oracle
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Strategy
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.registry import Plugin
 from hybridopt.testing.plugins import defaults
 from hybridopt.testing.problems import Problem
 

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridopt import registry
+from hybridopt.composition import registry
+from hybridopt.composition.registry import Plugin
 from hybridopt.core import oracle
 from hybridopt.core.ledger import Budget
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Search, Strategy
 from hybridopt.errors import HybridoptError
-from hybridopt.registry import Plugin
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, first_line, unloadable
 from hybridopt.testing.plugins import defaults, variants
 from hybridopt.testing.problems import Problem, config_of, line, noisy_quadratic, problem_of, sphere

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from hybridopt import Budget, Oracle, registry
+from hybridopt import Budget, Oracle
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 from proofs import Finding, proves, spread
 

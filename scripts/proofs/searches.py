@@ -9,7 +9,8 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from hybridopt import Budget, Oracle, registry
+from hybridopt import Budget, Oracle
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError

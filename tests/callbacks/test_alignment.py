@@ -11,8 +11,9 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from hybridopt import Budget, Trial, registry
+from hybridopt import Budget, Trial
 from hybridopt.callbacks.alignment import Alignment
+from hybridopt.composition import registry
 from hybridopt.datasets.digits import digits
 from hybridopt.errors import ConfigError
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from hybridopt.composition.describe import REQUIRED
+from hybridopt.composition.registry import build, find, plugins
 from hybridopt.core.data import DataModule
 from hybridopt.datasets.digits import digits
 from hybridopt.datasets.friedman import friedman
 from hybridopt.datasets.moons import moons
-from hybridopt.describe import REQUIRED
 from hybridopt.errors import ConfigError
-from hybridopt.registry import build, find, plugins
 
 DATASETS = [name for name, claims in plugins("dataset").items() if any(p.distribution == "hybridopt" for p in claims)]
 SETS = ("train", "val", "test")

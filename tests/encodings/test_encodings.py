@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.core.encoding import Direct
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from hybridopt.composition.registry import build, find, plugins
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.models.cnn import cnn
 from hybridopt.models.mlp import ACTIVATIONS, mlp
 from hybridopt.models.rnn import rnn
 from hybridopt.models.ternary_mlp import ternary
-from hybridopt.registry import build, find, plugins
 
 MODELS = [name for name, claims in plugins("model").items() if any(p.distribution == "hybridopt" for p in claims)]
 SHAPES = [(2,), (5,), (7, 3), (1, 8, 8), (3, 9, 13), (2, 3, 4, 5)]

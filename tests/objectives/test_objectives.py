@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
 
+from hybridopt.composition.registry import build, plugins
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
 from hybridopt.objectives.auc import AUC
@@ -15,7 +16,6 @@ from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.sigmoid_zero_one import SigmoidZeroOne
 from hybridopt.objectives.top_k import TopK
 from hybridopt.objectives.zero_one import ZeroOne
-from hybridopt.registry import build, plugins
 
 OBJECTIVES = [
     name for name, claims in plugins("objective").items() if any(p.distribution == "hybridopt" for p in claims)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_packages import announce, install, install_configs, on_path
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.plugins import doctor, listing
 
 FINE = "def make(size: int = 3):\n    '''A thing.'''\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_packages import VERSION, announce, install, install_configs, on_path
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.plugins import listing
 
 HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "mlflow", "nevergrad", "sklearn", "pandas", "numpy", "hydra"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_packages import install, install_configs, on_path
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.plugins import cli, isolated
 
 SIZE = "def make(size: int = int('3')):\n    '''A thing.\n\n    More of it.\n    '''\n"  # a default that cannot be read

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hybridopt import Budget, Oracle, registry
+from hybridopt import Budget, Oracle
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 
 SHAPES = {"W": torch.Size((6, 5)), "b": torch.Size((6,))}

@@ -15,10 +15,11 @@ import torch
 from fake_packages import install, on_path
 from torch import nn
 
-from hybridopt import DataSpec, registry
+from hybridopt import DataSpec
+from hybridopt.composition import registry
+from hybridopt.composition.registry import GROUPS
 from hybridopt.core.encoding import Direct
 from hybridopt.errors import PluginError
-from hybridopt.registry import GROUPS
 from hybridopt.testing import CheckFailure, Outcome, as_plugin, checks, installed, parametrize_with_checks, run_checks
 from hybridopt.testing.plugins import KINDS, conformance, defaults, variants
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybridopt import DataSpec, registry
+from hybridopt import DataSpec
+from hybridopt.composition import registry
 from hybridopt.tracking.model import save_model
 
 OURS = [name for name in registry.names("model") if registry.find("model", name).distribution == "hybridopt"]

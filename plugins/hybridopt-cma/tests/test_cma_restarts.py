@@ -10,7 +10,7 @@ from hybridopt_cma.cma_es import CmaEs
 from hybridopt_cma.restarts import Regimes
 from torch import Tensor
 
-from hybridopt import registry
+from hybridopt.composition import registry
 
 AMPLE = 1e9
 

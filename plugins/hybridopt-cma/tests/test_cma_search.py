@@ -13,7 +13,8 @@ import torch
 from hybridopt_cma.search import NARROWEST, default_popsize
 from torch import Tensor
 
-from hybridopt import Search, registry
+from hybridopt import Search
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError
 
 NAMES = ["cma_es", "sep_cma_es", "vkd_cma_es"]

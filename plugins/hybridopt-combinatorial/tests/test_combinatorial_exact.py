@@ -15,7 +15,7 @@ from hybridopt_combinatorial.reference import Yardstick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError
 
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

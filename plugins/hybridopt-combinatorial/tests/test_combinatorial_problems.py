@@ -24,7 +24,7 @@ from hybridopt_combinatorial.tsp import tsp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
 

@@ -12,10 +12,11 @@ import hybridopt_combinatorial.conf
 import pytest
 import torch
 
-from hybridopt import experiment, registry
+from hybridopt import experiment
+from hybridopt.composition import registry
+from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
-from hybridopt.describe import REQUIRED
 from hybridopt.errors import ConfigError
 
 PROBLEMS = {

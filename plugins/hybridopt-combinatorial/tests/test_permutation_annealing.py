@@ -10,7 +10,7 @@ from hybridopt_combinatorial.permutation_annealing import MOVES, PermutationAnne
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.encodings.subspace import Subspace

@@ -18,7 +18,8 @@ from hybridopt_evotorch.drivers import NARROWEST
 from hybridopt_evotorch.library import imported
 from torch import Tensor
 
-from hybridopt import Search, registry
+from hybridopt import Search
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError
 
 SEARCHERS: dict[str, dict[str, Any]] = {
@@ -239,7 +240,7 @@ def test_a_full_covariance_is_refused_in_high_dimensions(name: str, most: int) -
 
 DESCRIBED = """
 import sys
-from hybridopt import registry
+from hybridopt.composition import registry
 names = [parameter.name for parameter in registry.find("strategy", "evotorch").describe().parameters]
 assert names[:2] == ["searcher", "popsize"], names
 assert not {"evotorch", "ray", "torch"} & set(sys.modules)

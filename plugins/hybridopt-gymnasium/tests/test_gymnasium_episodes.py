@@ -10,9 +10,9 @@ import pytest
 import torch
 from hybridopt_gymnasium.environment import EnvironmentSpec
 
-from hybridopt.describe import REQUIRED
+from hybridopt.composition.describe import REQUIRED
+from hybridopt.composition.registry import build, find, names
 from hybridopt.errors import ConfigError
-from hybridopt.registry import build, find, names
 
 ENVIRONMENTS = [
     name for name in names("dataset") if find("dataset", name).distribution == "hybridopt-gymnasium"

@@ -12,8 +12,9 @@ import torch
 from hybridopt_gymnasium import conf
 from pytorch_lightning import Callback
 
-from hybridopt import experiment, registry
+from hybridopt import experiment
 from hybridopt.checkpoint import FILE
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, Interrupted
 
 EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experiment").glob("*.yaml"))

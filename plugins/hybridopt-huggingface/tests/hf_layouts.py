@@ -11,8 +11,8 @@ from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as Picture
 from sklearn.datasets import load_digits
 
+from hybridopt.composition.registry import build
 from hybridopt.errors import HybridoptError
-from hybridopt.registry import build
 
 SETS = ("train", "val", "test")
 

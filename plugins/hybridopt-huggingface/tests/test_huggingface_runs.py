@@ -8,7 +8,8 @@ from hybridopt_huggingface.mnist import mnist
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
-from hybridopt import Budget, Trial, cli, registry
+from hybridopt import Budget, Trial, cli
+from hybridopt.composition import registry
 
 EXPERIMENTS = sorted(
     file.name.removesuffix(".yaml") for file in files("hybridopt_huggingface.conf.experiment").iterdir()

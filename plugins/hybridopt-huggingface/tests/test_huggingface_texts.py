@@ -7,8 +7,8 @@ import torch
 from hf_layouts import refused, whole
 from hybridopt_huggingface.huggingface import huggingface
 
+from hybridopt.composition.registry import build
 from hybridopt.core.spec import DataSpec
-from hybridopt.registry import build
 
 RNG = np.random.default_rng(0)
 GOOD, BAD, PLAIN = ["fine", "lovely", "great"], ["awful", "dull", "bad"], ["the", "film", "was", "a", "plot"]

@@ -4,7 +4,8 @@ import pytest
 import torch
 from hybridopt_neat.neat_search import NEAT
 
-from hybridopt import DataSpec, registry
+from hybridopt import DataSpec
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError

@@ -9,7 +9,8 @@ from prodigyopt import Prodigy
 from schedulefree import AdamWScheduleFree
 from torch import nn
 
-from hybridopt import Budget, registry
+from hybridopt import Budget
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError

@@ -9,7 +9,8 @@ from doors import Point, built, door, trained
 from sklearn.linear_model import Ridge
 from torch import nn
 
-from hybridopt import DataSpec, registry
+from hybridopt import DataSpec
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.cross_entropy import CrossEntropy
 

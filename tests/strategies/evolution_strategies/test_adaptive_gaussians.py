@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.strategies.evolution_strategies.snes import utilities
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError

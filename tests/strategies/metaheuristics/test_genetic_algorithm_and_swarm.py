@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hybridopt import registry
+from hybridopt.composition import registry
 from hybridopt.errors import ConfigError
 
 

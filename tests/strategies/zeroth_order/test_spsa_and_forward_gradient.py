@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hybridopt import Budget, registry
+from hybridopt import Budget
+from hybridopt.composition import registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError

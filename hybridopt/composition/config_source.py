@@ -25,8 +25,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
 from yaml import YAMLError
 
-from hybridopt import registry
-from hybridopt.describe import REQUIRED, Parameter
+from hybridopt.composition import registry
+from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.errors import HybridoptError
 
 CONFIGURED = ("model", "dataset", "objective", "encoding", "strategy")

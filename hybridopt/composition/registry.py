@@ -10,9 +10,9 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from hybridopt.describe import Description, describe, find_module
+from hybridopt.composition.describe import Description, describe, find_module
+from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError, HybridoptError, PluginError, options
-from hybridopt.targets import TARGET
 
 GROUPS = {
     "model": "hybridopt.models",
