@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hybridopt.core.strategy import Search as Search
     from hybridopt.core.strategy import Strategy as Strategy
     from hybridopt.engine.population import LowRankPopulation as LowRankPopulation
-    from hybridopt.trial import Trial as Trial
+    from hybridopt.execution.trial import Trial as Trial
 
 _HOMES = {
     "Budget": "hybridopt.core.ledger",
@@ -30,7 +30,7 @@ _HOMES = {
     "Search": "hybridopt.core.strategy",
     "Strategy": "hybridopt.core.strategy",
     "TensorDataModule": "hybridopt.core.data",
-    "Trial": "hybridopt.trial",
+    "Trial": "hybridopt.execution.trial",
 }
 __all__ = sorted(_HOMES)
 

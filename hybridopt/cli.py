@@ -22,8 +22,8 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 from hybridopt import sweep
 from hybridopt.composition import config_source, schema, targets
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
-from hybridopt.identity import check_holds_run, fingerprint, read_config
-from hybridopt.rundir import State, leave_traceback, state
+from hybridopt.execution.directory import State, leave_traceback, state
+from hybridopt.execution.identity import check_holds_run, fingerprint, read_config
 
 
 def main() -> None:
@@ -141,8 +141,8 @@ def job(config: DictConfig) -> float | None:
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
     targets.check(plain)
-    from hybridopt.experiment import run
-    from hybridopt.summary import show
+    from hybridopt.execution.experiment import run
+    from hybridopt.execution.table import show
 
     result = run(plain, directory)
     if result is None:
@@ -169,7 +169,7 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         plain["resume"] = str(directory)
     try:
         targets.check(plain)
-        from hybridopt.experiment import run
+        from hybridopt.execution.experiment import run
 
         with command_line_of_the_job(hydra_config, goes_on):
             result = run(plain, directory, part.run_id, part.tags)

@@ -23,7 +23,7 @@ from pytorch_lightning import Trainer
 
 from hybridopt import Budget, Trial, cli
 from hybridopt.composition import registry
-from hybridopt.runtime import quiet
+from hybridopt.execution.runtime import quiet
 
 JOB = ["dataset=iris", "model.hidden=[8]", "strategy=adam", "budget.forwards=2e4", "budget.marks=10"]
 TRACKED = ["tracking=mlflow", "tracking.log_model=false"]

@@ -19,15 +19,16 @@ CONTRACTS = {
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 }
 BREACHES = {  # contract -> a file, and an import that the contract must forbid there
-    "floors": ("hybridopt/core/strategy.py", "import hybridopt.trial"),
+    "floors": ("hybridopt/core/strategy.py", "import hybridopt.execution.trial"),
     "engine": ("hybridopt/engine/parameters.py", "import hybridopt.engine.forward"),
     "core": ("hybridopt/core/spec.py", "import hybridopt.core.oracle"),
     "toolbox": ("hybridopt/toolbox/schedule.py", "import hybridopt.toolbox.gradient"),
     "composition": ("hybridopt/composition/describe.py", "import hybridopt.composition.registry"),
-    "by_name": ("hybridopt/trial.py", "import hybridopt.strategies.hybrid.sequence"),
+    "execution": ("hybridopt/execution/directory.py", "import hybridopt.execution.trial"),
+    "by_name": ("hybridopt/execution/trial.py", "import hybridopt.strategies.hybrid.sequence"),
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/composition/describe.py", "import torch"),
-    "mlflow": ("hybridopt/experiment.py", "import mlflow"),
+    "mlflow": ("hybridopt/execution/experiment.py", "import mlflow"),
     "hydra": ("hybridopt/core/strategy.py", "import omegaconf"),
     "nevergrad": ("hybridopt/core/strategy.py", "import nevergrad"),
     "lightning": ("hybridopt/core/strategy.py", "import pytorch_lightning"),

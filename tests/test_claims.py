@@ -15,7 +15,7 @@ import yaml
 from fake_packages import VERSION, install, on_path
 from jobs import SMALL
 
-from hybridopt import identity
+from hybridopt.execution import identity
 
 SIGMAS = {"acme-search": 0.1, "zenith": 0.2}
 PACKAGES = tuple(SIGMAS)

@@ -15,10 +15,10 @@ import torch
 from jobs import FORWARDS, SMALL, strategy_overrides
 from pytorch_lightning import Callback
 
-from hybridopt import experiment
-from hybridopt.checkpoint import FILE
 from hybridopt.composition.registry import Plugin
 from hybridopt.errors import Interrupted
+from hybridopt.execution import experiment
+from hybridopt.execution.checkpoint import FILE
 from hybridopt.testing import Check, installed, parametrize_with_checks
 
 STRATEGIES = [plugin.name for plugin in installed("strategy", package="hybridopt")]

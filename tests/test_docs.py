@@ -78,7 +78,7 @@ def test_an_example_composes_and_can_be_built(
     kind, _, name = overrides[0].partition("=")
     assert config[kind]["name"] == name
     if overrides[0] != "dataset=arrays":  # whose file is the reader's
-        from hybridopt.experiment import Job
+        from hybridopt.execution.experiment import Job
 
         monkeypatch.chdir(tmp_path)
         Job(config | {"trainer": {**config["trainer"], "enable_progress_bar": False}}, tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from jobs import SMALL
 from test_conformance import assert_same
 
-from hybridopt import experiment
+from hybridopt.execution import experiment
 
 Composed = Callable[..., dict[str, Any]]
 JOBS = {

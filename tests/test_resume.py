@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_conformance import assert_same
 
-from hybridopt.checkpoint import FILE
+from hybridopt.execution.checkpoint import FILE
 
 JOB = (
     "dataset=wine",

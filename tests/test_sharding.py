@@ -17,10 +17,10 @@ from sharded import CASES, DRIFTING, OUTPUTS, RESUMED, SHUFFLED, TIMED, outcome,
 from test_conformance import assert_same
 from test_resume import wait_for
 
-from hybridopt import experiment
-from hybridopt.checkpoint import FILE
 from hybridopt.engine.sharding import Ranks
 from hybridopt.errors import ConfigError
+from hybridopt.execution import experiment
+from hybridopt.execution.checkpoint import FILE
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Seen = dict[str, Any]

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from jobs import SMALL
 
-from hybridopt import cli, experiment
-from hybridopt.checkpoint import AtomicCheckpointIO
+from hybridopt import cli
 from hybridopt.errors import StorageError, TrackingError
+from hybridopt.execution import experiment
+from hybridopt.execution.checkpoint import AtomicCheckpointIO
 
 QUICK = [*SMALL, "strategy=adam", "budget.forwards=5e3", "trainer.enable_progress_bar=false"]
 
@@ -41,7 +42,7 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hybridopt.checkpoint.os.fsync", full)
+    monkeypatch.setattr("hybridopt.execution.checkpoint.os.fsync", full)
     with pytest.raises(StorageError, match=r"cannot be written \(.*No space left on device\): make room, and type"):
         plugin.save_checkpoint({"a": 2}, target)
     assert target.read_bytes() == before

@@ -13,9 +13,9 @@ import pytest
 import torch
 from jobs import SMALL
 
-from hybridopt import experiment, identity
 from hybridopt.composition import registry, targets
 from hybridopt.errors import ConfigError
+from hybridopt.execution import experiment, identity
 
 Composed = Callable[..., dict[str, Any]]
 MARK = "ran.txt"

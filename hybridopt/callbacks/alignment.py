@@ -12,7 +12,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.engine.forward import evaluating
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.trial import Trial
+from hybridopt.execution.trial import Trial
 
 
 class Alignment(Callback):

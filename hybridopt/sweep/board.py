@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import HybridoptError, options
-from hybridopt.rundir import RESULT_FILE, TRACEBACK_FILE, State, codes, reason, state
+from hybridopt.execution.directory import RESULT_FILE, TRACEBACK_FILE, State, codes, reason, state
 from hybridopt.sweep.plan import Job
 from hybridopt.tracking.journal import JOURNAL
 

@@ -18,7 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hybridopt.errors import HybridoptError, StorageError, brief
-from hybridopt.rundir import State, state
+from hybridopt.execution.directory import State, state
 from hybridopt.sweep import board
 from hybridopt.sweep.plan import Job, Planner, check_rerun, locate, sweep_id, unique, varied_keys
 

@@ -19,8 +19,8 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, r
 
 from hybridopt.composition import registry, targets
 from hybridopt.errors import ConfigError, HybridoptError
-from hybridopt.identity import fingerprint, run_name
-from hybridopt.rundir import State, state
+from hybridopt.execution.directory import State, state
+from hybridopt.execution.identity import fingerprint, run_name
 
 NAME = re.compile(r"[\w.+-]+")
 NAMED = ("strategy", "dataset", "seed")  # what every job's label has

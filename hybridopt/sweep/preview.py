@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import HybridoptError
-from hybridopt.rundir import State
+from hybridopt.execution.directory import State
 from hybridopt.sweep.board import Outcome, failure, why
 from hybridopt.sweep.plan import Job, locate
 
@@ -64,7 +64,7 @@ def measure(config: dict[str, Any]) -> Estimate:
     Args:
         config: a job's, plain values.
     """
-    from hybridopt import experiment
+    from hybridopt.execution import experiment
 
     short = copy.deepcopy(config)
     budget = short["budget"]

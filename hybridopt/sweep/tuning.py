@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 
 from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, HybridoptError, PluginError, options
-from hybridopt.rundir import State, state
+from hybridopt.execution.directory import State, state
 from hybridopt.sweep import board
 from hybridopt.sweep.grid import SweepRun, plan
 from hybridopt.sweep.plan import Job, Planner, sweep_id, varied_keys

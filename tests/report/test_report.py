@@ -13,8 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
-from hybridopt import experiment
 from hybridopt.errors import ConfigError, TrackingError
+from hybridopt.execution import experiment
 from hybridopt.report.make import make_report
 from hybridopt.tracking.store import ensure_experiment, prepare_store
 

@@ -14,8 +14,9 @@ import pytest
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from hybridopt import cli, experiment
+from hybridopt import cli
 from hybridopt.errors import Interrupted
+from hybridopt.execution import experiment
 
 TRACKED = "tracking=mlflow"
 LONGER = "budget.forwards=2e4"  # twelve generations: all marks are passed one by one
@@ -122,7 +123,7 @@ def test_what_runs_again_is_a_setting(sweep, monkeypatch, rerun: str, wanted: di
 
 
 def test_a_half_done_job_goes_on_from_its_checkpoint(sweep, directories, monkeypatch, tmp_path) -> None:
-    from hybridopt.trial import Trial
+    from hybridopt.execution.trial import Trial
 
     command = ["strategy=openai_es", "seeds=3", NO_MODEL]
     real, marks = Trial.on_validation_epoch_end, []

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hybridopt import experiment
+from hybridopt.execution import experiment
 from hybridopt.sweep.tuning import declared, distribution
 
 TUNE = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=3"]

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from hybridopt import experiment
 from hybridopt.errors import TrackingError
+from hybridopt.execution import experiment
 from hybridopt.tracking import sync, ui
 from hybridopt.tracking.reading import Reader
 from hybridopt.tracking.sweeps import adopt_sweep, finished_fingerprints, share_view

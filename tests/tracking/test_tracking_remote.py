@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from hybridopt import experiment
 from hybridopt.errors import ConfigError, TrackingError
+from hybridopt.execution import experiment
 from hybridopt.report.make import make_report
 from hybridopt.tracking import system
 from hybridopt.tracking.store import prepare_store

@@ -11,7 +11,8 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hybridopt import cli, experiment
+from hybridopt import cli
+from hybridopt.execution import experiment
 
 QUIET = ("tracking=none", "trainer.enable_progress_bar=false", "budget.marks=4")
 

@@ -12,12 +12,12 @@ import hybridopt_combinatorial.conf
 import pytest
 import torch
 
-from hybridopt import experiment
 from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
+from hybridopt.execution import experiment
 
 PROBLEMS = {
     "tsp": "tour_length",

@@ -12,10 +12,10 @@ import torch
 from hybridopt_gymnasium import conf
 from pytorch_lightning import Callback
 
-from hybridopt import experiment
-from hybridopt.checkpoint import FILE
 from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, Interrupted
+from hybridopt.execution import experiment
+from hybridopt.execution.checkpoint import FILE
 
 EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experiment").glob("*.yaml"))
 PLAYS = ["dataset=cartpole", "objective=episode_return", "model=linear", "tracking=none"]

@@ -13,9 +13,9 @@ import torch
 from hybridopt_neat import conf
 from pytorch_lightning import Callback
 
-from hybridopt import experiment
-from hybridopt.checkpoint import FILE
 from hybridopt.errors import Interrupted
+from hybridopt.execution import experiment
+from hybridopt.execution.checkpoint import FILE
 
 EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experiment").glob("*.yaml"))
 QUIET = ["tracking=none", "trainer.enable_progress_bar=false"]

@@ -15,22 +15,22 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hybridopt.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
 from hybridopt.composition import registry, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
-from hybridopt.datasheet import datasheet
 from hybridopt.errors import ConfigError, Interrupted
-from hybridopt.identity import code_version, flattened, read_config, run_name, tags, write_config
-from hybridopt.progress import BudgetBar
-from hybridopt.result import Result, phases, plot_curve, summarise
-from hybridopt.rundir import CONFIG_FILE, RESULT_FILE, TRACEBACK_FILE, leave_traceback, note_code
-from hybridopt.runtime import processes_of_its_own, quiet, threads
+from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
+from hybridopt.execution.datasheet import datasheet
+from hybridopt.execution.directory import CONFIG_FILE, RESULT_FILE, TRACEBACK_FILE, leave_traceback, note_code
+from hybridopt.execution.identity import code_version, flattened, read_config, run_name, tags, write_config
+from hybridopt.execution.progress import BudgetBar
+from hybridopt.execution.result import Result, phases, plot_curve, summarise
+from hybridopt.execution.runtime import processes_of_its_own, quiet, threads
+from hybridopt.execution.trial import Trial
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.system import watching
 from hybridopt.tracking.tracker import Tracker, deliver_leftovers, open_tracker
-from hybridopt.trial import Trial
 
 PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 

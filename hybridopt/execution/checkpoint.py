@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from hybridopt.errors import Interrupted, StorageError, brief
-from hybridopt.trial import Trial
+from hybridopt.execution.trial import Trial
 
 FILE = "checkpoints/last.ckpt"
 

@@ -16,7 +16,7 @@ import yaml
 
 from hybridopt.composition import registry
 from hybridopt.errors import ResumeError
-from hybridopt.rundir import CONFIG_FILE
+from hybridopt.execution.directory import CONFIG_FILE
 
 PLUGINS = ("model", "dataset", "objective", "encoding", "strategy")
 NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets", "sweep", "seeds")

@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from hybridopt.experiment import Result
+from hybridopt.execution.experiment import Result
 
 COSTS = ("forwards", "seconds")
 

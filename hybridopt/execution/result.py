@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hybridopt.rundir import RESULT_FILE
-from hybridopt.trial import Trial
+from hybridopt.execution.directory import RESULT_FILE
+from hybridopt.execution.trial import Trial
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
-from hybridopt.trial import Trial
+from hybridopt.execution.trial import Trial
 
 REFRESH, REFRESH_IN_A_FILE = 0.1, 10.0  # seconds
 

@@ -1,0 +1,1 @@
+"""One run: a trial, what surrounds it, and what lies in its directory."""
