@@ -1,44 +1,60 @@
 """hybridopt: train this network with gradients, without gradients, or with both?
 
-The public names are imported when they are first used, so that ``import hybridopt`` costs nothing.
+All that the author of a plugin or of a script needs is imported from here. The names are imported when they are first
+used, so that ``import hybridopt`` costs nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hybridopt.api import build as build
+    from hybridopt.api import compose as compose
+    from hybridopt.api import names as names
+    from hybridopt.api import run as run
+    from hybridopt.core.data import BatchStream as BatchStream
     from hybridopt.core.data import DataModule as DataModule
     from hybridopt.core.data import TensorDataModule as TensorDataModule
     from hybridopt.core.encoding import Encoding as Encoding
+    from hybridopt.core.encoding import SparseEncoding as SparseEncoding
+    from hybridopt.core.hybrid import Hybrid as Hybrid
     from hybridopt.core.ledger import Budget as Budget
+    from hybridopt.core.objective import Batch as Batch
+    from hybridopt.core.objective import Forward as Forward
     from hybridopt.core.objective import Objective as Objective
     from hybridopt.core.oracle import Oracle as Oracle
     from hybridopt.core.spec import DataSpec as DataSpec
+    from hybridopt.core.strategy import Record as Record
     from hybridopt.core.strategy import Search as Search
     from hybridopt.core.strategy import Strategy as Strategy
     from hybridopt.engine.population import LowRankPopulation as LowRankPopulation
+    from hybridopt.engine.population import SeededPopulation as SeededPopulation
+    from hybridopt.errors import ConfigError as ConfigError
+    from hybridopt.errors import DataError as DataError
     from hybridopt.execution.trial import Trial as Trial
 
 _HOMES = {
-    "Budget": "hybridopt.core.ledger",
-    "DataModule": "hybridopt.core.data",
-    "DataSpec": "hybridopt.core.spec",
-    "Encoding": "hybridopt.core.encoding",
-    "LowRankPopulation": "hybridopt.engine.population",
-    "Objective": "hybridopt.core.objective",
-    "Oracle": "hybridopt.core.oracle",
-    "Search": "hybridopt.core.strategy",
-    "Strategy": "hybridopt.core.strategy",
-    "TensorDataModule": "hybridopt.core.data",
-    "Trial": "hybridopt.execution.trial",
+    "hybridopt.api": ("build", "compose", "names", "run"),
+    "hybridopt.core.data": ("BatchStream", "DataModule", "TensorDataModule"),
+    "hybridopt.core.encoding": ("Encoding", "SparseEncoding"),
+    "hybridopt.core.hybrid": ("Hybrid",),
+    "hybridopt.core.ledger": ("Budget",),
+    "hybridopt.core.objective": ("Batch", "Forward", "Objective"),
+    "hybridopt.core.oracle": ("Oracle",),
+    "hybridopt.core.spec": ("DataSpec",),
+    "hybridopt.core.strategy": ("Record", "Search", "Strategy"),
+    "hybridopt.engine.population": ("LowRankPopulation", "SeededPopulation"),
+    "hybridopt.errors": ("ConfigError", "DataError"),
+    "hybridopt.execution.trial": ("Trial",),
 }
-__all__ = sorted(_HOMES)
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME:
         raise AttributeError(f"module 'hybridopt' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

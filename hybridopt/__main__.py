@@ -1,6 +1,6 @@
 """``python -m hybridopt``."""
 
-from hybridopt.cli import main
+from hybridopt.programs.run import main
 
 if __name__ == "__main__":
     main()

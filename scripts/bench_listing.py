@@ -47,7 +47,7 @@ def install(site: Path, number: int) -> None:
 
 def listed(site: str) -> tuple[float, float, int]:
     """Seconds by the clock, seconds of the processor, and plugins listed."""
-    command = [sys.executable, "-m", "hybridopt.plugins", "list"]
+    command = [sys.executable, "-m", "hybridopt.programs.plugins", "list"]
     environment = {**os.environ, "PYTHONPATH": site}
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -21,9 +21,11 @@ import time
 import torch
 from pytorch_lightning import Trainer
 
-from hybridopt import Budget, Trial, cli
+from hybridopt import Budget, Trial
 from hybridopt.composition import registry
+from hybridopt.composition.compose import compose
 from hybridopt.execution.runtime import quiet
+from hybridopt.programs import run as cli
 
 JOB = ["dataset=iris", "model.hidden=[8]", "strategy=adam", "budget.forwards=2e4", "budget.marks=10"]
 TRACKED = ["tracking=mlflow", "tracking.log_model=false"]
@@ -49,7 +51,7 @@ def by_hand(seeds: int) -> float:
     """Seconds of a loop that trains the same networks on the same data."""
     started = time.perf_counter()
     for seed in range(seeds):
-        config = cli.compose_job(*JOB, f"seed={seed}")
+        config = compose(*JOB, f"seed={seed}")
         torch.manual_seed(seed)
         data = registry.build("dataset", dict(config.dataset))
         model = registry.build("model", dict(config.model), spec=data.spec)

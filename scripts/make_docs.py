@@ -9,12 +9,15 @@ With --check nothing is written; stale pages are named, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import hybridopt
 from hybridopt import testing
@@ -40,7 +43,8 @@ def contract_pages() -> Iterator[tuple[str, str]]:
     for home in (hybridopt, testing):
         for name in sorted(home.__all__):
             thing = getattr(home, name)
-            rows.append(f"| [`{name}`]({name}.md) | `{home.__name__}` | {first_line(thing)} |")
+            summary = alias_of(name)[1] if is_alias(thing) else first_line(thing)
+            rows.append(f"| [`{name}`]({name}.md) | `{home.__name__}` | {summary} |")
             yield f"contracts/{name}.md", page(home.__name__, name, thing)
     head = "# Contracts\n\nThe public names, on which packages build. Made by `python scripts/make_docs.py`.\n"
     yield "contracts/README.md", "\n".join([head, "| name | from | |", "|---|---|---|", *rows, ""])
@@ -48,11 +52,27 @@ def contract_pages() -> Iterator[tuple[str, str]]:
 
 def page(home: str, name: str, thing: Any) -> str:
     """What is to know of one public name."""
+    if is_alias(thing):
+        return f"# {name}\n\n```python\nfrom {home} import {name}\n\n{alias_of(name)[0]}\n```\n\n{alias_of(name)[1]}\n"
     parts = [f"# {name}", f"```python\nfrom {home} import {name}\n```", signature_block(name, thing), prose(thing)]
     if inspect.isclass(thing):
         for member, value in public_members(thing):
             parts += [f"## {member}", signature_block(member, value), prose(value)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def is_alias(thing: Any) -> bool:
+    """Whether a public name stands for a type that is made of others."""
+    return (not inspect.isclass(thing) and not inspect.isroutine(thing)) or get_origin(thing) is not None
+
+
+def alias_of(name: str) -> tuple[str, str]:
+    """The definition of an alias, and the text below it, from the source."""
+    tree = ast.parse(inspect.getsource(import_module(hybridopt._HOME[name])))
+    for statement, below in pairwise(tree.body):
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
+            return ast.unparse(statement), below.value.value
+    raise LookupError(name)
 
 
 def public_members(cls: type) -> Iterator[tuple[str, Any]]:

@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hybridopt.programs.ui import free_port, serving
 from hybridopt.tracking.reading import Reader
-from hybridopt.tracking.ui import free_port, serving
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = "1600,1000"

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from hybridopt import cli
+from hybridopt.composition.compose import compose, plain_values
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +29,7 @@ def composed() -> Callable[..., dict[str, Any]]:
     """Overrides -> a resolved config of plain values, as a job gets it."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        return OmegaConf.to_container(cli.compose_job(*overrides), resolve=True, throw_on_missing=True)
+        return plain_values(compose(*overrides))
 
     return make
 

@@ -25,7 +25,7 @@ INSTALLED = [(kind, name) for kind in CONFIGURED for name in registry.names(kind
 
 DRIVER = """
 import contextlib, io, json, sys, traceback
-from hybridopt.cli import main
+from hybridopt.programs.run import main
 
 def call(arguments):
     out, err, before, code = io.StringIO(), io.StringIO(), set(sys.modules), 0

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from fake_packages import install, on_path
-from hydra import compose, initialize_config_module
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from hybridopt import cli, conf
+from hybridopt import conf
 from hybridopt.composition import registry
+from hybridopt.composition.compose import compose
 from hybridopt.composition.config_source import CONFIGURED, kind_of
 from hybridopt.composition.describe import REQUIRED, Parameter, from_object
 from hybridopt.errors import ConfigError
@@ -36,9 +36,7 @@ SETTINGS = [
 
 def job(*overrides: str) -> DictConfig:
     """The config of a job, composed as in a script or notebook of a user's."""
-    cli.register()
-    with initialize_config_module("hybridopt.conf", version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return compose(*overrides)
 
 
 def plain(value: Any) -> Any:

@@ -60,7 +60,7 @@ def test_installed_entry_points_are_those_of_the_tree(folder: Path) -> None:
 
 SHOW_CONFIG = """
 import sys, hybridopt, hybridopt.conf
-from hybridopt.cli import main
+from hybridopt.programs.run import main
 print(hybridopt.__file__, hybridopt.conf.__file__, sep="\\n", file=sys.stderr)
 sys.argv = ["hybridopt", "--cfg", "job"]
 main()

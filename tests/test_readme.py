@@ -22,7 +22,7 @@ DRIVER = """
 import sys
 from importlib.util import find_spec
 from hydra.core.global_hydra import GlobalHydra
-from hybridopt.cli import main
+from hybridopt.programs.run import main
 program = find_spec("hybridopt.__main__").origin  # what Lightning starts again for further processes
 for line in sys.stdin.read().splitlines():
     print("$", line, flush=True)

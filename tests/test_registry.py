@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 from fake_packages import VERSION, install, on_path
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from hybridopt import cli
 from hybridopt.composition import registry
+from hybridopt.composition.compose import compose
 from hybridopt.errors import ConfigError, PluginError
 
 MAKE = "def make(size: int = 3):\n    '''{summary}'''\n    return size\n"
@@ -173,10 +172,8 @@ def test_a_package_without_that_plugin_is_refused(twins: Path) -> None:
 
 @pytest.mark.parametrize("package", ["acme-models", "zenith"])
 def test_the_package_before_the_name_is_good_on_the_command_line(package: str, twins: Path) -> None:
-    cli.register()
     with on_path(twins):
-        with initialize_config_module("hybridopt.conf", version_base="1.3"):
-            config = compose("config", overrides=[f"model={package}:twin", "model.size=7"])
+        config = compose(f"model={package}:twin", "model.size=7")
         model: Any = OmegaConf.to_container(config.model)
         assert registry.build("model", model) == (package, 7)
         assert registry.provenances("model", model)["model"].startswith(package)

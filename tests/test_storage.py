@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from jobs import SMALL
 
-from hybridopt import cli
 from hybridopt.errors import StorageError, TrackingError
 from hybridopt.execution import experiment
 from hybridopt.execution.checkpoint import AtomicCheckpointIO
+from hybridopt.programs import run as cli
 
 QUICK = [*SMALL, "strategy=adam", "budget.forwards=5e3", "trainer.enable_progress_bar=false"]
 

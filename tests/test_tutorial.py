@@ -84,4 +84,9 @@ def run(command: list[str], fails: bool, folder: Path, environment: dict[str, st
     return output
 
 
-MODULES = {"pip": "pip", "pytest": "pytest", "hybridopt": "hybridopt", "hybridopt-plugins": "hybridopt.plugins"}
+MODULES = {
+    "pip": "pip",
+    "pytest": "pytest",
+    "hybridopt": "hybridopt",
+    "hybridopt-plugins": "hybridopt.programs.plugins",
+}

@@ -62,6 +62,36 @@ class Config:
     resume: str | None = None
 
 
+@dataclass
+class GridConfig:
+    """Settings of ``hydra/sweeper=hybridopt``: as Hydra's own, a batch size and parameters to sweep."""
+
+    _target_: str = "hydra_plugins.hybridopt.GridSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = field(default=None)
+
+
+@dataclass
+class TuningConfig:
+    """Settings of ``hydra/sweeper=optuna``."""
+
+    _target_: str = "hydra_plugins.hybridopt.TuningSweeper"
+    n_trials: int = 20
+    n_jobs: int = 1
+    direction: str | None = None
+    sampler: str = "tpe"
+    seed: int = 0
+    tuning_seed: int = 1000
+    declared: bool = True
+    params: dict[str, str] | None = field(default=None)
+
+
+SWEEPERS = {"hybridopt": GridConfig, "optuna": TuningConfig}
+
+
 def register() -> None:
-    """Make the frame known to Hydra as the config ``schema``."""
-    ConfigStore.instance().store("schema", Config, provider="hybridopt")
+    """Make the frame known to Hydra as the config ``schema``, and the settings of our sweepers."""
+    store = ConfigStore.instance()
+    store.store("schema", Config, provider="hybridopt")
+    for name, settings in SWEEPERS.items():
+        store.store(group="hydra/sweeper", name=name, node=settings, provider="hybridopt")

@@ -142,9 +142,11 @@ class BatchStream:
             self.epoch, self.position = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:
+        """The place in the stream."""
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        """Read on from the place that :meth:`state_dict` gave."""
         self.epoch, self.position = state["epoch"], state["position"]
 
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
 Batch = tuple[Tensor, Tensor]
+"""Inputs (B, ...) and targets (B, ...), on the device."""
+
 Forward = Callable[[Tensor], Tensor]
+"""Inputs, (B, ...) for all members or (population, B, ...), to outputs (population, B, output_size)."""
 
 
 class Objective(nn.Module, ABC):

@@ -15,6 +15,7 @@ from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.population import Population
 
 Record = Mapping[str, float | Tensor]
+"""Scalars of a step by name, to be logged; "loss" is the training loss."""
 
 
 class Strategy(LateBuffers, ABC):

@@ -87,6 +87,42 @@ def _lead(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], res
     return result
 
 
+def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
+    """The trial and the data that a config names; one seed fixes what any of them draws while it is built.
+
+    Args:
+        config: plain values, resolved.
+    """
+    seed = config["seed"]
+    if seed < 0:
+        raise ConfigError(f"seed must not be negative, but is {seed}.")
+    datamodule = build_data(config, seed)
+    spec = datamodule.spec
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model, objective, encoding, strategy = (
+            registry.build(kind, values_of(config, kind), spec=spec)
+            for kind in ("model", "objective", "encoding", "strategy")
+        )
+    budget = Budget(**config["budget"])
+    trial = Trial(model, objective, strategy, budget, encoding=encoding, seed=seed, spec=spec, **config["oracle"])
+    return trial, datamodule
+
+
+def build_data(config: Mapping[str, Any], seed: int) -> LightningDataModule:
+    """The data that a config names, with a training stream that is fixed by the seed."""
+    datamodule = registry.build("dataset", values_of(config, "dataset"))
+    datamodule.prepare_data()
+    if not hasattr(datamodule, "spec"):
+        datamodule.setup("fit")
+    return replayable(datamodule, seed)
+
+
+def values_of(config: Mapping[str, Any], group: str) -> Any:
+    """The settings of a group; a ``_target_`` that the user allows is called now."""
+    return targets.instantiate(config[group])  # what is not allowed was refused before
+
+
 class Job:
     """The objects of one run, built from its config.
 
@@ -97,40 +133,9 @@ class Job:
 
     def __init__(self, config: Mapping[str, Any], directory: Path):
         self.config, self.directory = config, directory
-        seed = config["seed"]
-        if seed < 0:
-            raise ConfigError(f"seed must not be negative, but is {seed}.")
-        self.datamodule = self._build_data(seed)
-        spec = self.datamodule.spec
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = registry.build("model", self._values("model"), spec=spec)
-            objective = registry.build("objective", self._values("objective"), spec=spec)
-            encoding = registry.build("encoding", self._values("encoding"), spec=spec)
-            strategy = registry.build("strategy", self._values("strategy"), spec=spec)
-        self.trial = Trial(
-            model,
-            objective,
-            strategy,
-            Budget(**config["budget"]),
-            encoding=encoding,
-            seed=seed,
-            spec=spec,
-            **config["oracle"],
-        )
+        self.trial, self.datamodule = build_parts(config)
         self.signals = Signals()
         self.trainer = self._build_trainer()
-
-    def _values(self, group: str) -> Any:
-        """The settings of a group; a ``_target_`` that the user allows is called now."""
-        return targets.instantiate(self.config[group])  # what is not allowed was refused before
-
-    def _build_data(self, seed: int) -> LightningDataModule:
-        datamodule = registry.build("dataset", self._values("dataset"))
-        datamodule.prepare_data()
-        if not hasattr(datamodule, "spec"):
-            datamodule.setup("fit")
-        return replayable(datamodule, seed)
 
     def run(self, tracker: Tracker, resume: bool) -> Result:
         """Train, test once, and report."""
@@ -147,7 +152,15 @@ class Job:
             self._train_and_test(resume)
         tracker.set_tags({f"hybridopt.{key}": value for key, value in self.trial.strategy.facts().items()})
         summary = summarise(self.trial, time.perf_counter() - started)
-        result = Result(str(self.directory), summary, phases(self.trial), tracker.run_id, tracker.url)
+        result = Result(
+            str(self.directory),
+            summary,
+            phases(self.trial),
+            self.trial.curve,
+            run_id=tracker.run_id,
+            review=tracker.url,
+            module=self.trial.model,
+        )
         tracker.log_metrics(summary, self.trial.ledger.forwards)
         self._tell_reports(result, tracker)
         if not self.trainer.fast_dev_run:
@@ -186,7 +199,7 @@ class Job:
             self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
 
     def _build_trainer(self) -> Trainer:
-        settings = dict(self._values("trainer"))
+        settings = dict(values_of(self.config, "trainer"))
         chosen = [
             registry.build("callback", {"name": name, **(arguments or {})})
             for name, arguments in (settings.pop("callbacks", None) or {}).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -43,6 +44,24 @@ def check_holds_run(directory: Path) -> None:
         raise ResumeError(
             f"There is no run to resume in {directory}: type resume=<the directory of a run, or its MLflow run id>."
         )
+
+
+def find_run(resume: str) -> Path:
+    """The directory of the run to go on with.
+
+    Args:
+        resume: that directory, or the MLflow run id.
+
+    Raises:
+        ResumeError: there is no such run.
+    """
+    directory = Path(resume)
+    if not directory.is_dir() and os.sep not in resume:
+        from hybridopt.tracking.tracker import find_directory
+
+        directory = find_directory(resume, os.environ.get("MLFLOW_TRACKING_URI"))
+    check_holds_run(directory)
+    return directory.resolve()
 
 
 def write_config(config: Mapping[str, Any], directory: Path) -> None:

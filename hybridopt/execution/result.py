@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from hybridopt.execution.directory import RESULT_FILE
+from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
 
 
@@ -27,29 +28,41 @@ class Phase:
 
 @dataclass
 class Result:
-    """What a finished run leaves: the numbers of its table.
+    """What a finished run leaves: the numbers of its table; in a notebook it shows itself as that table.
 
     Args:
         directory: where config, journal and checkpoint are.
         summary: metrics by name: best and final validation, test, costs, sparsity.
         phases: of a hybrid, in order.
+        curve: (forwards, validation metrics by name), one for each mark.
         run_id: the MLflow run, or None.
         review: where that run is to be seen, or what to type to see it.
         undelivered: how many operations the tracking store has not taken yet.
+        module: the trained network, with the parameters that were tested; None where the run had finished before.
     """
 
     directory: str
     summary: dict[str, float]
     phases: list[Phase]
+    curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     run_id: str | None = None
     review: str = ""
     undelivered: int = 0
+    module: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The test metrics, and those of validation at the last mark, by name."""
+        last = self.curve[-1][1] if self.curve else {}
+        return last | {name: value for name, value in self.summary.items() if name.startswith("test/")}
 
     def save(self) -> Path:
         """Write the file that says that the run has finished; it is whole or not there."""
         path = Path(self.directory) / RESULT_FILE
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "module"}
+        values["phases"] = [asdict(phase) for phase in self.phases]
+        partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
         partial.replace(path)
         return path
 
@@ -57,7 +70,11 @@ class Result:
     def load(cls, directory: Path) -> Result:
         """The result of a finished run."""
         stored = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
-        return cls(**(stored | {"phases": [Phase(**phase) for phase in stored["phases"]]}))
+        curve = [(forwards, values) for forwards, values in stored.get("curve", [])]
+        return cls(**(stored | {"phases": [Phase(**phase) for phase in stored["phases"]], "curve": curve}))
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
 def summarise(trial: Trial, wall: float) -> dict[str, float]:

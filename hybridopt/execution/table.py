@@ -1,12 +1,16 @@
-"""What a run came to, as a table on the screen."""
+"""What a run came to, as a table: on the screen, and in a notebook."""
 
 from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from hybridopt.execution.experiment import Result
+if TYPE_CHECKING:
+    from hybridopt.execution.result import Result
 
 COSTS = ("forwards", "seconds")
 
@@ -28,6 +32,14 @@ def show(result: Result, console: Console | None = None) -> None:
             f"to send them, type: hybridopt resume={result.directory}",
             soft_wrap=True,
         )
+
+
+def html(result: Result) -> str:
+    """What :func:`show` prints, for a notebook."""
+    console = Console(record=True, file=io.StringIO(), width=wanted_width(table(result)), highlight=False)
+    show(result, console)
+    code = '<pre style="line-height: normal; font-family: monospace">{code}</pre>'
+    return console.export_html(inline_styles=True, code_format=code)
 
 
 def wanted_width(drawn: Table) -> int:

@@ -7,5 +7,4 @@
 * :mod:`~hybridopt.report.pictures`: curves over cost, profiles, ranks
 * :mod:`~hybridopt.report.page`: all of it as Markdown and HTML
 * :mod:`~hybridopt.report.make`: from a sweep's name to its report
-* :mod:`~hybridopt.report.cli`: ``hybridopt-report``
 """

@@ -134,3 +134,13 @@ def _list(lines: Sequence[str]) -> str:
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def show(text: str, html: Path) -> None:
+    """Print the short version of a report, and where the long one is."""
+    from rich.console import Console
+    from rich.markdown import Markdown as Rendered
+
+    console = Console(width=max(Console().width, 100), highlight=False)
+    console.print(Rendered(text))
+    console.print(f"\nreport     {html.absolute()}", soft_wrap=True)

@@ -12,11 +12,11 @@ Nothing heavy is imported before it is needed.
 
 from __future__ import annotations
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
-from hybridopt.sweep.grid import GridConfig, GridSweeper
-from hybridopt.sweep.tuning import TuningConfig, TuningSweeper
+from hybridopt.composition.schema import SWEEPERS
+from hybridopt.sweep.grid import GridSweeper
+from hybridopt.sweep.tuning import TuningSweeper
 
 
 def register() -> None:
@@ -26,7 +26,6 @@ def register() -> None:
     it does not find in an editable install: so ours get a name there, and stay here.
     """
     plugins = Plugins.instance()
-    for name, sweeper, config in (("hybridopt", GridSweeper, GridConfig), ("optuna", TuningSweeper, TuningConfig)):
+    for name, sweeper in (("hybridopt", GridSweeper), ("optuna", TuningSweeper)):
         plugins.register(sweeper)
-        plugins.class_name_to_class[config._target_] = sweeper
-        ConfigStore.instance().store(group="hydra/sweeper", name=name, node=config, provider="hybridopt")
+        plugins.class_name_to_class[SWEEPERS[name]._target_] = sweeper

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,6 @@ from hybridopt.sweep.plan import Job, Planner, check_rerun, locate, sweep_id, un
 log = logging.getLogger(__name__)
 
 LARGE = 50  # jobs whose composition is worth a progress bar
-
-
-@dataclass
-class GridConfig:
-    """Settings of ``hydra/sweeper=hybridopt``: as Hydra's own, a batch size and parameters to sweep."""
-
-    _target_: str = "hydra_plugins.hybridopt.GridSweeper"
-    max_batch_size: int | None = None
-    params: dict[str, str] | None = field(default=None)
 
 
 class SweepRun:
@@ -164,11 +154,12 @@ class SweepRun:
 
     def _report(self) -> None:
         """The report on the sweep, attached to its run; a report that fails spoils no sweep."""
-        from hybridopt.report.cli import show
         from hybridopt.report.make import make_report
+        from hybridopt.report.page import show
 
         try:
-            show(make_report(self.record.uri, self.record.tracker.run_id, out=self.directory / "report"))
+            report = make_report(self.record.uri, self.record.tracker.run_id, out=self.directory / "report")
+            show(report.text, report.html)
         except Exception as error:
             told = str(error) if isinstance(error, HybridoptError) else repr(error)
             log.warning("There is no report (%s); to try again, type: hybridopt-report %s", told, self.name)

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -34,21 +34,6 @@ STUDIES = "optuna.db"
 RESULTS = "optimization_results.yaml"  # as the packaged Optuna sweeper calls it
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "cmaes": "CmaEsSampler", "gp": "GPSampler"}
 DIRECTIONS = ("minimize", "maximize")
-
-
-@dataclass
-class TuningConfig:
-    """Settings of ``hydra/sweeper=optuna``."""
-
-    _target_: str = "hydra_plugins.hybridopt.TuningSweeper"
-    n_trials: int = 20
-    n_jobs: int = 1
-    direction: str | None = None
-    sampler: str = "tpe"
-    seed: int = 0
-    tuning_seed: int = 1000
-    declared: bool = True
-    params: dict[str, str] | None = field(default=None)
 
 
 @dataclass

@@ -13,7 +13,7 @@ import pytest
 from fake_packages import announce, install, install_configs, on_path
 
 from hybridopt.composition import registry
-from hybridopt.plugins import doctor, listing
+from hybridopt.programs.plugins import doctor, listing
 
 FINE = "def make(size: int = 3):\n    '''A thing.'''\n"
 EXPERIMENT = "# @package _global_\ndefaults:\n  - override /strategy: {strategy}\n"
@@ -211,7 +211,7 @@ def test_an_object_that_is_none_of_its_kind(kind: str, source: str, word: str, t
 
 def run(*arguments: str, site: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(site)}
-    command = [sys.executable, "-m", "hybridopt.plugins", "doctor", *arguments]
+    command = [sys.executable, "-m", "hybridopt.programs.plugins", "doctor", *arguments]
     return subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, check=False)
 
 

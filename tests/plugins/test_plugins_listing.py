@@ -13,7 +13,7 @@ import pytest
 from fake_packages import VERSION, announce, install, install_configs, on_path
 
 from hybridopt.composition import registry
-from hybridopt.plugins import listing
+from hybridopt.programs.plugins import listing
 
 HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "mlflow", "nevergrad", "sklearn", "pandas", "numpy", "hydra"}
 STRATEGY = """
@@ -38,7 +38,7 @@ class Mine(Search):
 
 def run(*arguments: str, site: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(site)} | variables
-    command = [sys.executable, "-m", "hybridopt.plugins", *arguments]
+    command = [sys.executable, "-m", "hybridopt.programs.plugins", *arguments]
     return subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, check=False)
 
 

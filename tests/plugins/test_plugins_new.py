@@ -28,7 +28,7 @@ def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_generated_package_passes_its_own_tests(kind: str, tmp_path: Path) -> None:
-    made = run("hybridopt.plugins", "new", "my-package", "--kind", kind, cwd=tmp_path)
+    made = run("hybridopt.programs.plugins", "new", "my-package", "--kind", kind, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     folder, site = tmp_path / "my-package", tmp_path / "site"
     pip = ("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(folder))
@@ -41,7 +41,7 @@ def test_a_generated_package_passes_its_own_tests(kind: str, tmp_path: Path) -> 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "my-package").mkdir()
     (tmp_path / "my-package" / "thesis.txt").write_text("of ten years")
-    refused = run("hybridopt.plugins", "new", "my-package", "--kind", "model", cwd=tmp_path)
+    refused = run("hybridopt.programs.plugins", "new", "my-package", "--kind", "model", cwd=tmp_path)
     assert refused.returncode == 2
     assert "my-package is there already, and nothing is overwritten" in refused.stderr
     assert [path.name for path in (tmp_path / "my-package").iterdir()] == ["thesis.txt"]

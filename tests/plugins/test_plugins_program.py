@@ -13,7 +13,7 @@ import pytest
 from fake_packages import install, install_configs, on_path
 
 from hybridopt.composition import registry
-from hybridopt.plugins import cli, isolated
+from hybridopt.programs.plugins import cli, isolated
 
 SIZE = "def make(size: int = int('3')):\n    '''A thing.\n\n    More of it.\n    '''\n"  # a default that cannot be read
 FAULTS = {  # what a module does when imported, and the word for it
@@ -27,7 +27,7 @@ FAULTS = {  # what a module does when imported, and the word for it
 
 def run(*arguments: str, site: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(site)} | variables
-    command = [sys.executable, "-m", "hybridopt.plugins", *arguments]
+    command = [sys.executable, "-m", "hybridopt.programs.plugins", *arguments]
     return subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, check=False)
 
 

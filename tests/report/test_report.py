@@ -236,7 +236,7 @@ def test_runs_of_the_program_are_reported_on(
 @pytest.mark.slow
 def test_the_program_prints_the_short_version(store: Store, tmp_path: Path) -> None:
     store.add("good", 0, 0.95)
-    call = [sys.executable, "-c", "from hybridopt.report.cli import main; main()"]
+    call = [sys.executable, "-c", "from hybridopt.programs.report import main; main()"]
     run = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120, "check": False}
     done = subprocess.run([*call, "--uri", store.uri, "--no-attach"], **run)
     assert done.returncode == 0, done.stderr

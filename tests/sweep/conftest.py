@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jobs import SMALL
 
-from hybridopt import cli
+from hybridopt.programs import run as cli
 
 QUICK = [override for override in SMALL if not override.startswith(("tracking", "model"))]
 

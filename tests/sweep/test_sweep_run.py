@@ -14,9 +14,9 @@ import pytest
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from hybridopt import cli
 from hybridopt.errors import Interrupted
 from hybridopt.execution import experiment
+from hybridopt.programs import run as cli
 
 TRACKED = "tracking=mlflow"
 LONGER = "budget.forwards=2e4"  # twelve generations: all marks are passed one by one

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 from hybridopt.errors import TrackingError
 from hybridopt.execution import experiment
-from hybridopt.tracking import sync, ui
+from hybridopt.programs import sync, ui
 from hybridopt.tracking.reading import Reader
 from hybridopt.tracking.sweeps import adopt_sweep, finished_fingerprints, share_view
 from hybridopt.tracking.tracker import open_tracker
@@ -154,7 +154,7 @@ def test_ports_that_are_in_use_are_passed_over(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 def test_the_ui_serves_the_sweep_and_leaves_nothing_behind(swept: Any, uri: str, tmp_path: Path) -> None:
-    call = [sys.executable, "-c", "from hybridopt.tracking.ui import main; main()", "--uri", uri, "--port", "0"]
+    call = [sys.executable, "-c", "from hybridopt.programs.ui import main; main()", "--uri", uri, "--port", "0"]
     served = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         address = served.stdout.readline().strip()

@@ -8,20 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from hybridopt import cli
+from hybridopt.composition.compose import compose, plain_values
 from hybridopt.execution import experiment
 
 QUIET = ("tracking=none", "trainer.enable_progress_bar=false", "budget.marks=4")
 
 
 def composed(*overrides: str) -> dict[str, Any]:
-    cli.register()
-    with initialize_config_module("hybridopt.conf", version_base="1.3"):
-        config = compose("config", overrides=[*QUIET, *overrides])
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return plain_values(compose(*QUIET, *overrides))
 
 
 @pytest.mark.parametrize(

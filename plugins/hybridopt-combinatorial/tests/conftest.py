@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from hybridopt import cli
+from hybridopt.composition.compose import compose, plain_values
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,6 @@ def composed() -> Callable[..., dict[str, Any]]:
     """Overrides -> a resolved config of plain values, as a job gets it."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        return cli.plain_values(cli.compose_job("tracking=none", *overrides))
+        return plain_values(compose("tracking=none", *overrides))
 
     return make

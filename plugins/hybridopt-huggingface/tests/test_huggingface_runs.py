@@ -8,8 +8,9 @@ from hybridopt_huggingface.mnist import mnist
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
-from hybridopt import Budget, Trial, cli
+from hybridopt import Budget, Trial
 from hybridopt.composition import registry
+from hybridopt.composition.compose import compose, plain_values
 
 EXPERIMENTS = sorted(
     file.name.removesuffix(".yaml") for file in files("hybridopt_huggingface.conf.experiment").iterdir()
@@ -43,7 +44,7 @@ def test_a_search_learns_the_digits(mnist_folder):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes(name):
-    plain = cli.plain_values(cli.compose_job(f"experiment={name}"))
+    plain = plain_values(compose(f"experiment={name}"))
     assert registry.find("dataset", plain["dataset"]["name"]).distribution == "hybridopt-huggingface"
 
 
@@ -59,5 +60,5 @@ def test_an_experiment_composes(name):
     ],
 )
 def test_settings_on_a_command_line(override, setting, value):
-    config = cli.compose_job("dataset=huggingface", override)
+    config = compose("dataset=huggingface", override)
     assert OmegaConf.to_container(config.dataset)[setting] == value

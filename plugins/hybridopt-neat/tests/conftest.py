@@ -12,7 +12,8 @@ from hybridopt_neat.genome_network import genome_network
 from hybridopt_neat.layout import Layout
 from hybridopt_neat.neat_search import NEAT
 
-from hybridopt import DataSpec, cli
+from hybridopt import DataSpec
+from hybridopt.composition.compose import compose, plain_values
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def composed() -> Callable[..., dict[str, Any]]:
     """Overrides -> a resolved config of plain values, as a job gets it."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        return cli.plain_values(cli.compose_job(*overrides))
+        return plain_values(compose(*overrides))
 
     return make
 

@@ -18,7 +18,7 @@ from typing import Any
 from hybridopt.composition import registry
 from hybridopt.composition.describe import from_object
 from hybridopt.errors import HybridoptError
-from hybridopt.plugins.settings import setting
+from hybridopt.programs.plugins.settings import setting
 
 LONGEST = 2000  # characters of noise that are reported
 CONTRACTS = {  # what a class of a kind must derive from; any callable will do for the others
@@ -118,9 +118,9 @@ def check(item: Item) -> list[dict[str, str]]:
 
 def compose(item: Item) -> dict[str, Any]:
     """Compose a job with a config that a package ships."""
-    from hybridopt.cli import compose_job
+    from hybridopt.composition.compose import compose
 
-    compose_job(item["override"])
+    compose(item["override"])
     return {}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from hybridopt.composition import registry
 from hybridopt.composition.describe import Unreadable, read
-from hybridopt.plugins import isolated, listing, outline
-from hybridopt.plugins.doctor import item
-from hybridopt.plugins.settings import Setting, setting
+from hybridopt.programs.plugins import isolated, listing, outline
+from hybridopt.programs.plugins.doctor import item
+from hybridopt.programs.plugins.settings import Setting, setting
 
 
 @dataclass(frozen=True)

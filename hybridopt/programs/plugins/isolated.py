@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WORKER = [sys.executable, "-P", "-m", "hybridopt.plugins.worker"]
+WORKER = [sys.executable, "-P", "-m", "hybridopt.programs.plugins.worker"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Answer:
 
 
 def answers(task: str, items: Sequence[Mapping[str, Any]], limit: float) -> Iterator[Answer]:
-    """Run a task of :mod:`hybridopt.plugins.worker` for each item.
+    """Run a task of :mod:`hybridopt.programs.plugins.worker` for each item.
 
     Args:
         task: its name there.

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hybridopt.plugins.checking import Report
-from hybridopt.plugins.doctor import Finding
-from hybridopt.plugins.listing import Row
-from hybridopt.plugins.showing import Facts
+from hybridopt.programs.plugins.checking import Report
+from hybridopt.programs.plugins.doctor import Finding
+from hybridopt.programs.plugins.listing import Row
+from hybridopt.programs.plugins.showing import Facts
 
 UNLIMITED = 100_000
 

@@ -15,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
     try:
         from hybridopt.report.make import make_report
+        from hybridopt.report.page import show
 
         report = make_report(
             chosen.uri,
@@ -27,17 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except HybridoptError as error:
         sys.exit(str(error))
-    show(report)
-
-
-def show(report: object) -> None:
-    """Print the short version of a report, and where the long one is."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console(width=max(Console().width, 100), highlight=False)
-    console.print(Markdown(report.text))
-    console.print(f"\nreport     {report.html.absolute()}", soft_wrap=True)
+    show(report.text, report.html)
 
 
 def parser() -> argparse.ArgumentParser:

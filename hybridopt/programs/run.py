@@ -5,7 +5,6 @@ Nothing heavy is imported before a job really runs: help, completion and ``--cfg
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from hybridopt import sweep
-from hybridopt.composition import config_source, schema, targets
+from hybridopt.composition import compose, targets
+from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
-from hybridopt.execution.identity import check_holds_run, fingerprint, read_config
+from hybridopt.execution.identity import find_run, fingerprint, read_config
 
 
 def main() -> None:
@@ -58,9 +58,8 @@ def check_writable(overrides: Sequence[str]) -> None:
 
 
 def register() -> None:
-    """Make Hydra know our plugins, the typed frame of a job, and where a resumed run lives."""
-    schema.register()
-    config_source.register()
+    """Make Hydra know our plugins, the typed frame of a job, our sweepers, and where a resumed run lives."""
+    compose.register()
     sweep.register()
     OmegaConf.register_new_resolver("if_resumed", if_resumed, replace=True)
     OmegaConf.register_new_resolver("or_else", or_else, replace=True)
@@ -86,31 +85,6 @@ def if_resumed(resume: str | None, there: str, fresh: str) -> str:
 def or_else(value: str | None, other: str) -> str:
     """For ``conf/config.yaml``: a value, or another one where it is None."""
     return other if value is None else value
-
-
-def compose_job(*overrides: str) -> DictConfig:
-    """The config of a job, as in a script or notebook: nothing is run."""
-    register()
-    with hydra.initialize_config_module("hybridopt.conf", version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
-
-
-def find_run(resume: str) -> Path:
-    """The directory of the run to go on with.
-
-    Args:
-        resume: that directory, or the MLflow run id.
-
-    Raises:
-        ResumeError: there is no such run.
-    """
-    directory = Path(resume)
-    if not directory.is_dir() and os.sep not in resume:
-        from hybridopt.tracking.tracker import find_directory
-
-        directory = find_directory(resume, os.environ.get("MLFLOW_TRACKING_URI"))
-    check_holds_run(directory)
-    return directory.resolve()
 
 
 @hydra.main(version_base="1.3", config_path="pkg://hybridopt.conf", config_name="config")
@@ -198,18 +172,6 @@ def command_line_of_the_job(hydra_config: DictConfig, goes_on: bool = False) -> 
 def is_override(argument: str) -> bool:
     """Whether an argument of the command line is an override, and no flag or a flag's value."""
     return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
-
-
-def plain_values(config: DictConfig) -> dict[str, Any]:
-    """The config resolved, as dictionaries and lists.
-
-    Raises:
-        ConfigError: a setting that has no default was not given.
-    """
-    try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error
 
 
 def _refuse_other_overrides(overrides: list[str]) -> None:

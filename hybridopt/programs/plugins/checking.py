@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from hybridopt.composition import registry
-from hybridopt.plugins import isolated, listing
-from hybridopt.plugins.doctor import item
+from hybridopt.programs.plugins import isolated, listing
+from hybridopt.programs.plugins.doctor import item
 
 
 @dataclass(frozen=True)

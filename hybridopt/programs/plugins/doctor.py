@@ -22,7 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from hybridopt import conf
 from hybridopt.composition import registry
 from hybridopt.composition.registry import canonical
-from hybridopt.plugins import isolated, listing
+from hybridopt.programs.plugins import isolated, listing
 
 GROUPS = {*registry.GROUPS.values(), registry.CONFIGS}
 TYPEABLE = re.compile(r"[A-Za-z_][\w.-]*")

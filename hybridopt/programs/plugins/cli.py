@@ -13,7 +13,7 @@ from typing import Any
 
 from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, HybridoptError, options
-from hybridopt.plugins import listing
+from hybridopt.programs.plugins import listing
 
 FINE, FOUND, MISUSED = 0, 1, 2  # exit codes: nothing wrong; something is wrong with a plugin; a mistake in the command
 IMPORT_LIMIT = 120.0  # seconds; a first import of torch takes some of them
@@ -22,7 +22,7 @@ COMPLETION = "complete -C 'hybridopt-plugins completions' hybridopt-plugins"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point of ``hybridopt-plugins`` and ``python -m hybridopt.plugins``."""
+    """The entry point of ``hybridopt-plugins`` and ``python -m hybridopt.programs.plugins``."""
     given = parser().parse_args(arguments)
     try:
         code = given.run(given)
@@ -131,7 +131,7 @@ def show_list(given: argparse.Namespace) -> int:
     if given.json:
         _print_json([asdict(row) for row in rows])
         return FINE
-    from hybridopt.plugins.views import list_table
+    from hybridopt.programs.plugins.views import list_table
 
     list_table(rows)
     return FINE
@@ -139,8 +139,8 @@ def show_list(given: argparse.Namespace) -> int:
 
 def show_one(given: argparse.Namespace) -> int:
     """``show``."""
-    from hybridopt.plugins.showing import facts_of
-    from hybridopt.plugins.views import page
+    from hybridopt.programs.plugins.showing import facts_of
+    from hybridopt.programs.plugins.views import page
 
     facts = facts_of(registry.find(given.kind, given.name), given.timeout)
     if given.json:
@@ -155,8 +155,8 @@ def show_one(given: argparse.Namespace) -> int:
 
 def check(given: argparse.Namespace) -> int:
     """``check``."""
-    from hybridopt.plugins.checking import reports
-    from hybridopt.plugins.views import check_summary, report_lines
+    from hybridopt.programs.plugins.checking import reports
+    from hybridopt.programs.plugins.views import check_summary, report_lines
 
     done = []
     for report in reports(chosen(given.what), given.timeout):
@@ -197,8 +197,8 @@ def chosen(what: Sequence[str]) -> list[registry.Plugin]:
 
 def doctor(given: argparse.Namespace) -> int:
     """``doctor``."""
-    from hybridopt.plugins.doctor import examine
-    from hybridopt.plugins.views import finding_lines
+    from hybridopt.programs.plugins.doctor import examine
+    from hybridopt.programs.plugins.views import finding_lines
 
     findings = examine(given.timeout, imports=not given.no_import)
     if given.json:
@@ -213,7 +213,7 @@ def doctor(given: argparse.Namespace) -> int:
 
 def new(given: argparse.Namespace) -> int:
     """``new``."""
-    from hybridopt.plugins.scaffold import create
+    from hybridopt.programs.plugins.scaffold import create
 
     root = create(given.package, given.kind, given.name, given.into)
     for path in sorted(path for path in root.rglob("*") if path.is_file()):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hybridopt.composition import registry
 from hybridopt.composition.describe import find_module
-from hybridopt.plugins import outline
+from hybridopt.programs.plugins import outline
 
 CONFIG = "config"
 REFERENCE = re.compile(r"\s*([\w.]+)\s*:\s*[\w.]+\s*(\[.*\])?\s*")  # module:object, as the packaging standard has it

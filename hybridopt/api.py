@@ -1,0 +1,105 @@
+"""hybridopt from Python, as from the shell: compose a config, build its parts, run it.
+
+Nothing heavy is imported before something is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridopt.composition import registry, targets
+from hybridopt.composition.compose import compose, plain_values
+from hybridopt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningDataModule
+
+    from hybridopt.execution.result import Result
+    from hybridopt.execution.trial import Trial
+
+__all__ = ["Parts", "build", "compose", "names", "run"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a config builds.
+
+    Args:
+        trial: model, objective, strategy and budget, as a LightningModule.
+        datamodule: the data, with a training stream that a resumed run continues exactly.
+    """
+
+    trial: Trial
+    datamodule: LightningDataModule
+
+
+def names(kind: str) -> list[str]:
+    """The installed plugins of a kind, as users type them; nothing is imported.
+
+    Args:
+        kind: "model", "dataset", "objective", "encoding", "strategy" or "callback".
+
+    Raises:
+        PluginError: there is no such kind.
+    """
+    return registry.names(kind)
+
+
+def build(config: Mapping[str, Any]) -> Parts:
+    """The objects of a config, for a Trainer of your own.
+
+    ``Trainer(**Trial.trainer_settings).fit(parts.trial, datamodule=parts.datamodule)`` trains them.
+
+    Args:
+        config: from :func:`compose`, or a mapping of plain values of the same form.
+
+    Raises:
+        HybridoptError: a sentence that says which part does not fit, and what to choose instead.
+    """
+    plain = plain_values(config)
+    targets.check(plain)
+    from hybridopt.execution.experiment import build_parts
+
+    trial, datamodule = build_parts(plain)
+    return Parts(trial, datamodule)
+
+
+def run(*what: str | Mapping[str, Any], directory: str | Path | None = None) -> Result:
+    """Run a job to its end, as ``hybridopt`` does: train, test once, keep the result, report to MLflow.
+
+    Args:
+        what: overrides as a user types them (``run("strategy=adam", "seed=3")``), or one config from :func:`compose`.
+            ``run("resume=<directory or run id>")`` goes on with a run.
+        directory: where the run is kept; ``outputs/<date>/<time>`` unless it is given or resumed.
+
+    Returns:
+        Metrics, curve, the trained module and where the run is; None on the other ranks of a run on several devices.
+
+    Raises:
+        HybridoptError: a sentence that says what is wrong and what to type instead.
+    """
+    config = what[0] if len(what) == 1 and isinstance(what[0], Mapping) else compose(*_overrides(what))
+    plain = plain_values(config)
+    if plain.get("seeds") is not None:
+        raise ConfigError(f"seeds={plain['seeds']} is an axis of a sweep: type hybridopt -m, or seed=<number> here.")
+    targets.check(plain)
+    from hybridopt.execution import experiment
+    from hybridopt.execution.identity import find_run
+
+    if plain.get("resume") is not None:
+        return experiment.run(plain, find_run(plain["resume"]))
+    place = Path(directory) if directory is not None else Path(f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S-%f}")
+    return experiment.run(plain, place.absolute())
+
+
+def _overrides(what: tuple[str | Mapping[str, Any], ...]) -> list[str]:
+    wrong = next((item for item in what if not isinstance(item, str)), None)
+    if wrong is not None:
+        raise ConfigError(
+            f'run takes overrides, such as "strategy=adam", or one config from compose, but was given {wrong!r}.'
+        )
+    return list(what)
