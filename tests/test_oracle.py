@@ -202,19 +202,19 @@ class Twice(Objective):
     def metrics(self, spec):
         raise NotImplementedError
 
-    def losses(self, forward, batch):
-        inputs, targets = batch
+    def outputs(self, forward, batch):
+        inputs, _ = batch
         outputs = forward(inputs)
         own = torch.cat([inputs, inputs[: self.extra]]) + outputs.mean(dim=(1, 2))[:, None, None]
         again = forward(own)
-        return torch.vmap(self.loss, in_dims=(0, None))(outputs + again[:, : len(inputs)], targets)
+        return outputs + again[:, : len(inputs)]
 
 
 class Failing(Twice):
     """Raises after the network was run."""
 
-    def losses(self, forward, batch):
-        super().losses(forward, batch)
+    def outputs(self, forward, batch):
+        super().outputs(forward, batch)
         raise RuntimeError("the solver gave up")
 
 

@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from hybridopt.core.objective import Batch
-from hybridopt.engine.forward import evaluating
 from hybridopt.engine.parameters import ParameterLayout
+from hybridopt.engine.stage import evaluating
 from hybridopt.errors import ConfigError
 from hybridopt.execution.trial import Trial
 
@@ -45,14 +45,14 @@ class Alignment(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, trial: Trial, batch: Batch, batch_idx: int) -> None:
         if batch_idx % self.every == 0:
-            trial.strategy.deploy(trial.oracle)
-            self._before, self._descent = parameters_of(trial), -gradient_of(trial, batch)
+            with trial.recommending():
+                self._before, self._descent = parameters_of(trial), -gradient_of(trial, batch)
 
     def on_train_batch_end(self, trainer: Trainer, trial: Trial, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self._before is None:
             return
-        trial.strategy.deploy(trial.oracle)
-        step = parameters_of(trial) - self._before
+        with trial.recommending():
+            step = parameters_of(trial) - self._before
         cosine = torch.nn.functional.cosine_similarity(step, self._descent, dim=0)
         self._before = None
         for logger in trainer.loggers:

@@ -211,19 +211,23 @@ class LoaderStream(BatchStream):
             yield batch
 
 
+def as_stream(loader: Iterable[Any], seed: int) -> BatchStream:
+    """A loader as an endless stream of batches; a stream stays as it is."""
+    return loader if isinstance(loader, BatchStream) else LoaderStream(loader, seed)
+
+
 def replayable(datamodule: LightningDataModule, seed: int) -> LightningDataModule:
     """Give any datamodule a training stream that a resumed run continues exactly.
 
     Args:
-        datamodule: changed in place: its ``train_dataloader`` returns a :class:`BatchStream`.
+        datamodule: changed in place: its ``train_dataloader`` returns a :class:`BatchStream`. One that has been made
+            replayable stays as it is.
         seed: fixes the order of the batches.
     """
+    if getattr(datamodule, "is_replayable", False):
+        return datamodule
+    datamodule.is_replayable = True
     datamodule.batch_seed = seed
     original = datamodule.train_dataloader
-
-    def train_dataloader() -> BatchStream:
-        loader = original()
-        return loader if isinstance(loader, BatchStream) else LoaderStream(loader, seed)
-
-    datamodule.train_dataloader = train_dataloader
+    datamodule.train_dataloader = lambda: as_stream(original(), seed)
     return datamodule

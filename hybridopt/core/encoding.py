@@ -15,12 +15,26 @@ from hybridopt.engine.parameters import ParameterLayout
 class Encoding(LateBuffers, ABC):
     """A map from a vector z (d,) to named parameters.
 
-    What it keeps of the parameters it was attached to must be in buffers, so that checkpoints hold it.
+    What it keeps of the parameters that it began at must be in buffers, so that checkpoints hold it.
     """
 
     @abstractmethod
-    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
-        """Meet the model.
+    def attach(self, parameters: Mapping[str, Tensor]) -> int:
+        """Bind to a model: layouts, shapes. Called in each process, and again after each load; keeps no state.
+
+        Args:
+            parameters: the trainable parameters of the model by name.
+
+        Returns:
+            The length d of a search vector.
+
+        Raises:
+            ConfigError: the encoding does not fit the model.
+        """
+
+    @abstractmethod
+    def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        """Make the state, once, in buffers; :meth:`attach` has been called with the same parameters.
 
         Args:
             parameters: the parameters of the model as they are now; copy what must not change with them.
@@ -46,8 +60,11 @@ class SparseEncoding(Encoding):
 class Direct(Encoding):
     """The parameters themselves, one after the other."""
 
-    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def attach(self, parameters: Mapping[str, Tensor]) -> int:
         self.layout = ParameterLayout.of(parameters)
+        return self.layout.dimension
+
+    def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         return self.layout.flatten(parameters)
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:

@@ -1,26 +1,29 @@
-"""Strategies made of strategies: phases, each with a share of the budget."""
+"""Strategies made of strategies: phases that take turns on one network."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import accumulate
+from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hybridopt.core.encoding import Encoding
+from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Record, Search, Strategy
+from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.errors import ConfigError
 
 
 class Hybrid(Strategy):
-    """Phases one after the other on the same network; each meets the oracle when its turn comes.
+    """Phases that take turns, each with an account of its own.
 
-    A subclass says through which view of the oracle a phase works. When a phase has spent its share, what it
-    recommends becomes the model's parameters, and the next one starts from there.
+    A subclass says through which view of the oracle a phase works, and may say which phase is next. When a phase ends,
+    what it recommends is where the next one starts: as the model's parameters or, in an encoding, as a vector in it. A
+    phase that comes again goes on with its own state.
 
     Args:
         phases: the strategies by name, in order.
@@ -30,6 +33,8 @@ class Hybrid(Strategy):
         ConfigError: the shares do not fit the phases, are not positive, or do not add up to 1.
     """
 
+    requires: ClassVar[frozenset[str]] = frozenset()
+
     def __init__(self, phases: Mapping[str, Strategy], shares: Mapping[str, float]):
         super().__init__()
         check_shares(phases, shares)
@@ -37,105 +42,123 @@ class Hybrid(Strategy):
         ends = accumulate(shares[name] for name in phases)
         self.ends = dict(zip(phases, ends, strict=True))
         self.ends[list(phases)[-1]] = 1.0  # whatever the shares' rounding, the last one takes the rest
-        self.position = 0
-        self._entered: int | None = None
-        self._view: Oracle | None = None
+        self.current: str | None = None  # the phase whose turn it is; None before the first step
+        self.begun: set[str] = set()
+        self._views: dict[str, Oracle] = {}
+
+    # -- what a subclass says ----------------------------------------------------------------------------------------
 
     @abstractmethod
     def view(self, name: str, oracle: Oracle) -> Oracle:
-        """The door for the phase ``name``, made when it begins and again after a resume.
+        """The oracle of a phase: ``oracle`` itself, or a view of it in another encoding, or behind a mask.
+
+        Called at each turn and after each load, so that it must not draw or change anything; what it depends on is
+        made in :meth:`prepare`.
 
         Args:
             name: the phase.
-            oracle: with the phase's own account.
+            oracle: the hybrid's, in the direct encoding or in the one that all phases work in.
         """
 
-    @property
-    def requires(self) -> frozenset[str]:
-        """What the phases require."""
-        return frozenset().union(*(phase.requires for phase in self.phases.values()))
+    def prepare(self, name: str, oracle: Oracle, batch: Batch) -> None:
+        """Called before the first turn of a phase: may make what its view needs, such as a mask, or move the model.
 
-    def setup(self, oracle: Oracle) -> None:
-        self.position = 0
-        self._enter(oracle)
+        What the phase before recommends is in the model, or is ``oracle.start``.
+        """
+        return
+
+    def next(self) -> str | None:
+        """The phase whose turn it is in the next step, or None when all is done; it must not change anything.
+
+        By default the phases follow one another, each until its share of the budget is spent or it has finished.
+        """
+        over = self.active.finished()
+        if not (over or self.active_view.exhausted):
+            return self.current
+        names = list(self.phases)
+        later = names[names.index(self.current) + 1 :]
+        return later[0] if later else None if over else self.current
+
+    def until(self, name: str) -> float:
+        """The share of the budget until which a phase may spend, at this turn."""
+        return self.ends[name]
+
+    # -- the contract ------------------------------------------------------------------------------------------------
+
+    def attach(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+        for name, phase in self.phases.items():
+            self._views[name] = self.view(name, oracle.phase(name) if name in self.begun else oracle)
+            phase.attach(self._views[name])
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        self.begun = set()
+        self._enter(next(iter(self.phases)), oracle, batch, None if oracle.direct else oracle.start, Handover())
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        self._reenter_if_loaded(oracle)
-        if self._view.exhausted and self.position < len(self.phases) - 1:
-            self._phase.deploy(self._view)
-            self.position += 1
-            self._enter(oracle)
-        return self._phase.step(self._view, batch)
+        name = self.next()
+        if name is not None and name != self.current:
+            self._switch(name, oracle, batch)
+        return self.active.step(self.active_view, batch)
 
-    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        return [optimizer for phase in self.phases.values() for optimizer in phase.optimizers(module)]
+    def recommend(self) -> Tensor | None:
+        z = None if self.current is None else self.active.recommend()
+        return None if z is None else self._oracle.vector_of(self.active_view, z)
 
-    def deploy(self, oracle: Oracle) -> None:
-        self._reenter_if_loaded(oracle)
-        self._phase.deploy(self._view)
+    def finished(self) -> bool:
+        return self.current is not None and self.next() is None
+
+    def phase_over(self) -> bool:
+        return self.current is not None and (self.next() != self.current or self.active.phase_over())
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        found = (optimizer for phase in self.phases.values() for optimizer in phase.optimizers())
+        return list({id(optimizer): optimizer for optimizer in found}.values())
+
+    def parts(self, encoding: Encoding) -> Parts:
+        return {f"phases.{name}": (phase, encoding) for name, phase in self.phases.items()}
 
     def facts(self) -> Mapping[str, str]:
         return {f"{name}.{key}": fact for name, phase in self.phases.items() for key, fact in phase.facts().items()}
 
-    def get_extra_state(self) -> dict[str, int]:
-        return {"position": self.position}
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"current": self.current, "begun": sorted(self.begun)}
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
-        self.position = state["position"]
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.current, self.begun = state["current"], set(state["begun"])
+
+    # -- turns -------------------------------------------------------------------------------------------------------
 
     @property
-    def _phase(self) -> Strategy:
-        return list(self.phases.values())[self.position]
+    def active(self) -> Strategy:
+        """The phase whose turn it is."""
+        return self.phases[self.current]
 
-    def _enter(self, oracle: Oracle) -> None:
-        name = list(self.phases)[self.position]
-        self._view = self.view(name, oracle.phase(name, self.ends[name]))
-        self._phase.setup(self._view)
-        self._entered = self.position
+    @property
+    def active_view(self) -> Oracle:
+        """Its oracle."""
+        return self._views[self.current]
 
-    def _reenter_if_loaded(self, oracle: Oracle) -> None:
-        """After a checkpoint was loaded into a later phase: enter it, but keep all state as it was loaded."""
-        if self._entered == self.position:
-            return
-        enter_as_loaded(self, oracle, self._enter)
+    def _switch(self, name: str, oracle: Oracle, batch: Batch) -> None:
+        """End a turn: the model becomes what is recommended, and the next phase is entered."""
+        z, handover = self.active.recommend(), self.active.handover()
+        if z is not None:
+            start = None if oracle.direct else oracle.vector_of(self.active_view, z).clone()
+            self.active_view.assign(z)
+        else:
+            start = None
+        self._enter(name, oracle, batch, start, handover)
 
-
-def enter_as_loaded(strategy: Strategy, oracle: Oracle, enter: Callable[[Oracle], None]) -> None:
-    """Let parts of a strategy meet the oracle again, which begins them anew, and bring all state back."""
-    state = {key: copied(value) for key, value in strategy.state_dict().items()}
-    with untouched(oracle):
-        enter(oracle)
-    strategy.load_state_dict(state)
-
-
-def copied(value: object) -> object:
-    """A tensor's copy, so that it does not change with the original; other values as they are."""
-    return value.clone() if isinstance(value, torch.Tensor) else value
-
-
-@contextmanager
-def untouched(oracle: Oracle) -> Iterator[None]:
-    """Bring the model, the oracle's encoding and the generator back to what they were."""
-    parts = (oracle.model, oracle.encoding)
-    states = [{key: copied(value) for key, value in part.state_dict().items()} for part in parts]
-    random = oracle.generator.get_state()
-    yield
-    for part, state in zip(parts, states, strict=True):
-        part.load_state_dict(state)
-    oracle.generator.set_state(random)
-
-
-def check_search(part: Strategy, role: str, example: str) -> None:
-    """Refuse a part, the one called ``search``, that is none.
-
-    Args:
-        part: the part.
-        role: what it is wanted for, as the beginning of the sentence.
-        example: a search by name.
-    """
-    if not isinstance(part, Search):
-        name = type(part).__name__
-        raise ConfigError(f"{role}, and {name} is none: choose one, such as strategy/search={example}.")
+    def _enter(self, name: str, oracle: Oracle, batch: Batch, start: Tensor | None, handover: Handover) -> None:
+        self.current = name
+        if name not in self.begun:
+            self.prepare(name, oracle, batch)
+        account = oracle.phase(name, self.until(name)).inheriting(handover)
+        self._views[name] = self.view(name, account if start is None else account.starting_at(start))
+        self.active.attach(self.active_view)
+        if name not in self.begun:
+            self.begun.add(name)
+            self.active.begin(self.active_view, batch)
 
 
 def check_shares(phases: Mapping[str, Strategy], shares: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from hybridopt.errors import ConfigError
 FORWARD = 1  # one sample through the network
 GRADIENT = 3  # forward and backward: the backward pass costs two forwards
 JVP = 2  # forward-mode: value and tangent travel together
+UNLIMITED = 10_000  # losses that a budget of seconds alone is taken to buy, before its speed is known
 
 
 def jacobian_cost(outputs: int) -> int:
@@ -127,16 +128,62 @@ class Ledger:
         below = self.phases[self.active].path
         return f"{self.active}/{below}" if below else self.active
 
+    def tree(self, prefix: str = "") -> dict[str, Ledger]:
+        """The accounts of all phases by path, each before those of its own phases."""
+        found: dict[str, Ledger] = {}
+        for name, phase in self.phases.items():
+            found |= {prefix + name: phase} | phase.tree(f"{prefix}{name}/")
+        return found
+
+    @property
+    def paths(self) -> list[str]:
+        """The path of each active phase, outermost first: "a", "a/b"."""
+        names = self.path.split("/") if self.active is not None else []
+        return ["/".join(names[:depth]) for depth in range(1, len(names) + 1)]
+
     def phase(self, name: str, until: float) -> Ledger:
         """Make ``name`` the active phase: it may spend until the share ``until`` of this budget is gone.
 
-        A phase that exists already (after a resume) is returned as it is.
+        A phase that comes again may spend more, by what is left until then.
         """
-        if name not in self.phases:
-            left = {key: max(until * limit - getattr(self, key), 1e-9) for key, limit in self.budget.limits().items()}
-            self.phases[name] = Ledger(Budget(**left, marks=self.budget.marks), parent=self)
+        former = self.phases.get(name)
+        left = {
+            key: max(until * limit - getattr(self, key), 1e-9) + (0 if former is None else getattr(former, key))
+            for key, limit in self.budget.limits().items()
+        }
+        budget = Budget(**left, marks=self.budget.marks)
+        self.phases.setdefault(name, Ledger(budget, parent=self)).budget = budget
         self.active = name
         return self.phases[name]
+
+    def losses_of(self, samples: int) -> int:
+        """How many losses on batches of so many samples the whole budget buys."""
+        limits = self.budget.limits()
+        counts = [limits["forwards"] / samples] if "forwards" in limits else []
+        counts += [limits["evaluations"]] if "evaluations" in limits else []
+        return max(1, int(min(counts, default=UNLIMITED)))
+
+    def check_affordable(self, members: int, samples: int, factor: int = FORWARD) -> None:
+        """Refuse a generation that costs more than the whole budget of the run.
+
+        Args:
+            members: of the population.
+            samples: of the batch.
+            factor: forwards that a member costs on a sample.
+
+        Raises:
+            ConfigError: in a sentence that says what to lower.
+        """
+        root = self
+        while root.parent is not None:
+            root = root.parent
+        limit, cost = root.budget.forwards, factor * members * samples
+        if limit is not None and cost > limit:
+            raise ConfigError(
+                f"One generation of {members} members on a batch of {samples} costs {cost} forwards, more than "
+                f"the whole budget of {limit:.0f}: lower strategy.popsize or dataset.batch_size, or raise "
+                "budget.forwards."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values, phases included."""

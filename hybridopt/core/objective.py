@@ -64,17 +64,16 @@ class Objective(nn.Module, ABC):
         inputs, _ = batch
         return forward(inputs)
 
-    def losses(self, forward: Forward, batch: Batch) -> Tensor:
-        """The loss of each member of a population: ``loss`` of each one's ``outputs``.
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each member of a population.
 
         Args:
-            forward: as for :meth:`outputs`.
-            batch: inputs and targets.
+            outputs: (population, B, ...), what :meth:`outputs` gives.
+            targets: (B,) classes or (B, output_size) values, the same for all.
 
         Returns:
             (population,), lower is better.
         """
-        outputs, targets = self.outputs(forward, batch), batch[1]
         if len(outputs) == 1:
             return self.loss(outputs[0], targets)[None]  # vmap costs more than the loss of one
         return torch.vmap(self.loss, in_dims=(0, None))(outputs, targets)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar, cast, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from hybridopt.core.encoding import Encoding
+from hybridopt.core.handover import Handover
+from hybridopt.core.ledger import UNLIMITED
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.buffers import LateBuffers
@@ -16,6 +20,10 @@ from hybridopt.engine.population import Population
 
 Record = Mapping[str, float | Tensor]
 """Scalars of a step by name, to be logged; "loss" is the training loss."""
+
+T = TypeVar("T")
+
+Parts = Mapping[str, "tuple[Strategy, Encoding]"]
 
 
 class Strategy(LateBuffers, ABC):
@@ -26,8 +34,10 @@ class Strategy(LateBuffers, ABC):
     registered late: loading a checkpoint brings back the buffers as they were.
 
     Class attributes:
-        requires: which of the oracle's answers the strategy needs: "losses", "gradient", "outputs", "jvp",
-            "jacobian", "features". Checked against the objective before anything runs.
+        requires: what the strategy needs. Of the oracle's answers: "losses", "outputs", "gradient", "jvp", "jacobian",
+            "activations". Of the setting: "direct" (it works on the parameters themselves, in no encoding),
+            "loss_slope" (a loss that is differentiable by the outputs). Checked for each phase before anything runs.
+        hands_over: the fields of :class:`Handover` that the strategy gives to the next phase of a hybrid.
         search_space: what is worth tuning: settings, each with its values in Hydra's grammar of sweeps, such as
             ``{"sigma": "tag(log, interval(0.01, 1.0))"}``. ``hydra/sweeper=optuna`` searches them. A plugin that is a
             function has it as an attribute.
@@ -35,67 +45,134 @@ class Strategy(LateBuffers, ABC):
     """
 
     requires: ClassVar[frozenset[str]]
+    hands_over: ClassVar[frozenset[str]] = frozenset()
     search_space: ClassVar[Mapping[str, str]] = {}
     showcase: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
-    def setup(self, oracle: Oracle) -> None:
-        """Meet the oracle: check that this can work (raise a :class:`ConfigError` if not) and make the first state.
+    def attach(self, oracle: Oracle) -> None:
+        """Bind to an oracle: views, layouts, optimisers; refuse what cannot work.
 
-        Called once before the first step, and again before a checkpoint is loaded.
+        Called in each process before the first step, after each load of a checkpoint, and at each turn of a phase. It
+        makes no state, draws nothing and changes nothing; optimisers are made at the first call and kept.
+
+        Raises:
+            ConfigError: the strategy cannot work with this network or objective.
         """
+        return
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        """Make the first state: called once, just before the first step, with the batch of that step.
+
+        ``oracle.start`` is where to start, ``oracle.inherited`` what the phase before has handed over.
+        """
+        return
 
     @abstractmethod
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         """One iteration.
 
         Args:
-            oracle: the door to model and data.
+            oracle: the one that was attached.
             batch: inputs and targets, on the device.
 
         Returns:
             Scalars to log by name; "loss" is the training loss.
         """
 
-    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        """The optimisers of a gradient method, over the module's parameters; step them by ``oracle.update``."""
+    def recommend(self) -> Tensor | None:
+        """The current best guess (d,), in the attached oracle's coordinates; None for the model as it stands."""
+        return None
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """The torch optimisers that :meth:`attach` made, whose state the Trainer keeps; step by ``oracle.update``."""
         return []
 
-    def deploy(self, oracle: Oracle) -> None:
-        """Make the model's parameters the ones that the strategy recommends now, for validation and test."""
-        return
+    def finished(self) -> bool:
+        """Whether there is nothing left to do: a phase ends before its share is spent, a run before its budget."""
+        return False
+
+    def phase_over(self) -> bool:
+        """Whether a phase inside has ended with the last step, so that it is validated before the next one begins."""
+        return False
+
+    def handover(self) -> Handover:
+        """What the next phase of a hybrid may use."""
+        return Handover()
+
+    def parts(self, encoding: Encoding) -> Parts:
+        """The strategies inside, by their place in the config, each with the encoding that it works in.
+
+        Args:
+            encoding: the one that this strategy works in.
+        """
+        return {}
 
     def facts(self) -> Mapping[str, str]:
         """What is worth a tag on the run and shows only at run time, such as a concrete algorithm that was chosen."""
         return {}
 
 
+@dataclass
+class Context:
+    """What a search knows of its surroundings.
+
+    Args:
+        generator: the only source of randomness, on the device of the vectors.
+        shapes: the shape of each parameter, in the order of the vectors; None where an encoding stands between.
+        progress: the share of the budget that is spent, from 0 to 1: for whatever is annealed.
+        horizon: how many losses the whole budget buys; known from ``start`` on.
+        move: which turn of ask and tell it is on this batch; 0 on a new batch, whose losses do not compare with those
+            before.
+        inherited: what the phase before has handed over.
+    """
+
+    generator: torch.Generator = field(default_factory=torch.Generator)
+    shapes: Mapping[str, torch.Size] | None = None
+    progress: float = 0.0
+    horizon: int = UNLIMITED
+    move: int = 0
+    inherited: Handover = field(default_factory=Handover)
+
+
+def of_context(name: str, kind: type[T]) -> T:
+    """A field of a search's context under its own name: ``self.progress`` is ``self.context.progress``."""
+
+    def read(search: Search) -> T:
+        return getattr(search.context, name)
+
+    def write(search: Search, value: T) -> None:
+        setattr(search.context, name, value)
+
+    return cast(T, property(read, write, doc=f"``context.{name}``, see :class:`Context`."))
+
+
 class Search(Strategy):
     """The usual way to add an algorithm: ask for candidates, tell their losses.
 
     An author writes ``start``, ``ask``, ``tell`` and ``recommend``; ``step`` is final, the only ask/tell loop there
-    is. Handed to the author:
+    is. What surrounds the search is in ``self.context``, and by name: ``self.generator``, ``self.shapes``,
+    ``self.progress``, ``self.horizon``, ``self.move``.
 
     Attributes:
-        generator: the only source of randomness, on the device of the vectors.
-        shapes: the shape of each parameter, in the order of the vectors; None where an encoding stands between.
-        progress: the share of the budget that is spent, from 0 to 1: for whatever is annealed.
-        horizon: how many losses the whole budget buys; known from the first ``ask`` on.
+        context: see :class:`Context`; a search that wraps another one passes it on.
         moves_per_step: how often ask and tell take turns on one batch, for searches of few candidates.
-        move: which of these turns it is; 0 on a new batch, whose losses do not compare with those before.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
-    generator: torch.Generator
-    shapes: Mapping[str, torch.Size] | None = None
-    progress: float = 0.0
-    horizon: int | None = None
     moves_per_step: int = 1
-    move: int = 0
+    generator = of_context("generator", torch.Generator)
+    shapes = of_context("shapes", dict[str, torch.Size])
+    progress = of_context("progress", float)
+    horizon = of_context("horizon", int)
+    move = of_context("move", int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context = Context()
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        for name in ("setup", "step", "deploy"):
+        for name in ("attach", "begin", "step"):
             if name in vars(cls):
                 raise TypeError(
                     f"{cls.__name__} overrides Search.{name}, which is final: write start, ask, tell and recommend, "
@@ -118,20 +195,34 @@ class Search(Strategy):
     def recommend(self) -> Tensor:
         """The current best guess (d,)."""
 
+    def first_ask(self) -> Population | None:
+        """Candidates whose losses on the first batch are wanted before the first ``ask``, to calibrate by; or None."""
+        return None
+
+    def first_tell(self, population: Population, losses: Tensor) -> None:
+        """Learn from the losses of the candidates that :meth:`first_ask` gave."""
+        return
+
     @final
-    def setup(self, oracle: Oracle) -> None:
-        self.generator = oracle.generator
-        self.shapes = oracle.shapes
+    def attach(self, oracle: Oracle) -> None:
+        self.context = Context(oracle.generator, oracle.shapes, inherited=oracle.inherited)
+
+    @final
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        self.context.horizon = oracle.horizon(batch)
         self.start(oracle.start)
+        first = self.first_ask()
+        if first is not None:
+            self.first_tell(first, oracle.losses(first, batch))
 
     @final
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        self.horizon = oracle.horizon(batch)
+        context = self.context
+        context.horizon = oracle.horizon(batch)
         best = []
         with oracle.evaluating():
-            for move in range(self.moves_per_step):
-                self.move = move
-                self.progress = oracle.progress
+            for context.move in range(self.moves_per_step):
+                context.progress = oracle.progress
                 population = self.ask()
                 losses = oracle.losses(population, batch)
                 self.tell(population, losses)
@@ -139,7 +230,3 @@ class Search(Strategy):
                 if oracle.exhausted:
                     break
         return {"loss": torch.stack(best).min()}
-
-    @final
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.recommend())

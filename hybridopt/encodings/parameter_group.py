@@ -28,7 +28,7 @@ class ParameterGroup(Encoding):
         super().__init__()
         self.pattern = pattern
 
-    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def attach(self, parameters: Mapping[str, Tensor]) -> int:
         pattern = self.pattern or last_module(list(parameters))
         chosen = {name: value for name, value in parameters.items() if fnmatchcase(name, pattern)}
         if not chosen:
@@ -36,7 +36,10 @@ class ParameterGroup(Encoding):
                 f"No parameter matches encoding.pattern={self.pattern!r}: the model has {', '.join(parameters)}."
             )
         self.layout = ParameterLayout.of(chosen)
-        return self.layout.flatten(chosen)
+        return self.layout.dimension
+
+    def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        return self.layout.flatten(parameters)
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         return self.layout.unflatten(z)

@@ -25,22 +25,28 @@ class Subspace(Encoding):
         ConfigError: k is not positive, or larger than the number of parameters.
     """
 
+    origin: Tensor  # (d,)
+    projection: Tensor  # (k, d)
+
     def __init__(self, dimension: int = 100):
         super().__init__()
         if dimension < 1:
             raise ConfigError(f"encoding.dimension must be at least 1, but is {dimension}.")
         self.dimension = dimension
 
-    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def attach(self, parameters: Mapping[str, Tensor]) -> int:
         self.layout = ParameterLayout.of(parameters)
-        origin = self.layout.flatten(parameters)
-        k, d = self.dimension, len(origin)
+        k, d = self.dimension, self.layout.dimension
         if k > d:
             raise ConfigError(f"encoding.dimension is {k}, but the model has only {d} parameters: choose less.")
-        projection = torch.randn(k, d, generator=generator, device=origin.device) / k**0.5
+        return k
+
+    def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        origin, k = self.layout.flatten(parameters), self.dimension
+        projection = torch.randn(k, len(origin), generator=generator, device=origin.device) / k**0.5
         self.register_buffer("origin", origin)
-        self.register_buffer("projection", projection)
-        return torch.zeros(k, device=origin.device)
+        self.register_buffer("projection", projection.to(origin))
+        return torch.zeros(k, device=origin.device, dtype=origin.dtype)
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         return self.layout.unflatten(self.origin + z @ self.projection)

@@ -21,6 +21,8 @@ from hybridopt.errors import ConfigError
 class Supermask(SparseEncoding):
     """Scores that say which weights keep their frozen value; the others are zero.
 
+    Its gradient is the straight-through one, as in edge-popup: the slope by a score is that by the mask.
+
     Weights are the parameters with two or more dimensions; the others (biases, norms) stay as they are.
 
     Args:
@@ -46,11 +48,17 @@ class Supermask(SparseEncoding):
             raise ConfigError(f"encoding.rule must be top or sign, but is {rule!r}.")
         self.sparsity, self.scale, self.rule = sparsity, scale, rule
 
-    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    weights: Tensor  # (d,), the frozen values
+
+    def attach(self, parameters: Mapping[str, Tensor]) -> int:
         weights = {name: value for name, value in parameters.items() if value.ndim >= 2}
         if not weights:
             raise ConfigError("encoding=supermask needs weights of two or more dimensions, but the model has none.")
         self.layout = ParameterLayout.of(weights)
+        return self.layout.dimension
+
+    def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        weights = {name: parameters[name] for name in self.layout.shapes}
         self.register_buffer("weights", self.layout.flatten(weights))
         if self.rule == "sign":
             return torch.zeros_like(self.weights)
@@ -60,7 +68,10 @@ class Supermask(SparseEncoding):
         )
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
-        return self.layout.unflatten(self.weights * self._kept(z))
+        kept = self._kept(z.detach())
+        if z.requires_grad:  # straight-through, since a step has no slope
+            kept = kept + z - z.detach()
+        return self.layout.unflatten(self.weights * kept)
 
     def mask(self, z: Tensor) -> dict[str, Tensor]:
         return {name: kept[0].bool() for name, kept in self.layout.unflatten(self._kept(z[None])).items()}

@@ -1,8 +1,10 @@
-"""Parameters as one vector, and back."""
+"""Parameters as one vector, and back; those of many members."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,3 +67,48 @@ class FlatParameters:
             if start < stop:
                 parameter[start - first : stop - first] = values[start - part.start : stop - part.start]
             first += len(parameter)
+
+
+# -- of a population ---------------------------------------------------------------------------------------------------
+
+Parameters = Mapping[str, Any]  # name -> (n, *shape), or a LowRankParameter
+
+
+@dataclass(frozen=True)
+class LowRankParameter:
+    """One weight of all members: ``center + scale * left[i] @ right[i].T``.
+
+    Args:
+        center: (a, *rest).
+        left: (n, a, r).
+        right: (n, b, r), b being the product of the rest.
+        scale: a factor.
+    """
+
+    center: Tensor
+    left: Tensor
+    right: Tensor
+    scale: float
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+def count(parameters: Parameters) -> int:
+    """The number of members."""
+    return len(next(iter(parameters.values())))
+
+
+def members(value: Tensor | LowRankParameter, part: slice) -> Tensor | LowRankParameter:
+    """One parameter of some of the members."""
+    if isinstance(value, LowRankParameter):
+        return LowRankParameter(value.center, value.left[part], value.right[part], value.scale)
+    return value[part]
+
+
+def single(value: Tensor | LowRankParameter, i: int) -> Tensor:
+    """One parameter of one member."""
+    if isinstance(value, LowRankParameter):
+        center = value.center.flatten(1)
+        return torch.addmm(center, value.left[i], value.right[i].mT, alpha=value.scale).view_as(value.center)
+    return value[i]

@@ -25,7 +25,7 @@ def uniform(size: Sequence[int], like: Tensor, generator: torch.Generator) -> Te
     return torch.rand(size, generator=generator, device=generator.device).to(like)
 
 
-class GlobalStream:
+class PrivateRng:
     """What modules such as dropout draw from torch's global generators, drawn from a stream of its own instead.
 
     Args:
@@ -38,7 +38,7 @@ class GlobalStream:
         self.states = [torch.Generator(kind).manual_seed(seed).get_state() for kind in self._kinds()]
 
     @contextmanager
-    def flowing(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """Inside, the global generators continue this stream; outside, they are as they were."""
         outside = self._get()
         self._set(self.states)

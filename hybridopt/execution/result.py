@@ -97,10 +97,13 @@ def summarise(trial: Trial, wall: float) -> dict[str, float]:
 
 
 def phases(trial: Trial) -> list[Phase]:
-    """What the phases of a hybrid cost, in order, and what validation said at the end of each."""
+    """What the phases of a hybrid cost, in order, and what validation said at the end of each.
+
+    A phase that is a hybrid is followed by its own phases, named "first/a".
+    """
     return [
-        Phase(name, phase.forwards, phase.seconds, trial.phase_ends.get(name, {}))
-        for name, phase in trial.ledger.phases.items()
+        Phase(path, phase.forwards, phase.seconds, trial.phase_ends.get(path, {}))
+        for path, phase in trial.ledger.tree().items()
     ]
 
 

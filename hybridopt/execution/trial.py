@@ -5,32 +5,33 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import Callback, LightningModule
-from pytorch_lightning.core.hooks import DataHooks
-from pytorch_lightning.core.optimizer import LightningOptimizer
-from pytorch_lightning.plugins import Precision
-from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from pytorch_lightning.utilities import move_data_to_device
-from pytorch_lightning.utilities.model_helpers import is_overridden
+from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from hybridopt.core.data import ENDLESS, BatchStream
+from hybridopt.core.compatibility import check_compatible
+from hybridopt.core.data import ENDLESS
 from hybridopt.core.encoding import Direct, Encoding
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.objective import Batch, Objective
-from hybridopt.core.oracle import Closure, Oracle
+from hybridopt.core.oracle import Oracle
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
-from hybridopt.engine.randomness import GlobalStream, derived_seed
-from hybridopt.engine.sharding import Alone, Ranks, Sharding
-from hybridopt.errors import ConfigError, DataError
+from hybridopt.core.view import Closure
+from hybridopt.engine.randomness import PrivateRng, derived_seed
+from hybridopt.engine.sharding import Alone, Sharding
+from hybridopt.errors import ConfigError
+from hybridopt.execution.averages import Averages
+from hybridopt.execution.fastpath import count_step, goes_direct, may_batch_steps
+from hybridopt.execution.feeding import check_is_pair, make_endless
+from hybridopt.execution.ranks import check_batch, check_model, join
 
 NEVER = 2**62  # a validation interval that no run reaches
 STRATEGY, GLOBAL = 0, 1  # streams of random numbers that one seed fixes
-TURN = 0.05  # seconds of steps after which the Trainer has its turn: progress bar, signals
+STEP_WINDOW = 0.05  # seconds of steps after which the Trainer goes on: progress bar, signals
 RECORDS_PER_MARK = 10  # training losses are averaged over this part of the way between two marks
 
 Values = dict[str, float]
@@ -110,6 +111,9 @@ class Trial(LightningModule):
         self.phase_ends: dict[str, Values] = {}
         self.tested: Values = {}
         self.at_mark = False
+        self._begun = self._loaded = False
+        self._standing = ExitStack()  # what stands in the model while it is validated
+        self._training: dict[str, Tensor] = {}  # the parameters that it will have again
         self._batch_unchecked = True
         self._marks = 0
         self._records = 0
@@ -126,21 +130,11 @@ class Trial(LightningModule):
         self._metrics = self.objective.metrics(spec).to(device)
         self._validation_loss = Averages()
         if self.trainer.world_size > 1:
-            self._join(device)
+            self.sharding = join(self.trainer, self.model, self._metrics, device)
         if stage == "fit":
+            make_endless(self.trainer, self.seed)
             check_compatible(self.objective, self.strategy, self.encoding, spec)
             self._start(device)
-
-    def _join(self, device: torch.device) -> None:
-        """Find the other ranks, and take the first one's weights before the strategy takes its start from them."""
-        if not isinstance(self.trainer.strategy, DDPStrategy):
-            name = type(self.trainer.strategy).__name__
-            raise ConfigError(f"Populations are shared out under DDP only, not under {name}: set trainer.strategy=ddp.")
-        self.sharding = Ranks(device)
-        weights = move_data_to_device(self.model.state_dict(), torch.device("cpu"))
-        self.model.load_state_dict(self.trainer.strategy.broadcast(weights))
-        for metric in self._metrics.modules():
-            metric.distributed_available_fn = lambda: False  # every rank has seen the whole set
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
@@ -153,7 +147,7 @@ class Trial(LightningModule):
         return parameters + [name for name, _ in self.named_buffers()]
 
     def _start(self, device: torch.device) -> None:
-        self._global_stream = GlobalStream(derived_seed(self.seed, GLOBAL), device)
+        self._global_stream = PrivateRng(derived_seed(self.seed, GLOBAL), device)
         self.oracle = Oracle(
             self.model,
             self.objective,
@@ -165,10 +159,10 @@ class Trial(LightningModule):
             sharding=self.sharding,
             **self._engine,
         )
-        self.strategy.setup(self.oracle)
+        self.strategy.attach(self.oracle)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer] | None:
-        optimizers = self.strategy.optimizers(self.model)
+        optimizers = self.strategy.optimizers()
         self._without_optimizer = not optimizers
         return optimizers or None
 
@@ -179,63 +173,50 @@ class Trial(LightningModule):
     def on_train_start(self) -> None:
         self._marks, self._records = self.ledger.marks_passed, self._records_passed()
         self._batch_unchecked = True
-        self._turns = self._takes_turns()
+        if self._loaded:
+            self.strategy.attach(self.oracle)
+        self._turns = may_batch_steps(self.trainer)
         wrapped = self.optimizers()
         self._wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
-        self._direct = self._goes_direct()
+        self._direct = goes_direct(self, self.trainer)
         self._lap = time.perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> int | None:
-        if self.ledger.exhausted:
+        if self.ledger.exhausted or (self._begun and self.strategy.finished()):
             return -1  # resumed from the last checkpoint: nothing is left to train
         if self._batch_unchecked:
-            self._check_batch(batch)
+            self._batch_unchecked = False
+            check_is_pair(batch)
+            check_batch(self.sharding, batch)
         return None
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """One step of the strategy, and as many more as fit into :data:`TURN`: the Trainer costs more than a small one.
+        """One step of the strategy, and as many more as fit into :data:`STEP_WINDOW`, since the Trainer costs more.
 
-        Where somebody counts on the Trainer to see each batch (see :meth:`_takes_turns`), it is one.
+        Where somebody counts on the Trainer to see each batch (:func:`may_batch_steps`), it is one.
         """
-        end = time.perf_counter() + TURN
-        with self._global_stream.flowing():
+        end = time.perf_counter() + STEP_WINDOW
+        with self._global_stream.active():
             self._step(batch)
             while self._turns and not self.at_mark and not self.trainer.should_stop and time.perf_counter() < end:
                 self._step(self.trainer.precision_plugin.convert_input(next(self.trainer.train_dataloader)))
 
     def _step(self, batch: Batch) -> None:
-        record = self.strategy.step(self.oracle, batch)
-        self._averages.add(record)
+        if not self._begun:
+            self.strategy.begin(self.oracle, batch)
+            self._begun = True
+        self._averages.add(self.strategy.step(self.oracle, batch))
         if self._without_optimizer:  # Lightning counts steps of optimisers; this one is a mock
-            self._count_step(self._wrapped[0])
+            count_step(self._wrapped[0])
         self._book_time()
         self._look_at_ledger()
 
-    @staticmethod
-    def _count_step(optimizer: LightningOptimizer) -> None:
-        """What a wrapped optimiser tells Lightning around its step."""
-        optimizer._on_before_step()
-        optimizer._on_after_step()
-
-    def _takes_turns(self) -> bool:
-        """Whether several batches may pass in one of the Trainer's steps.
-
-        Not if they must be moved, or agreed on by several ranks; nor if Lightning counts them, or a callback does.
-        """
-        trainer, stream = self.trainer, self.trainer.train_dataloader
-        counted = trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.world_size > 1
-        watched = any(
-            is_overridden(hook, callback, parent=Callback)
-            for callback in trainer.callbacks
-            if not getattr(callback, "skips_batches", False)
-            for hook in ("on_train_batch_start", "on_train_batch_end")
-        )
-        hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-        changed = any(is_overridden(hook, trainer.datamodule, parent=DataHooks) for hook in hooks)
-        return isinstance(stream, BatchStream) and stream.on_device and not (counted or watched or changed)
-
     def on_validation_start(self) -> None:
         self._metrics.reset()
+        if self._begun and self.trainer.state.fn == "fit":
+            self._training = {name: value.data for name, value in self.oracle.parameters().items()}
+            self._standing.enter_context(self.recommending())
+            check_model(self.sharding, self.model, self.ledger.forwards)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._evaluate(batch)
@@ -247,15 +228,29 @@ class Trial(LightningModule):
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         self.curve.append((self.ledger.forwards, values))
-        if self.ledger.path:
-            self.phase_ends[self.ledger.path] = values
+        for path in self.ledger.paths:
+            self.phase_ends[path] = values
         self._report(values | self._costs())
 
     def on_validation_end(self) -> None:
+        """Put the training weights back, once callbacks have kept what they want of the recommendation."""
+        self._standing.close()
+        self._training = {}
         self._lap = time.perf_counter()  # validation is not training time
 
     def on_train_end(self) -> None:
-        self.strategy.deploy(self.oracle)
+        recommended = self.recommended
+        if recommended is not None:
+            self.oracle.assign(recommended)
+
+    @property
+    def recommended(self) -> Tensor | None:
+        """What the strategy recommends now (d,), in the oracle's coordinates; None for the model as it stands."""
+        return self.strategy.recommend() if self._begun else None
+
+    def recommending(self) -> AbstractContextManager[None]:
+        """Inside, the model has the parameters that the strategy recommends; afterwards those of training."""
+        return self.oracle.standing_in(self.recommended)
 
     def on_test_start(self) -> None:
         self._metrics.reset()
@@ -275,16 +270,26 @@ class Trial(LightningModule):
             "averages": self._averages.state_dict(),
             "curve": self.curve,
             "phase_ends": self.phase_ends,
+            "begun": self._begun,
+            "training_weights": self._training_weights(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["hybridopt"]
+        self._loaded, self._begun = True, state["begun"]
+        for name, value in state["training_weights"].items():
+            checkpoint["state_dict"][f"model.{name}"] = value
         self.ledger.load_state_dict(state["ledger"])
         self.oracle.generator.set_state(state["generator"].cpu())
         self._global_stream.states = [part.cpu() for part in state["global_stream"]]
         self._averages.load_state_dict(state["averages"])
         self.curve = [(step, values) for step, values in state["curve"]]
         self.phase_ends = state["phase_ends"]
+
+    def _training_weights(self) -> dict[str, Tensor]:
+        """The parameters that training goes on with, where those of the model are a recommendation now."""
+        own = self.oracle.parameters()
+        return {name: data for name, data in self._training.items() if not torch.equal(data, own[name])}
 
     # -- after a step ------------------------------------------------------------------------------------------------
 
@@ -298,17 +303,7 @@ class Trial(LightningModule):
         if wrapped is None or self._direct:
             optimizer.step(closure)
         if wrapped is not None:
-            self._count_step(wrapped) if self._direct else wrapped.step(closure)
-
-    def _goes_direct(self) -> bool:
-        """Whether backward passes and updates need nothing of Lightning: one device, full precision, no listeners.
-
-        Its ways there cost as much as the backward pass of a small network.
-        """
-        plain = type(self.trainer.precision_plugin) is Precision and type(self.trainer.strategy) is SingleDeviceStrategy
-        hooks = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
-        listeners = [(self, LightningModule), *((callback, Callback) for callback in self.trainer.callbacks)]
-        return plain and not any(is_overridden(hook, who, parent=parent) for who, parent in listeners for hook in hooks)
+            count_step(wrapped) if self._direct else wrapped.step(closure)
 
     def _book_time(self) -> None:
         now = time.perf_counter()
@@ -320,34 +315,17 @@ class Trial(LightningModule):
 
     def _look_at_ledger(self) -> None:
         marks = self.ledger.marks_passed
-        phase_over = self.ledger.current.exhausted
-        self.at_mark = marks > self._marks or phase_over
+        over = self.ledger.exhausted or self.strategy.finished()
+        self.at_mark = marks > self._marks or self.strategy.phase_over() or over
         if self.at_mark or self._records_passed() > self._records:
             self._flush_records()
         if self.at_mark:
             self._marks = marks
             self._batch_unchecked = True
-            self.strategy.deploy(self.oracle)
-            self._check_model()
         if not self.trainer.fast_dev_run:
             self.trainer.val_check_batch = 1 if self.at_mark else NEVER
-        if self.ledger.exhausted or 0 < self.trainer.max_steps <= self.trainer.global_step:
+        if over or 0 < self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
-
-    def _check_batch(self, batch: Batch) -> None:
-        self._batch_unchecked = False
-        if not self.sharding.same(part for part in batch if isinstance(part, Tensor)):
-            raise DataError(
-                "The ranks see different batches, so that losses do not compare: give the Trainer the settings "
-                "**Trial.trainer_settings, and use data that is shuffled alike everywhere, such as a TensorDataModule."
-            )
-
-    def _check_model(self) -> None:
-        if not self.sharding.same(part for part in self.model.state_dict().values() if isinstance(part, Tensor)):
-            raise ConfigError(
-                f"The ranks have come to different weights after {self.ledger.forwards} forwards: set "
-                "trainer.deterministic=true, or trainer.devices=1."
-            )
 
     def _records_passed(self) -> int:
         return math.floor(self.ledger.progress * self.budget.marks * RECORDS_PER_MARK)
@@ -390,68 +368,3 @@ class Trial(LightningModule):
     def _evaluated(self, stage: str) -> Values:
         computed = {name: value.item() for name, value in self._metrics.compute().items()}
         return {f"{stage}/{name}": value for name, value in (self._validation_loss.take() | computed).items()}
-
-
-class Averages:
-    """Weighted means of scalars by name; they stay on their device until they are taken."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Any] = {}
-        self._weights: dict[str, float] = {}
-
-    def add(self, values: Mapping[str, float | Tensor], weight: float = 1) -> None:
-        for name, value in values.items():
-            value = value.detach() if isinstance(value, Tensor) else value
-            self._sums[name] = self._sums.get(name, 0.0) + weight * value
-            self._weights[name] = self._weights.get(name, 0) + weight
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "sums": {name: float(total) for name, total in self._sums.items()},
-            "weights": dict(self._weights),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._sums, self._weights = dict(state["sums"]), dict(state["weights"])
-
-    def take(self) -> Values:
-        """The means, and start anew."""
-        means = {name: float(total) / self._weights[name] for name, total in self._sums.items()}
-        self._sums, self._weights = {}, {}
-        return means
-
-
-def check_compatible(
-    objective: Objective, strategy: Strategy, encoding: Encoding | None, spec: DataSpec | None
-) -> None:
-    """Refuse what cannot work together, before anything trains.
-
-    Raises:
-        ConfigError: in a sentence that says what to choose instead.
-    """
-    first_order = strategy.requires & {"gradient", "jvp"}
-    zeroth_order = strategy.requires & {"losses", "outputs"}
-    names = {"objective": type(objective).__name__, "strategy": type(strategy).__name__}
-    if first_order and not objective.differentiable:
-        raise ConfigError(
-            "The strategy {strategy} needs a gradient and the objective {objective} has none: choose a strategy that "
-            "works on losses, such as strategy=openai_es, or a differentiable objective, such as "
-            "objective=cross_entropy.".format(**names)
-        )
-    if strategy.requires & {"jacobian", "features"} and type(objective).outputs is not Objective.outputs:
-        raise ConfigError(
-            f"The strategy {names['strategy']} learns from one pass of the network, and the objective "
-            f"{names['objective']} makes something else of it: choose a strategy that works on losses, such as "
-            "strategy=openai_es."
-        )
-    if not zeroth_order and encoding is not None and not isinstance(encoding, Direct):
-        raise ConfigError(
-            f"The strategy {names['strategy']} trains the parameters themselves and would ignore the encoding "
-            f"{type(encoding).__name__}: leave it at encoding=direct, or choose a search, such as strategy=openai_es."
-        )
-    if spec is not None and objective.tasks is not None and spec.task not in objective.tasks:
-        usual = {"regression": ", such as objective=mse", "classification": ", such as objective=cross_entropy"}
-        raise ConfigError(
-            f"The objective {names['objective']} is made for {' or '.join(sorted(objective.tasks))}, but the data set "
-            f"is a {spec.task} problem: choose another objective{usual.get(spec.task, '')}."
-        )

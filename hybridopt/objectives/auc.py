@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
 
-from hybridopt.core.objective import Batch, Forward, Objective
+from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.toolbox.metrics import classification_metrics
 
@@ -25,9 +25,9 @@ class AUC(Objective):
         """The share of pairs in the wrong order, ties counting half, for scores (B, output_size) and targets (B,)."""
         return wrong_pairs(outputs[None], targets)[0]
 
-    def losses(self, forward: Forward, batch: Batch) -> Tensor:
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The same for each member."""
-        return wrong_pairs(self.outputs(forward, batch), batch[1])
+        return wrong_pairs(outputs, targets)
 
     def metrics(self, spec: DataSpec) -> MetricCollection:
         return classification_metrics(spec)

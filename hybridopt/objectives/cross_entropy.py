@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
 
-from hybridopt.core.objective import Batch, Forward, Objective
+from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.toolbox.metrics import classification_metrics
 
@@ -24,9 +24,9 @@ class CrossEntropy(Objective):
         """Mean negative log-likelihood of the targets (B,) under softmax of the logits (B, output_size)."""
         return negative_log_likelihood(outputs[None], targets).mean()
 
-    def losses(self, forward: Forward, batch: Batch) -> Tensor:
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The same for each member."""
-        return negative_log_likelihood(self.outputs(forward, batch), batch[1]).mean(1)
+        return negative_log_likelihood(outputs, targets).mean(1)
 
     def metrics(self, spec: DataSpec) -> MetricCollection:
         return classification_metrics(spec)

@@ -115,8 +115,11 @@ def job(config: DictConfig) -> float | None:
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
     targets.check(plain)
+    from hybridopt.engine.memory import keep_freed_memory
     from hybridopt.execution.experiment import run
     from hybridopt.execution.table import show
+
+    keep_freed_memory()  # this process is ours
 
     result = run(plain, directory)
     if result is None:
@@ -143,8 +146,10 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         plain["resume"] = str(directory)
     try:
         targets.check(plain)
+        from hybridopt.engine.memory import keep_freed_memory
         from hybridopt.execution.experiment import run
 
+        keep_freed_memory()
         with command_line_of_the_job(hydra_config, goes_on):
             result = run(plain, directory, part.run_id, part.tags)
     except Exception as error:

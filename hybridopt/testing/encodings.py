@@ -37,7 +37,18 @@ def attached(
 ) -> tuple[Encoding, Tensor]:
     """The encoding, and where it starts."""
     encoding = build(plugin, settings)
-    return encoding, encoding.attach(parameters(plugin, seed, dtype), source(seed))
+    return encoding, begun(encoding, parameters(plugin, seed, dtype), seed)
+
+
+def begun(encoding: Encoding, own: Mapping[str, Tensor], seed: int = 0) -> Tensor:
+    """Attach an encoding to parameters and let it begin there; its start."""
+    size = encoding.attach(own)
+    start = encoding.begin(own, source(seed))
+    fail_if(
+        not (isinstance(size, int) and start.ndim == 1 and len(start) == size),
+        f"attach says that a search vector has {size} values, and begin gives a tensor of shape {tuple(start.shape)}.",
+    )
+    return start
 
 
 def build(plugin: Plugin, settings: Settings | None = None) -> Encoding:
@@ -64,9 +75,6 @@ def builds_from_every_option(plugin: Plugin) -> None:
         with during(f"with {what}"):
             encoding, start = attached(plugin, settings)
             decoded = encoding.decode(around(start))
-        fail_if(
-            start.ndim != 1, f"with {what} it starts at a tensor of shape {tuple(start.shape)}, which is no vector."
-        )
         finite(start, f"with {what} it starts at values")
         fail_if(not decoded, f"with {what} it decodes to no parameter at all.")
         for name, value in decoded.items():
@@ -77,7 +85,7 @@ def builds_from_every_option(plugin: Plugin) -> None:
 
 @check("encoding")
 def start_is_the_model(plugin: Plugin) -> None:
-    """``decode(attach())`` gives back the model's parameters (to 1e-6): a search begins where the network is.
+    """``decode(begin())`` gives back the model's parameters (to 1e-6): a search begins where the network is.
 
     An encoding that begins elsewhere, such as a mask, says so in ``expected_failures``. What it does not decode stays
     as the model has it.
@@ -87,7 +95,7 @@ def start_is_the_model(plugin: Plugin) -> None:
     for name, value in encoding.decode(start[None]).items():
         fail_if(
             not torch.allclose(value[0], own[name], rtol=1e-6, atol=1e-6),
-            f"decode(attach()) gives {name} values other than the model's.",
+            f"decode(begin()) gives {name} values other than the model's.",
         )
 
 
@@ -141,7 +149,7 @@ def same_generator_same_decoding(plugin: Plugin) -> None:
         with global_seeds(seed):
             encoding = build(plugin)
             before = global_states()
-            start = encoding.attach(parameters(plugin), source(0))
+            start = begun(encoding, parameters(plugin))
             decoded.append(dict(encoding.decode(around(start))) | {"the start": start})
             fail_if(difference(before, global_states()), "it draws from, or seeds, a global generator.")
     assert_same(*decoded, "attached twice with the same generator")
@@ -151,7 +159,7 @@ def same_generator_same_decoding(plugin: Plugin) -> None:
 def leaves_the_model_alone(plugin: Plugin) -> None:
     """Attaching changes no parameter, and what happens to the parameters afterwards changes no decoding."""
     own, encoding = parameters(plugin), build(plugin)
-    start = encoding.attach(own, source(0))
+    start = begun(encoding, own)
     assert_same(own, parameters(plugin), "by attaching, the model's own parameters changed")
     z = around(start)
     before = {name: value.clone() for name, value in encoding.decode(z).items()}
@@ -161,12 +169,22 @@ def leaves_the_model_alone(plugin: Plugin) -> None:
 
 
 @check("encoding")
-def can_be_attached_anew(plugin: Plugin) -> None:
-    """Attached to other parameters it is as a new one: a hybrid does that at each phase."""
+def can_begin_again(plugin: Plugin) -> None:
+    """Begun at other parameters it is as a new one: a strategy that begins again does that."""
     used, _ = attached(plugin, seed=0)
-    used.attach(parameters(plugin, 3), source(3))
+    begun(used, parameters(plugin, 3), seed=3)
     fresh, start = attached(plugin, seed=3)
-    assert_same(fresh.decode(around(start)), used.decode(around(start)), "attached for the second time")
+    assert_same(fresh.decode(around(start)), used.decode(around(start)), "begun for the second time")
+
+
+@check("encoding")
+def attaching_keeps_the_state(plugin: Plugin) -> None:
+    """Attached again, as after each load of a checkpoint, it decodes the same and has drawn nothing."""
+    encoding, start = attached(plugin)
+    z = around(start)
+    before = {name: value.clone() for name, value in encoding.decode(z).items()}
+    encoding.attach(parameters(plugin, 3))
+    assert_same(before, encoding.decode(z), "after it was attached again")
 
 
 @check("encoding")

@@ -12,7 +12,8 @@ from hybridopt.composition import registry
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.engine.forward import PopulationForward, evaluating
+from hybridopt.engine.forward import PopulationForward
+from hybridopt.engine.stage import evaluating
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, first_line
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of
@@ -121,9 +122,10 @@ def population_losses_equal_single_losses(plugin: Plugin) -> None:
     for case in cases(plugin):
         objective, batch = case.objective, case.batch
         with torch.no_grad():
-            together = objective.losses(case.forward_of(slice(0, MEMBERS)), batch)
-            alone = [objective.losses(case.forward_of(slice(i, i + 1)), batch) for i in range(MEMBERS)]
             outputs = objective.outputs(case.forward_of(slice(0, MEMBERS)), batch)
+            together = objective.losses(outputs, batch[1])
+            singles = (objective.outputs(case.forward_of(slice(i, i + 1)), batch) for i in range(MEMBERS))
+            alone = [objective.losses(single, batch[1]) for single in singles]
             validated = torch.stack([objective.loss(one, batch[1]) for one in outputs])
         fail_if(
             tuple(together.shape) != (MEMBERS,),

@@ -6,7 +6,7 @@ import io
 import random
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -115,9 +115,9 @@ class Run:
         self.oracle = Oracle(self.model, self.objective, self.ledger, generator)
         if mask is not None:
             self.oracle = self.oracle.masked(mask)
-        self.taken = 0
-        self.strategy.setup(self.oracle)
-        self.optimizers = self.strategy.optimizers(self.model)
+        self.taken, self.begun = 0, False
+        self.strategy.attach(self.oracle)
+        self.optimizers = self.strategy.optimizers()
 
     def _moved(self, batch: Batch) -> Batch:
         inputs, targets = (
@@ -127,8 +127,12 @@ class Run:
 
     def step(self) -> Mapping[str, float | Tensor]:
         """One step on the next batch."""
+        batch = self._moved(next(self._batches))
+        if not self.begun:
+            self.strategy.begin(self.oracle, batch)
+            self.begun = True
         self.taken += 1
-        return self.strategy.step(self.oracle, self._moved(next(self._batches)))
+        return self.strategy.step(self.oracle, batch)
 
     def steps(self, most: int = MOST) -> Iterator[int]:
         """Step until the budget is spent, or so many steps are taken in all; their numbers, from 1."""
@@ -144,18 +148,22 @@ class Run:
 
     def answer(self) -> Tensor:
         """What the strategy recommends now, as the network's parameters in one vector (d,)."""
-        self.strategy.deploy(self.oracle)
-        return self.layout.flatten(dict(self.model.named_parameters()))
+        with self.recommending():
+            return self.layout.flatten(dict(self.model.named_parameters()))
+
+    def recommending(self) -> AbstractContextManager[None]:
+        """Inside, the network has the recommended parameters, which before the first step are its own."""
+        return self.oracle.standing_in(self.strategy.recommend() if self.begun else None)
 
     def loss(self) -> float:
-        """The loss of the network as it is, on the data held out; not charged."""
+        """The loss of what the strategy recommends now, on the data held out; not charged."""
         inputs, targets = batch = self._moved(self.problem.held_out)
 
         def forward(rows: Tensor) -> Tensor:
             return self.model(rows if rows.ndim <= inputs.ndim else rows[0])[None]
 
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.recommending():
             loss = float(self.objective.loss(self.objective.outputs(forward, batch)[0], targets))
         self.model.train()
         return loss
@@ -172,6 +180,7 @@ class Run:
             "generator": self.oracle.generator.get_state(),
             "ledger": self.ledger.state_dict(),
             "taken": self.taken,
+            "begun": self.begun,
             "device": self.device.type,
         }
 
@@ -195,7 +204,8 @@ class Run:
         self.strategy.load_state_dict(state["strategy"])
         for optimizer, one in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(one)
-        self.taken = state["taken"]
+        self.taken, self.begun = state["taken"], state["begun"]
+        self.strategy.attach(self.oracle)
         self._batches = islice(self._batches, self.taken, None)
         return self
 

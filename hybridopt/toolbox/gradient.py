@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
@@ -15,7 +15,59 @@ from hybridopt.errors import ConfigError
 from hybridopt.toolbox.schedule import Schedule, factor
 
 
-class GradientDescent(Strategy):
+class GradientStrategy(Strategy):
+    """What moves by a torch optimiser: the model's own parameters or, in an encoding, the search vector.
+
+    In the direct encoding gradients are taken in training mode, with dropout on and batch statistics learned. In
+    another one they are taken as populations are evaluated: in evaluation mode, unless ``oracle.dropout`` or
+    ``oracle.batch_statistics`` say otherwise.
+
+    Attributes:
+        optimizer: known from ``attach`` on.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_parameter("z", None)  # (d,), the search vector, where an encoding stands between
+
+    @abstractmethod
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser."""
+
+    def attach(self, oracle: Oracle) -> None:
+        if hasattr(self, "optimizer"):
+            return
+        if oracle.direct:
+            parameters = list(oracle.parameters().values())
+        else:
+            self.z = nn.Parameter(next(oracle.model.parameters()).new_zeros(oracle.dimension))
+            parameters = [self.z]
+        self.optimizer = self.build(parameters)
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        self.optimizer.state.clear()
+        if self.z is not None:
+            self.z.data = oracle.start
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer]
+
+    def recommend(self) -> Tensor | None:
+        return None if self.z is None else self.z.detach()
+
+    def slope(self, oracle: Oracle, batch: Batch) -> Tensor:
+        """The loss (a scalar) where the strategy is; fills the ``.grad`` of what it moves."""
+        if self.z is None:
+            return oracle.gradient(batch)
+        losses, slopes = oracle.gradients(self.z.detach()[None], batch)
+        self.z.grad = slopes[0].to(self.z)
+        return losses[0]
+
+
+class GradientDescent(GradientStrategy):
     """What gradient methods have in common; a subclass says which optimiser, and may change gradients before its step.
 
     Args:
@@ -27,15 +79,12 @@ class GradientDescent(Strategy):
         ConfigError: there is no such schedule, or the learning rate is negative.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
-
     def __init__(self, lr: float, schedule: Schedule = "constant", final_lr: float = 0.0):
         super().__init__()
         if not lr >= 0:
             raise ConfigError(f"strategy.lr must not be negative, but is {lr:g}.")
         factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.lr, self.schedule, self.final_lr = lr, schedule, final_lr
-        self.optimizer: torch.optim.Optimizer | None = None
 
     @abstractmethod
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -45,27 +94,17 @@ class GradientDescent(Strategy):
         """Called between the gradient and the update: may change what is in ``.grad``, or the optimiser's settings.
 
         Args:
-            oracle: the door.
+            oracle: the one that was attached.
             progress: the share of the budget that was spent before this step.
         """
         return
 
-    def setup(self, oracle: Oracle) -> None:
-        """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
-
-    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.optimizer = self.build(parameters)
-        return [self.optimizer]
-
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        if self.optimizer is None:
-            self.optimizers(oracle.model)
         progress = oracle.progress
         rate = self.lr * factor(self.schedule, progress, self.final_lr)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = oracle.gradient(batch)
+        loss = self.slope(oracle, batch)
         self.adjust(oracle, progress)
         oracle.update(self.optimizer)
         return {"loss": loss, "lr": rate}

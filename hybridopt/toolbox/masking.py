@@ -3,48 +3,103 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from hybridopt.core.encoding import Encoding
+from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.engine.parameters import ParameterLayout, gradients
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.schedule import Schedule, factor
+
+Init = Literal["signed_constant", "model"]
 
 POINTS = ("improves_on_sphere", "improves_on_noisy_quadratic")
 NO_MOVE = "It uses a weight as it is, or not at all, which does not bring a point to where the minimum is."
 
 
-class MaskTraining(Strategy):
-    """Weights stay frozen; their scores go down the gradient by the effective weight, times the weight.
+class FrozenWeights(Encoding):
+    """Factors of weights that never change: parameters are z times the weights, and 0 where there is no weight.
 
-    The gradient by the mask is that by the weight it multiplies, times the weight's value (straight-through). Weights
-    are the parameters with two or more dimensions; the others are zero, as in the papers, whose networks have none.
+    Weights are the parameters with two or more dimensions; the others are zero, as in the papers, whose networks have
+    none.
 
     Args:
         init: "model" keeps the weights as the model has them; "signed_constant" makes all of a layer equally large.
+
+    Raises:
+        ConfigError: the model has no weight.
+    """
+
+    weights: Tensor  # (d,)
+
+    def __init__(self, init: Init):
+        super().__init__()
+        self.init = init
+
+    def attach(self, parameters: Mapping[str, Tensor]) -> int:
+        weights = {name: value for name, value in parameters.items() if value.ndim >= 2}
+        if not weights:
+            raise ConfigError(
+                "A mask needs weights of two or more dimensions, and the model has none: choose another model, such "
+                "as model=mlp."
+            )
+        self.layout = ParameterLayout.of(weights)
+        self.rest = {name: value.shape for name, value in parameters.items() if name not in weights}
+        return self.layout.dimension
+
+    def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        frozen = {name: frozen_weight(parameters[name].detach(), self.init) for name in self.layout.shapes}
+        self.register_buffer("weights", self.layout.flatten(frozen))
+        return torch.ones_like(self.weights)
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        rest = {name: z.new_zeros(len(z), *shape) for name, shape in self.rest.items()}
+        return rest | self.layout.unflatten(z * self.weights)
+
+
+def frozen_weight(value: Tensor, init: Init) -> Tensor:
+    """The weight that is never trained: as it is, or its signs times the standard deviation of Kaiming's start."""
+    if init == "model":
+        return value
+    return value.sign() * (2 / value[0].numel()) ** 0.5
+
+
+class MaskTraining(Strategy):
+    """Weights stay frozen; their scores go down the gradient by the mask (straight-through).
+
+    Args:
+        init: of :class:`FrozenWeights`.
         lr, momentum, weight_decay, schedule, final_lr: of the descent on the scores.
 
     Raises:
-        ConfigError: a number is out of range, or the model has no weight to mask.
+        ConfigError: a number is out of range.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    requires: ClassVar[frozenset[str]] = frozenset({"gradient", "direct"})
+    hands_over: ClassVar[frozenset[str]] = frozenset({"mask"})
     conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(POINTS, NO_MOVE)}
+    scores: Tensor  # (d,), of the weights
+    velocity: Tensor  # (d,)
 
-    def __init__(self, init: str, lr: float, momentum: float, weight_decay: float, schedule: Schedule, final_lr: float):
+    def __init__(
+        self, init: Init, lr: float, momentum: float, weight_decay: float, schedule: Schedule, final_lr: float
+    ):
         super().__init__()
         if not lr > 0:
             raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
         if not 0 <= momentum < 1:
             raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
         factor(schedule, 0.5, final_lr)  # refuses what is no schedule
-        self.init, self.lr, self.momentum, self.weight_decay = init, lr, momentum, weight_decay
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.schedule, self.final_lr = schedule, final_lr
+        self.frozen = FrozenWeights(init)
 
     @abstractmethod
     def first_scores(self, weights: Tensor, oracle: Oracle) -> Tensor:
@@ -62,42 +117,29 @@ class MaskTraining(Strategy):
     def slope(self, gradient: Tensor) -> Tensor:
         """The loss's gradient by the scores, from that by the mask; both (d,)."""
 
-    def setup(self, oracle: Oracle) -> None:
-        own = oracle.parameters()
-        self.layout = ParameterLayout.of(own)
-        weights = {name: value.detach() for name, value in own.items() if value.ndim >= 2}
-        if not weights:
-            raise ConfigError(
-                "A mask needs weights of two or more dimensions, and the model has none: choose another model, such "
-                "as model=mlp."
-            )
-        self.parts = ParameterLayout.of(weights)
-        frozen = {name: frozen_weight(value, self.init) for name, value in weights.items()}
-        self.register_buffer("weights", self.parts.flatten(frozen))
-        self.register_buffer("scores", self.first_scores(self.weights, oracle))
+    @property
+    def layout(self) -> ParameterLayout:
+        """Where each weight lies in scores and masks."""
+        return self.frozen.layout
+
+    def attach(self, oracle: Oracle) -> None:
+        self._oracle, self._view = oracle, oracle.encoded(self.frozen)
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        used = self._view.start  # the encoding keeps the weights, all of which are used
+        self.register_buffer("scores", self.first_scores(self.frozen.weights * used, oracle))
         self.register_buffer("velocity", torch.zeros_like(self.scores))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
-        self._assign(oracle, self.draw(oracle))
-        loss = oracle.gradient(batch)
-        gradient = self.parts.flatten(gradients(oracle.parameters()))
-        change = self.slope(gradient * self.weights) + self.weight_decay * self.scores
+        losses, slopes = self._view.gradients(self.draw(oracle)[None], batch)
+        change = self.slope(slopes[0].to(self.scores)) + self.weight_decay * self.scores
         self.velocity = self.momentum * self.velocity + change
         self.scores = self.scores - rate * self.velocity
-        return {"loss": loss, "lr": rate}
+        return {"loss": losses[0], "lr": rate}
 
-    def deploy(self, oracle: Oracle) -> None:
-        self._assign(oracle, self.mask())
+    def recommend(self) -> Tensor:
+        return self._oracle.vector_of(self._view, self.mask())
 
-    def _assign(self, oracle: Oracle, mask: Tensor) -> None:
-        values = self.parts.named(self.weights * mask)
-        rest = {name: torch.zeros_like(value) for name, value in oracle.parameters().items() if name not in values}
-        oracle.assign(self.layout.flatten({**rest, **values}))
-
-
-def frozen_weight(value: Tensor, init: str) -> Tensor:
-    """The weight that is never trained: as it is, or its signs times the standard deviation of Kaiming's start."""
-    if init == "model":
-        return value
-    return value.sign() * (2 / value[0].numel()) ** 0.5
+    def handover(self) -> Handover:
+        return Handover(mask={name: kept.bool() for name, kept in self.layout.named(self.mask()).items()})

@@ -64,15 +64,15 @@ class HalfDone(Sound):
 class Summed(Sound):
     """Whose losses of a population are sums, where its loss is a mean."""
 
-    def losses(self, forward: Any, batch: Any) -> Tensor:
-        return (forward(batch[0]) - batch[1]).square().sum((1, 2))
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).square().sum((1, 2))
 
 
 class Competing(Sound):
     """Whose losses compare the members."""
 
-    def losses(self, forward: Any, batch: Any) -> Tensor:
-        losses = super().losses(forward, batch)
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        losses = super().losses(outputs, targets)
         return losses - losses.min()
 
 

@@ -13,7 +13,7 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hybridopt.core.objective import Batch
@@ -45,7 +45,7 @@ class ExtremeLearningMachine(Strategy):
     """
 
     showcase: ClassVar[tuple[str, ...]] = ("model=random_features", "budget.forwards=1200")
-    requires: ClassVar[frozenset[str]] = frozenset({"features"})
+    requires: ClassVar[frozenset[str]] = frozenset({"activations", "direct"})
     search_space: ClassVar[dict[str, str]] = {
         "scale": "tag(log, interval(0.3, 5.0))",
         "ridge": "tag(log, interval(1e-7, 1e-1))",
@@ -59,40 +59,44 @@ class ExtremeLearningMachine(Strategy):
         check_positive("strategy", ridge=ridge)
         self.scale, self.ridge = scale, ridge
 
-    def setup(self, oracle: Oracle) -> None:
-        own = oracle.parameters()
-        self._layout, self._head = ParameterLayout.of(own), oracle.head
+    def attach(self, oracle: Oracle) -> None:
+        self._layout, self._head = ParameterLayout.of(oracle.parameters()), head_of(oracle)
         if self._head is None:
             raise ConfigError(
                 "extreme_learning_machine solves the last linear layer of a network, and this one does not end in one "
                 "that is trained: choose another model, such as model=mlp."
             )
-        if oracle.shapes is None:
-            raise ConfigError("extreme_learning_machine sets the parameters themselves: leave it at encoding=direct.")
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        own: dict[str, Tensor] = dict(oracle.parameters())
         for name, value in own.items():
             if not name.startswith(f"{self._head}.") and self.scale > 0:
                 own[name] = self._drawn(value, oracle)
+        outputs, inputs = own[f"{self._head}.weight"].shape
         self.register_buffer("theta", self._layout.flatten(own))
-        self.register_buffer("gram", None)  # (L + 1, L + 1), the sum of h h' over all samples seen
-        self.register_buffer("cross", None)  # (L + 1, C), the sum of h t'
+        self.register_buffer("gram", self.theta.new_zeros(inputs + 1, inputs + 1, dtype=torch.float64))
+        self.register_buffer("cross", self.theta.new_zeros(inputs + 1, outputs, dtype=torch.float64))
         self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        oracle.assign(self.theta)
-        features, outputs = oracle.features(batch)
+        oracle.assign(self.recommend())
+        seen = oracle.activations(self._head, batch)
+        features, outputs = seen.inputs, seen.answer
+        if outputs.shape != seen.outputs.shape or not torch.equal(outputs, seen.outputs):
+            raise ConfigError(
+                f"The network does not end in its layer {self._head}, which a closed form needs: choose another model, "
+                "such as model=mlp."
+            )
         ones = torch.ones_like(features[:, :1])
         h = torch.cat([features, ones], dim=1).double()
         targets = signed(batch[1], outputs).double()
-        first = self.gram is None
-        self.gram = h.T @ h if first else self.gram + h.T @ h
-        self.cross = h.T @ targets if first else self.cross + h.T @ targets
+        self.gram = self.gram + h.T @ h
+        self.cross = self.cross + h.T @ targets
         self.samples = self.samples + len(h)
         return {"loss": oracle.objective.loss(outputs, batch[1])}
 
-    def deploy(self, oracle: Oracle) -> None:
-        if self.gram is not None:
-            self.theta = self._solved()
-        oracle.assign(self.theta)
+    def recommend(self) -> Tensor:
+        return self._solved() if self.samples > 0 else self.theta
 
     def _solved(self) -> Tensor:
         """The parameters with the last layer at the ridge solution (G + ridge N I)^-1 C; the offset is not shrunk."""
@@ -109,6 +113,13 @@ class ExtremeLearningMachine(Strategy):
         """Weights N(0, scale^2 / inputs), offsets likewise, as of a layer with one input."""
         inputs = value[0].numel() if value.ndim > 1 else 1
         return self.scale / math.sqrt(inputs) * normal(value.shape, value, oracle.generator)
+
+
+def head_of(oracle: Oracle) -> str | None:
+    """The name of the linear layer that comes last among the trained ones; None where there is none."""
+    own = oracle.parameters()
+    layers = [name for name, part in oracle.model.named_modules() if isinstance(part, nn.Linear)]
+    return next((name for name in reversed(layers) if f"{name}.weight" in own), None)
 
 
 def signed(targets: Tensor, outputs: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from torch import Tensor
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.engine.parameters import ParameterLayout, gradients
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, bounded
@@ -92,22 +91,19 @@ class GuidedES(Strategy):
         self.schedule, self.final_lr = schedule, final_lr
         self.adam = AdamDescent() if descent == "adam" else None
 
-    def setup(self, oracle: Oracle) -> None:
-        if oracle.shapes is None:
-            raise ConfigError("guided_es follows gradients of the parameters themselves: leave it at encoding=direct.")
+    def attach(self, oracle: Oracle) -> None:
         check_same_task(self.surrogate, oracle.objective)
-        self._guide = oracle.judged_by(self.surrogate)
-        self._layout = ParameterLayout.of(oracle.parameters())
+        self._guide = oracle.with_objective(self.surrogate)
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("theta", oracle.start)
         self.register_buffer("guides", self.theta.new_empty(0, len(self.theta)))
         if self.adam is not None:
             self.adam.start(self.theta)
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        oracle.assign(self.theta)
-        self._guide.gradient(batch)
-        guide = self._layout.flatten(gradients(oracle.parameters()))
-        self.guides = torch.cat([self.guides, guide[None]])[-self.directions :]
+        _, guide = self._guide.gradients(self.theta[None], batch)
+        self.guides = torch.cat([self.guides, guide])[-self.directions :]
         epsilon = self._perturbations(oracle)
         losses = oracle.losses(torch.cat([self.theta + epsilon, self.theta - epsilon]), batch)
         rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
@@ -115,8 +111,8 @@ class GuidedES(Strategy):
         self.theta = self.theta + (-rate * estimate if self.adam is None else self.adam.step(estimate, rate))
         return {"loss": losses.min(), "lr": rate}
 
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.theta)
+    def recommend(self) -> Tensor:
+        return self.theta
 
     def estimate(self, epsilon: Tensor, losses: Tensor) -> Tensor:
         """Equation 3, beta / (2 sigma^2 P) sum_i eps_i (L(theta + eps_i) - L(theta - eps_i)), (d,)."""

@@ -20,7 +20,7 @@ from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, centered_ranks
 
 PATIENCE = 50  # generations without a new best after which NSRA-ES turns to novelty
-TURN = 0.05  # by how much it turns
+CHANGE = 0.05  # of the weight
 
 
 class NoveltyES(Strategy):
@@ -73,7 +73,7 @@ class NoveltyES(Strategy):
         self.archive, self.probe = archive, probe
         self.adams = nn.ModuleList(AdamDescent() for _ in range(agents))
 
-    def setup(self, oracle: Oracle) -> None:
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         x0 = oracle.start
         thetas = x0 + self.sigma * normal((self.agents, len(x0)), x0, oracle.generator)
         thetas[0] = x0
@@ -81,27 +81,27 @@ class NoveltyES(Strategy):
         self.register_buffer("best", x0.clone())
         self.register_buffer("weight", torch.tensor(self.reward, dtype=torch.float64))
         self.register_buffer("stale", torch.zeros((), dtype=torch.int64))
-        for name in ("inputs", "targets", "seen", "own"):  # the probe; the archive; the agents' own behaviours
-            self.register_buffer(name, None)
         for adam in self.adams:
             adam.start(x0)
+        for name, part in zip(("inputs", "targets"), batch, strict=True):  # the probe
+            self.register_buffer(name, part[: self.probe].clone())
+        self.register_buffer("own", self._behaviours(oracle, self.thetas))  # of the agents
+        self.register_buffer("seen", self.own.clone())  # the archive
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        if self.inputs is None:
-            self._begin(oracle, batch)
         agent = self._choose(oracle)
         noise = normal((self.popsize // 2, len(self.best)), self.best, oracle.generator)
         steps = self.sigma * torch.cat([noise, -noise])
-        losses, behaviours = self._meet(oracle, self.thetas[agent] + steps, batch)
-        badness = self._badness(losses, behaviours)
+        losses, behaviours = self._evaluate(oracle, self.thetas[agent] + steps, batch)
+        fitness = self._fitness(losses, behaviours)
         half = len(noise)
-        gradient = (badness[:half] - badness[half:]).to(noise) @ noise / (2 * half)
+        gradient = (fitness[:half] - fitness[half:]).to(noise) @ noise / (2 * half)
         self.thetas[agent] += self.adams[agent].step(gradient, self.lr)
-        self._judge(oracle, agent, batch)
+        self._update_best(oracle, agent, batch)
         return {"loss": losses.min(), "weight": float(self.weight)}
 
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.best)
+    def recommend(self) -> Tensor:
+        return self.best
 
     def novelty(self, behaviours: Tensor) -> Tensor:
         """The mean distance to the nearest in the archive, (n, b) -> (n,)."""
@@ -109,45 +109,38 @@ class NoveltyES(Strategy):
         nearest = distances.topk(min(self.neighbours, len(self.seen)), dim=1, largest=False).values
         return nearest.mean(dim=1)
 
-    def _begin(self, oracle: Oracle, batch: Batch) -> None:
-        """The probe, and the agents' behaviours as the first of the archive."""
-        self.inputs, self.targets = (part[: self.probe].clone() for part in batch)
-        self.own = self._behaviours(oracle, self.thetas)
-        self.seen = self.own.clone()
-
     def _choose(self, oracle: Oracle) -> int:
         """An agent, by chance, in proportion to how novel its behaviour is."""
         shares = self.novelty(self.own).double() + 1e-12
         return int(torch.multinomial(shares.to(oracle.generator.device), 1, generator=oracle.generator))
 
-    def _badness(self, losses: Tensor, behaviours: Tensor) -> Tensor:
+    def _fitness(self, losses: Tensor, behaviours: Tensor) -> Tensor:
         """Ranks of what is to be lowered: the loss, the lack of novelty, or a mean of both."""
         weight = float(self.weight)
         return weight * centered_ranks(losses) + (1 - weight) * centered_ranks(-self.novelty(behaviours))
 
-    def _judge(self, oracle: Oracle, agent: int, batch: Batch) -> None:
+    def _update_best(self, oracle: Oracle, agent: int, batch: Batch) -> None:
         """What the agent has become enters the archive, and is compared with the best one on the same batch."""
-        losses, behaviours = self._meet(oracle, torch.stack([self.thetas[agent], self.best]), batch)
+        losses, behaviours = self._evaluate(oracle, torch.stack([self.thetas[agent], self.best]), batch)
         self.own[agent] = behaviours[0]
         self.seen = torch.cat([self.seen, behaviours[:1]])[-self.archive :]
         if losses[0] < losses[1]:
             self.best = self.thetas[agent].clone()
             self.stale.zero_()
-            self._turn(TURN)
+            self._adapt_weight(CHANGE)
         else:
             self.stale += 1
             if int(self.stale) % PATIENCE == 0:
-                self._turn(-TURN)
+                self._adapt_weight(-CHANGE)
 
-    def _turn(self, change: float) -> None:
+    def _adapt_weight(self, change: float) -> None:
         if self.adaptive:
             self.weight = (self.weight + change).clamp(0.0, 1.0)
 
-    def _meet(self, oracle: Oracle, population: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, oracle: Oracle, population: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Losses (n,) on the batch, and behaviours (n, b) on the probe."""
         outputs = oracle.outputs(population, batch)
-        losses = torch.stack([oracle.objective.loss(one, batch[1]) for one in outputs])
-        losses = losses.nan_to_num(torch.inf, torch.inf, torch.inf)
+        losses = oracle.objective.losses(outputs, batch[1]).nan_to_num(torch.inf, torch.inf, torch.inf)
         count = len(self.inputs)
         if torch.equal(batch[0][:count], self.inputs):  # the batch begins with the probe, as where there is but one
             return losses, flat(outputs[:, :count])

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Record, Strategy
+from hybridopt.core.strategy import Record
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.gradient import GradientStrategy
 
 
-class LBFGS(Strategy):
+class LBFGS(GradientStrategy):
     """A quasi-Newton method: directions from the last gradients' differences, lengths by a line search.
 
     Good for small smooth problems with full batches, solved to many digits.
@@ -34,7 +35,6 @@ class LBFGS(Strategy):
         ConfigError: a number is out of range.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
     search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 1.0))"}
 
     def __init__(self, lr: float = 1.0, history: int = 10, iterations: int = 4, weight_decay: float = 1e-3):
@@ -48,47 +48,39 @@ class LBFGS(Strategy):
         if not weight_decay >= 0:
             raise ConfigError(f"strategy.weight_decay must not be negative, but is {weight_decay:g}.")
         self.lr, self.history, self.iterations, self.weight_decay = lr, history, iterations, weight_decay
-        self.optimizer: torch.optim.LBFGS | None = None
 
-    def setup(self, oracle: Oracle) -> None:
-        """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
-
-    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.LBFGS(
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(
             parameters, self.lr, self.iterations, history_size=self.history, line_search_fn="strong_wolfe"
         )
-        return [self.optimizer]
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        if self.optimizer is None:
-            self.optimizers(oracle.model)
-        own = oracle.parameters()
+        own = self.optimizer.param_groups[0]["params"]
         losses: list[Tensor] = []
         penalised: list[Tensor] = []
 
         def closure() -> Tensor:
             if not (losses and oracle.exhausted):
-                losses.append(oracle.gradient(batch))
+                losses.append(self.slope(oracle, batch))
                 penalised.append(losses[-1] + self._penalty(own))
             return penalised[-1]
 
-        before = {name: value.detach().clone() for name, value in own.items()}
+        before = [value.detach().clone() for value in own]
         oracle.update(self.optimizer, closure)
-        if not all(torch.isfinite(value).all() for value in own.values()):  # the step led nowhere
+        if not all(torch.isfinite(value).all() for value in own):  # the step led nowhere
             self._go_back(own, before)
         return {"loss": losses[0]}
 
     @torch.no_grad()
-    def _penalty(self, own: dict[str, Tensor]) -> Tensor:
+    def _penalty(self, own: list[nn.Parameter]) -> Tensor:
         """weight_decay / 2 times the squared weights; its gradient is added to ``.grad``."""
-        for value in own.values():
+        for value in own:
             if value.grad is not None:
                 value.grad.add_(value, alpha=self.weight_decay)
-        return self.weight_decay / 2 * sum(value.square().sum() for value in own.values())
+        return self.weight_decay / 2 * sum(value.square().sum() for value in own)
 
     @torch.no_grad()
-    def _go_back(self, own: dict[str, Tensor], before: dict[str, Tensor]) -> None:
-        for name, value in before.items():
-            own[name].copy_(value)
+    def _go_back(self, own: list[nn.Parameter], before: list[Tensor]) -> None:
+        for value, former in zip(own, before, strict=True):
+            value.copy_(former)
         self.optimizer.state.clear()

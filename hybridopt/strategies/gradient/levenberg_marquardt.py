@@ -39,7 +39,7 @@ class LevenbergMarquardt(Strategy):
     """
 
     showcase: ClassVar[tuple[str, ...]] = ("budget.forwards=2e5", "dataset.batch_size=64")
-    requires: ClassVar[frozenset[str]] = frozenset({"jacobian", "outputs", "losses"})
+    requires: ClassVar[frozenset[str]] = frozenset({"jacobian", "outputs", "losses", "direct", "loss_slope"})
     search_space: ClassVar[dict[str, str]] = {"damping": "tag(log, interval(1e-5, 1.0))"}
 
     def __init__(self, damping: float = 1e-3, factor: float = 10.0, attempts: int = 10):
@@ -51,14 +51,7 @@ class LevenbergMarquardt(Strategy):
             )
         self.damping, self.factor, self.attempts = damping, factor, attempts
 
-    def setup(self, oracle: Oracle) -> None:
-        if not oracle.objective.differentiable:
-            raise ConfigError(
-                "levenberg_marquardt needs the derivatives of the loss by the outputs, and "
-                f"{type(oracle.objective).__name__} has none: choose another one, such as objective=mse."
-            )
-        if oracle.shapes is None:
-            raise ConfigError("levenberg_marquardt moves the parameters themselves: leave it at encoding=direct.")
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("theta", oracle.start)
         self.register_buffer("lam", self.theta.new_tensor(self.damping, dtype=torch.float64))
 
@@ -79,8 +72,8 @@ class LevenbergMarquardt(Strategy):
             self._damp(self.factor)
         return {"loss": loss, "damping": float(self.lam)}
 
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.theta)
+    def recommend(self) -> Tensor:
+        return self.theta
 
     def _damp(self, factor: float) -> None:
         self.lam = (self.lam * factor).clamp(*RANGE)

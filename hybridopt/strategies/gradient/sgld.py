@@ -61,7 +61,7 @@ class SGLD(GradientDescent):
         with torch.enable_grad():
             record = super().step(oracle, batch)
         scale = math.sqrt(2 * record["lr"] * self.temperature)
-        for parameter in oracle.parameters().values():
+        for parameter in self.optimizer.param_groups[0]["params"]:
             parameter.add_(normal(parameter.shape, parameter, oracle.generator), alpha=scale)
         oracle.apply_mask()
         return record

@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import torch
+from torch import Tensor
 
 from hybridopt.core.encoding import Encoding, SparseEncoding
-from hybridopt.core.hybrid import Hybrid, check_search
+from hybridopt.core.hybrid import Hybrid
+from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Strategy
+from hybridopt.core.strategy import Parts, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 
@@ -25,8 +27,11 @@ class LotteryTicket(Hybrid):
 
     Good for sparse networks, found by a search and then trained.
 
+    The mask is the one that the search hands over, as pruning and edge-popup do; of another search, which works on the
+    vectors of ``encoding``, it is the encoding's mask at what the search recommends.
+
     Args:
-        search: finds the mask; any search.
+        search: finds the mask; any strategy that works in an encoding, or that hands over a mask.
         finetune: trains the remaining weights; any strategy.
         encoding: how the search's vectors become sparse parameters; one that has a mask.
         search_share: the share of the budget that the search may spend.
@@ -35,7 +40,10 @@ class LotteryTicket(Hybrid):
         ConfigError: the share is not between 0 and 1, or a part is of the wrong kind.
     """
 
+    requires: ClassVar[frozenset[str]] = frozenset({"direct"})
     search_space: ClassVar[dict[str, str]] = {"search_share": "interval(0.1, 0.6)"}
+    initial: Tensor  # (d,), the weights that are rewound to
+    mask: Tensor | None  # (d,), boolean, once it is found
 
     def __init__(
         self,
@@ -46,36 +54,52 @@ class LotteryTicket(Hybrid):
     ):
         if not 0 < search_share < 1:
             raise ConfigError(f"strategy.search_share must lie between 0 and 1, but is {search_share:g}.")
-        check_search(search, "A ticket is found by a search", "openai_es")
         if not isinstance(encoding, SparseEncoding):
             raise ConfigError(
                 f"A ticket needs an encoding with a mask, and {type(encoding).__name__} has none: choose one, such as "
                 "strategy/encoding=supermask."
+            )
+        if "direct" in search.requires and "mask" not in search.hands_over:
+            raise ConfigError(
+                f"A ticket is found by a strategy that works in an encoding or hands over a mask, and "
+                f"{type(search).__name__} does neither: choose another one, such as strategy/search=openai_es."
             )
         shares = {"search": search_share, "finetune": 1 - search_share}
         super().__init__({"search": search, "finetune": finetune}, shares)
         self.encoding = encoding
         self.register_buffer("mask", None)
 
-    def setup(self, oracle: Oracle) -> None:
+    def parts(self, encoding: Encoding) -> Parts:
+        search = self.phases["search"]
+        inner = encoding if self._masks_itself else self.encoding
+        return {"search": (search, inner), "finetune": (self.phases["finetune"], encoding)}
+
+    def attach(self, oracle: Oracle) -> None:
         self.layout = ParameterLayout.of(oracle.parameters())
+        super().attach(oracle)
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("initial", self.layout.flatten(oracle.parameters()))
         self.mask = None
-        super().setup(oracle)
+        super().begin(oracle, batch)
 
     def view(self, name: str, oracle: Oracle) -> Oracle:
         if name == "search":
-            return oracle.encoded(self.encoding)
-        if self.mask is None:
-            self._draw_ticket(oracle)
-        return oracle.masked(self.layout.named(self.mask))
+            return oracle if self._masks_itself else oracle.encoded(self.encoding)
+        return oracle if self.mask is None else oracle.masked(self.layout.named(self.mask))
 
-    def _draw_ticket(self, oracle: Oracle) -> None:
-        """The mask that the search recommends, and the rewind to the initial weights."""
-        found = self.encoding.mask(self.phases["search"].recommend())
-        own = oracle.parameters()
-        free = {name: torch.ones_like(value, dtype=torch.bool) for name, value in own.items()}
-        self.mask = self.layout.flatten({**free, **found})
-        with torch.no_grad():
-            for name, value in self.layout.named(self.initial).items():
-                own[name].copy_(value)
+    def prepare(self, name: str, oracle: Oracle, batch: Batch) -> None:
+        if name == "finetune":
+            own = oracle.parameters()
+            free = {name: torch.ones_like(value, dtype=torch.bool) for name, value in own.items()}
+            self.mask = self.layout.flatten({**free, **self._found()})
+            oracle.assign(self.initial)
+
+    @property
+    def _masks_itself(self) -> bool:
+        """Whether the search works on the weights themselves, and hands its mask over."""
+        return "direct" in self.phases["search"].requires
+
+    def _found(self) -> dict[str, Tensor]:
+        search = self.phases["search"]
+        return dict(search.handover().mask) if self._masks_itself else self.encoding.mask(search.recommend())

@@ -7,16 +7,15 @@ any search, since it only changes the coordinates. Output gradients are taken, n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from hybridopt.core.encoding import Encoding
-from hybridopt.core.hybrid import check_search, enter_as_loaded
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Record, Strategy
+from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 
@@ -31,16 +30,16 @@ class SafeMutation(Strategy):
     The coordinates are measured again from time to time, at what the search recommends by then; it begins anew there.
 
     Args:
-        search: the search; its ``sigma`` is a change of the outputs.
+        search: any strategy that works in an encoding; its ``sigma`` is a change of the outputs.
         refreshes: how often over the budget the sensitivities are measured.
         over_samples: "sum" takes the outputs' mean over the batch before the derivative's size, in which opposite
             changes cancel; "abs" the mean of the sizes.
 
     Raises:
-        ConfigError: there is no refresh, or the part is no search.
+        ConfigError: there is no refresh.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"losses", "jacobian"})
+    measured: Tensor  # a whole number, how often
 
     def __init__(
         self,
@@ -51,55 +50,65 @@ class SafeMutation(Strategy):
         super().__init__()
         if refreshes < 1:
             raise ConfigError(f"strategy.refreshes must be at least 1, but is {refreshes}.")
-        check_search(search, "Mutations are those of a search", "genetic_algorithm")
         self.search, self.refreshes, self.over_samples = search, refreshes, over_samples
+        self.rescaled = Rescaled()
 
-    def setup(self, oracle: Oracle) -> None:
-        if oracle.shapes is None:
-            raise ConfigError("safe_mutation is about the parameters themselves: leave it at encoding=direct.")
-        self._view: Oracle | None = None
-        self.register_buffer("scale", None)
+    @property
+    def requires(self) -> frozenset[str]:
+        """Jacobians, and what the search requires."""
+        return frozenset({"jacobian", "direct"}) | self.search.requires
+
+    def parts(self, encoding: Encoding) -> Parts:
+        return {"search": (self.search, Rescaled())}
+
+    def attach(self, oracle: Oracle) -> None:
+        self._oracle, self._view = oracle, oracle.encoded(self.rescaled)
+        self.search.attach(self._view)
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("measured", torch.zeros((), dtype=torch.int64))
+        self._measure(oracle, batch)
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        if int(self.measured) <= min(int(oracle.progress * self.refreshes), self.refreshes - 1):
+        if int(self.measured) <= self._due(oracle):
+            oracle.assign(self.recommend())
             self._measure(oracle, batch)
-        self._reenter_if_loaded(oracle)
         return self.search.step(self._view, batch)
 
-    def deploy(self, oracle: Oracle) -> None:
-        if self.scale is not None:
-            self._reenter_if_loaded(oracle)
-            self.search.deploy(self._view)
+    def recommend(self) -> Tensor | None:
+        z = self.search.recommend()
+        return None if z is None else self._oracle.vector_of(self._view, z)
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return self.search.optimizers()
+
+    def _due(self, oracle: Oracle) -> int:
+        """How many measurements there should have been, less one."""
+        return min(int(oracle.progress * self.refreshes), self.refreshes - 1)
 
     def _measure(self, oracle: Oracle, batch: Batch) -> None:
-        self.deploy(oracle)
-        self.scale = sensitivity(oracle.jacobian(batch), self.over_samples)
-        self.measured.fill_(min(int(oracle.progress * self.refreshes), self.refreshes - 1) + 1)
-        self._enter(oracle)
-
-    def _enter(self, oracle: Oracle) -> None:
-        self._view = oracle.encoded(Rescaled(self.scale))
-        self.search.setup(self._view)
-
-    def _reenter_if_loaded(self, oracle: Oracle) -> None:
-        if self._view is None:
-            enter_as_loaded(self, oracle, self._enter)
+        """New coordinates at the model's parameters, in which the search begins."""
+        self.rescaled.scale = sensitivity(oracle.jacobian(batch), self.over_samples)
+        self.measured.fill_(self._due(oracle) + 1)
+        self._view = oracle.encoded(self.rescaled)
+        self.search.attach(self._view)
+        self.search.begin(self._view, batch)
 
 
 class Rescaled(Encoding):
-    """Parameters divided by a scale of their own: theta = z / s.
+    """Parameters divided by a scale of their own: theta = z / s."""
 
-    Args:
-        scale: s (d,).
-    """
+    scale: Tensor | None  # s (d,), once it is measured
 
-    def __init__(self, scale: Tensor):
+    def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("scale", scale)
+        self.register_buffer("scale", None)
 
-    def attach(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def attach(self, parameters: Mapping[str, Tensor]) -> int:
         self.layout = ParameterLayout.of(parameters)
+        return self.layout.dimension
+
+    def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         return self.layout.flatten(parameters) * self.scale
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:

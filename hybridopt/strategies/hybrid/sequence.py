@@ -21,4 +21,4 @@ class Sequence(Hybrid):
         super().__init__(phases, shares or {name: 1 / len(phases) for name in phases})
 
     def view(self, name: str, oracle: Oracle) -> Oracle:
-        return oracle.encoded(oracle.encoding)  # attached anew, to the parameters as they are now
+        return oracle

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from hybridopt.core.encoding import Encoding
-from hybridopt.core.hybrid import Hybrid, check_search
+from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Strategy
+from hybridopt.core.strategy import Parts, Strategy
 from hybridopt.errors import ConfigError
 
 
@@ -23,14 +23,15 @@ class SimulatedAnnealingHead(Hybrid):
 
     Args:
         pretrain: trains the whole network; any strategy.
-        search: moves the group; any search.
+        search: moves the group; any strategy.
         encoding: which parameters it moves; the last layer's unless ``encoding.pattern`` says otherwise.
         pretrain_share: the share of the budget that training may spend.
 
     Raises:
-        ConfigError: the share is not between 0 and 1, or the second part is no search.
+        ConfigError: the share is not between 0 and 1.
     """
 
+    requires: ClassVar[frozenset[str]] = frozenset({"direct"})
     search_space: ClassVar[dict[str, str]] = {"pretrain_share": "interval(0.01, 0.9)"}
 
     def __init__(
@@ -42,10 +43,12 @@ class SimulatedAnnealingHead(Hybrid):
     ):
         if not 0 < pretrain_share < 1:
             raise ConfigError(f"strategy.pretrain_share must lie between 0 and 1, but is {pretrain_share:g}.")
-        check_search(search, "The group is moved by a search", "simulated_annealing")
         shares = {"pretrain": pretrain_share, "search": 1 - pretrain_share}
         super().__init__({"pretrain": pretrain, "search": search}, shares)
         self.encoding = encoding
+
+    def parts(self, encoding: Encoding) -> Parts:
+        return {"pretrain": (self.phases["pretrain"], encoding), "search": (self.phases["search"], self.encoding)}
 
     def view(self, name: str, oracle: Oracle) -> Oracle:
         return oracle.encoded(self.encoding) if name == "search" else oracle

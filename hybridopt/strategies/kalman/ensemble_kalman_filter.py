@@ -57,7 +57,7 @@ class EnsembleKalmanFilter(Strategy):
         check_positive("strategy", gamma=gamma, sigma=sigma)
         self.ensemble, self.gamma, self.sigma, self.repetitions = ensemble, gamma, sigma, repetitions
 
-    def setup(self, oracle: Oracle) -> None:
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         start = oracle.start
         noise = normal((self.ensemble, len(start)), start, oracle.generator)
         self.register_buffer("members", start + self.sigma * noise)
@@ -73,8 +73,8 @@ class EnsembleKalmanFilter(Strategy):
                 break
         return {"loss": loss}
 
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.members.mean(dim=0))
+    def recommend(self) -> Tensor:
+        return self.members.mean(dim=0)
 
 
 def observations(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class EnsembleKalmanInversion(Strategy):
     """
 
     showcase: ClassVar[tuple[str, ...]] = ("dataset.batch_size=64",)
-    requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
+    requires: ClassVar[frozenset[str]] = frozenset({"outputs", "loss_slope"})
     search_space: ClassVar[dict[str, str]] = {
         "h0": "tag(log, interval(0.2, 5.0))",
         "sigma": "tag(log, interval(0.02, 0.5))",
@@ -81,12 +81,7 @@ class EnsembleKalmanInversion(Strategy):
         self.redraw_every, self.final_sigma = redraw_every, final_sigma
         self.final_ensemble, self.momentum = final_ensemble or ensemble, momentum
 
-    def setup(self, oracle: Oracle) -> None:
-        if not oracle.objective.differentiable:
-            raise ConfigError(
-                "ensemble_kalman_inversion needs the derivative of the loss by the outputs, and "
-                f"{type(oracle.objective).__name__} has none: choose another one, such as objective=cross_entropy."
-            )
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         start = oracle.start
         noise = normal((self.ensemble, len(start)), start, oracle.generator)
         self.register_buffer("members", start + self.sigma * noise)
@@ -106,7 +101,7 @@ class EnsembleKalmanInversion(Strategy):
     def weights(self, oracle: Oracle, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The losses (J,), and D (J, J): D[k, j] = <G_k - mean G, dL/dG at G_j> / J.
 
-        A member that fails says nothing and is moved by nobody's word.
+        A non-finite member is excluded from all means, and is not updated.
         """
 
         def loss(one: Tensor) -> Tensor:
@@ -121,8 +116,8 @@ class EnsembleKalmanInversion(Strategy):
         d = deviations.flatten(1) @ slopes.flatten(1).T / len(outputs)
         return losses, torch.where(torch.isfinite(d), d, 0.0)
 
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.members.mean(dim=0))
+    def recommend(self) -> Tensor:
+        return self.members.mean(dim=0)
 
     def _redraw_when_due(self, oracle: Oracle) -> None:
         taken = int(self.taken)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ARCHIVE = 64 * 2**20  # bytes of told candidates that nevergrad may keep; its own rule allows gigabytes
 FULL_COVARIANCE = 2000  # dimensions up to which a d x d matrix is affordable
-TRIAL_BUDGET = 10_000  # stands in for the budget in the check before training, when batches are not known yet
 WORST = 1e20  # what nevergrad is told of a failure; it warns of more
 
 
@@ -75,7 +74,7 @@ class Nevergrad(Search):
         self._forget()
 
     def _forget(self) -> None:
-        self._optimizer: Optimizer | None = None  # made by the first ask, when the budget is known
+        self._optimizer: Optimizer | None = None  # made, or made again after a load, by the next ask
         self._asked: list[Any] = []
         self._seed: int | None = None
         self._budget: int | None = None
@@ -88,12 +87,10 @@ class Nevergrad(Search):
         self.register_buffer("incumbent", x0.clone())
         self.register_buffer("loss", x0.new_tensor(math.inf))  # of the incumbent, on this batch
         refuse_name(self.optimizer, self.popsize, self.allow_recast)
-        self._ask(self._build(seed=0, budget=TRIAL_BUDGET))  # what cannot work shows here, before training
+        self._seed = int(torch.randint(2**32, (), generator=self.generator, device=self.generator.device))
+        self._budget = self.horizon
 
     def ask(self) -> Tensor:
-        if self._seed is None:
-            self._seed = int(torch.randint(2**32, (), generator=self.generator, device=self.generator.device))
-            self._budget = self.horizon
         if self._optimizer is None:
             self._optimizer = self._replay()
         self._asked = self._ask(self._optimizer)
@@ -153,7 +150,7 @@ class Nevergrad(Search):
         if asked and not np.array_equal(asked[-1].value, self._last.numpy()):
             raise ResumeError(
                 f"Nevergrad's {self.optimizer} does not repeat itself from its seed, so this run cannot be continued: "
-                "start it anew, or choose another strategy.optimizer."
+                "start another one, or choose another strategy.optimizer."
             )
         return optimizer
 

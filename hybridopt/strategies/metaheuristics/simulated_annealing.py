@@ -65,12 +65,16 @@ class SimulatedAnnealing(Search):
     def start(self, x0: Tensor) -> None:
         self.register_buffer("theta", x0)
         self.register_buffer("loss", x0.new_tensor(math.inf))
-        self.register_buffer("T0", None)  # measured by the first tell
+        self.register_buffer("T0", x0.new_zeros(()))
+
+    def first_ask(self) -> Tensor:
+        noise = self._normal(self._affordable_probes())
+        return torch.cat([self.theta[None], self.theta + self.sigma * noise])
+
+    def first_tell(self, population: Tensor, losses: Tensor) -> None:
+        self.T0 = initial_temperature(losses[1:] - losses[0])
 
     def ask(self) -> Tensor:
-        if self.T0 is None:
-            noise = self._normal(self._affordable_probes())
-            return torch.cat([self.theta[None], self.theta + self.sigma * noise])
         if self.move == 0:
             self._cool()
         candidate = torch.add(self.theta, self._noise[self.move % len(self._noise)], alpha=self.s)
@@ -79,19 +83,15 @@ class SimulatedAnnealing(Search):
         return torch.stack([self.theta, candidate]) if self.move == 0 else candidate[None]
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        if len(losses) > 1:  # the current point has met the new batch
+        if len(losses) > 1:  # the current point was evaluated on the new batch
             self.loss = losses[0]
-        if self.T0 is None:
-            self.T0 = initial_temperature(losses[1:] - losses[0])
-            self._cool()
-        else:
-            self._accept_or_reject(population[-1], losses[-1])
+        self._accept_or_reject(population[-1], losses[-1])
 
     def recommend(self) -> Tensor:
         return self.theta
 
     def _affordable_probes(self) -> int:
-        """A small budget is not spent on the thermometer: at most a tenth of it."""
+        """Calibration uses at most 10 % of the budget."""
         return max(1, min(self.probes, self.horizon // 10 - 1))
 
     def _cool(self) -> None:

@@ -59,7 +59,7 @@ class EdgePopup(MaskTraining):
         coins = uniform(weights.shape, weights, oracle.generator)
         bounds = [
             weights.new_full((size,), 1 / math.sqrt(shape[1:].numel()))
-            for size, shape in zip(self.parts.sizes, self.parts.shapes.values(), strict=True)
+            for size, shape in zip(self.layout.sizes, self.layout.shapes.values(), strict=True)
         ]
         return (2 * coins - 1) * torch.cat(bounds)
 
@@ -67,7 +67,7 @@ class EdgePopup(MaskTraining):
         return self.mask()
 
     def mask(self) -> Tensor:
-        return torch.cat([self._top(scores.abs()) for scores in self.scores.split(self.parts.sizes)])
+        return torch.cat([self._top(scores.abs()) for scores in self.scores.split(self.layout.sizes)])
 
     def slope(self, gradient: Tensor) -> Tensor:
         return gradient * self.scores.sign()

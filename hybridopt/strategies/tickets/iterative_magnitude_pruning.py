@@ -7,16 +7,17 @@ https://arxiv.org/abs/1912.05671. The controls are theirs: survivors drawn anew,
 
 from __future__ import annotations
 
-import copy
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from hybridopt.core.encoding import Encoding
+from hybridopt.core.handover import Handover
 from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Record, Strategy
+from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
@@ -43,6 +44,13 @@ class IterativeMagnitudePruning(Hybrid):
         ConfigError: a number is out of range, or the model has no weight to prune.
     """
 
+    requires: ClassVar[frozenset[str]] = frozenset({"direct"})
+    hands_over: ClassVar[frozenset[str]] = frozenset({"mask"})
+    initial: Tensor  # (d,), the weights that are rewound to
+    mask: Tensor  # (d,), boolean
+    pruned: Tensor  # a whole number, how often
+    rewind_point_kept: Tensor  # a boolean
+
     def __init__(
         self,
         train: Annotated[Strategy, "adam"],
@@ -60,39 +68,51 @@ class IterativeMagnitudePruning(Hybrid):
         if not 0 <= rewind_share < 1:
             raise ConfigError(f"strategy.rewind_share must lie in [0, 1), but is {rewind_share:g}.")
         names = [f"round_{k}" for k in range(rounds)]
-        phases = {name: copy.deepcopy(train) for name in names}
-        super().__init__(phases, dict.fromkeys(names, 1 / rounds))
+        super().__init__(dict.fromkeys(names, train), dict.fromkeys(names, 1 / rounds))  # it begins again in each
         self.rounds, self.sparsity, self.scope = rounds, sparsity, scope
         self.rewind_share, self.survivors, self.criterion = rewind_share, survivors, mask
 
-    def setup(self, oracle: Oracle) -> None:
+    def attach(self, oracle: Oracle) -> None:
         own = oracle.parameters()
         self.layout = ParameterLayout.of(own)
         self.prunable = [name for name, value in own.items() if value.ndim >= 2]
         if not self.prunable:
             raise ConfigError(
-                "iterative_magnitude_pruning prunes weights of two or more dimensions, and the model has none."
+                "iterative_magnitude_pruning prunes weights of two or more dimensions, and the model has none: choose "
+                "another model, such as model=mlp."
             )
-        self.register_buffer("initial", self.layout.flatten(own))
+        super().attach(oracle)
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        self.register_buffer("initial", self.layout.flatten(oracle.parameters()))
         self.register_buffer("mask", torch.ones_like(self.initial, dtype=torch.bool))
-        self.register_buffer("pruned", torch.zeros((), dtype=torch.int64))  # how often
+        self.register_buffer("pruned", torch.zeros((), dtype=torch.int64))
         self.register_buffer("rewind_point_kept", torch.zeros((), dtype=torch.bool))
-        super().setup(oracle)
+        super().begin(oracle, batch)
+
+    def parts(self, encoding: Encoding) -> Parts:
+        return {"train": (self.phases["round_0"], encoding)}
 
     def view(self, name: str, oracle: Oracle) -> Oracle:
-        if int(self.pruned) < self.position:
+        return oracle.masked(self.layout.named(self.mask)) if name in self.begun | {self.current} else oracle
+
+    def prepare(self, name: str, oracle: Oracle, batch: Batch) -> None:
+        if name != "round_0":
             self._prune(oracle)
             self._rewind(oracle)
-        return oracle.masked(self.layout.named(self.mask))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         record = super().step(oracle, batch)
-        early = self.position == 0 and not self.rewind_point_kept and self.rewind_share > 0
-        if early and self._view.progress >= self.rewind_share:
-            self._phase.deploy(self._view)
-            self.initial = self.layout.flatten(oracle.parameters())
+        early = self.current == "round_0" and not self.rewind_point_kept and self.rewind_share > 0
+        if early and self.active_view.progress >= self.rewind_share:
+            recommended = self.recommend()
+            self.initial = self.layout.flatten(oracle.parameters()) if recommended is None else recommended.clone()
             self.rewind_point_kept.fill_(True)
         return record
+
+    def handover(self) -> Handover:
+        named = self.layout.named(self.mask)
+        return Handover(mask={name: named[name] for name in self.prunable})
 
     def _prune(self, oracle: Oracle) -> None:
         """One round's share: the smallest weights that are left, or any."""

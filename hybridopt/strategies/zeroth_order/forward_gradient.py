@@ -36,7 +36,7 @@ class ForwardGradient(Strategy):
         ConfigError: a number is out of range.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"jvp"})
+    requires: ClassVar[frozenset[str]] = frozenset({"jvp", "direct"})
     search_space: ClassVar[dict[str, str]] = {
         "lr": "tag(log, interval(1e-4, 0.1))",
         "descent": "choice(sgd, adam)",
@@ -60,7 +60,7 @@ class ForwardGradient(Strategy):
         self.schedule, self.final_lr = schedule, final_lr
         self.adam = AdamDescent() if descent == "adam" else None
 
-    def setup(self, oracle: Oracle) -> None:
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("theta", oracle.start)
         if self.adam is not None:
             self.adam.start(self.theta)
@@ -79,5 +79,5 @@ class ForwardGradient(Strategy):
         slopes = torch.where(torch.isfinite(slopes), slopes, 0.0)
         return loss, slopes.to(v) @ v / self.samples
 
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.theta)
+    def recommend(self) -> Tensor:
+        return self.theta

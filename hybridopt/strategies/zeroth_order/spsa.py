@@ -50,29 +50,41 @@ class SPSA(Search):
     def start(self, x0: Tensor) -> None:
         self.register_buffer("theta", x0)
         self.register_buffer("k", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("a", None)  # known after the first batch
+        self.register_buffer("a", x0.new_tensor(self.first_step))
+
+    def first_ask(self) -> Tensor:
+        return self._pairs(min(self.calibration, max(1, self.horizon // 4)))
+
+    def first_tell(self, population: Tensor, losses: Tensor) -> None:
+        """The gain with which the first steps have the wanted size, and the first step, by the mean of the pairs."""
+        size = self._slopes(losses).abs().mean()
+        stability = (1 + self._stability()) ** ALPHA
+        self.a = torch.where(size > 0, self.first_step * stability / size, self.a)
+        self.tell(population, losses)
 
     def ask(self) -> Tensor:
-        pairs = min(self.calibration, max(1, self.horizon // 4)) if self.a is None else 1
-        coins = uniform((pairs, len(self.theta)), self.theta, self.generator)
-        self._signs = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta)
-        step = self._distance() * self._signs
-        return torch.cat([self.theta + step, self.theta - step])
+        return self._pairs(1)
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        half = len(losses) // 2
-        slopes = (losses[:half] - losses[half:]).to(self.theta) / (2 * self._distance())
-        slopes = torch.where(torch.isfinite(slopes), slopes, 0.0)
-        if self.a is None:
-            size = slopes.abs().mean()
-            stability = (1 + self._stability()) ** ALPHA
-            self.a = torch.where(size > 0, self.first_step * stability / size, self.first_step)
+        slopes = self._slopes(losses)
         gain = self.a / (self.k + 1 + self._stability()) ** ALPHA
-        self.theta = self.theta - gain * (slopes @ self._signs) / half
+        self.theta = self.theta - gain * (slopes @ self._signs) / len(slopes)
         self.k = self.k + 1
 
     def recommend(self) -> Tensor:
         return self.theta
+
+    def _pairs(self, count: int) -> Tensor:
+        """Candidates (2 count, d) on both sides, along random signs."""
+        coins = uniform((count, len(self.theta)), self.theta, self.generator)
+        self._signs = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta)
+        step = self._distance() * self._signs
+        return torch.cat([self.theta + step, self.theta - step])
+
+    def _slopes(self, losses: Tensor) -> Tensor:
+        half = len(losses) // 2
+        slopes = (losses[:half] - losses[half:]).to(self.theta) / (2 * self._distance())
+        return torch.where(torch.isfinite(slopes), slopes, 0.0)
 
     def _distance(self) -> float:
         return self.c / (int(self.k) + 1) ** GAMMA

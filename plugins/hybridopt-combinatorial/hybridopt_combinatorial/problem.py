@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.core.objective import Batch, Forward, Objective
+from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
 from hybridopt_combinatorial.exact.proof import Proof
@@ -130,8 +130,8 @@ class ProblemObjective(Objective):
         """The mean cost of solutions (B, output_size) of instances (B, ...); a NaN makes it infinite."""
         return self._checked(outputs[None], targets).mean()
 
-    def losses(self, forward: Forward, batch: Batch) -> Tensor:
-        return self._checked(self.outputs(forward, batch), batch[1]).mean(dim=1)
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self._checked(outputs, targets).mean(dim=1)
 
     def metrics(self, spec: DataSpec) -> MetricCollection:
         """``gap``: (cost - reference) / \\|reference\\|; ``proven``: 1 where the reference is the optimum.

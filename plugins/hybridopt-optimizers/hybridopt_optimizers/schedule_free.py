@@ -12,11 +12,11 @@ import torch
 from schedulefree import AdamWScheduleFreeClosure
 from torch import Tensor, nn
 
-from hybridopt import Oracle, Strategy
-from hybridopt.errors import ConfigError
+from hybridopt import Batch, ConfigError, Oracle, Record
+from hybridopt.toolbox.gradient import GradientStrategy
 
 
-class ScheduleFree(Strategy):
+class ScheduleFree(GradientStrategy):
     """AdamW with a constant step size, whose iterates are averaged: it need not know when training ends.
 
     Args:
@@ -29,7 +29,6 @@ class ScheduleFree(Strategy):
         ConfigError: a number is out of range.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"gradient"})
     search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(3e-4, 0.1))"}
 
     def __init__(
@@ -45,23 +44,15 @@ class ScheduleFree(Strategy):
         if warmup < 0:
             raise ConfigError(f"strategy.warmup must not be negative, but is {warmup}.")
         self.settings = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "warmup_steps": warmup}
-        self.optimizer: torch.optim.Optimizer | None = None
 
-    def setup(self, oracle: Oracle) -> None:
-        """Nothing to make: the optimiser is built when the Trainer asks for it, or else before the first step."""
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return AdamWScheduleFreeClosure(parameters, **self.settings)
 
-    def optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.optimizer = AdamWScheduleFreeClosure(parameters, **self.settings)
-        return [self.optimizer]
-
-    def step(self, oracle: Oracle, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        if self.optimizer is None:
-            self.optimizers(oracle.model)
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
         losses: list[Tensor] = []
 
         def closure() -> Tensor:
-            losses.append(oracle.gradient(batch))
+            losses.append(self.slope(oracle, batch))
             return losses[-1]
 
         oracle.update(self.optimizer, closure)

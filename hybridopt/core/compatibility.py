@@ -1,0 +1,69 @@
+"""What cannot work together is refused before anything trains."""
+
+from __future__ import annotations
+
+from hybridopt.core.encoding import Direct, Encoding
+from hybridopt.core.objective import Objective
+from hybridopt.core.spec import DataSpec
+from hybridopt.core.strategy import Strategy
+from hybridopt.errors import ConfigError
+
+FIRST_ORDER = frozenset({"gradient", "jvp"})
+ONE_PASS = frozenset({"jacobian", "activations"})
+USUAL = {"regression": ", such as objective=mse", "classification": ", such as objective=cross_entropy"}
+
+
+def check_compatible(
+    objective: Objective, strategy: Strategy, encoding: Encoding | None, spec: DataSpec | None
+) -> None:
+    """Refuse a strategy, or a part of one, that cannot work with this objective or in this encoding.
+
+    Args:
+        objective: what is minimised.
+        strategy: its parts are checked in the encodings in which they work.
+        encoding: how search vectors become parameters; the parameters themselves if None.
+        spec: of the data; None where it is not known yet.
+
+    Raises:
+        ConfigError: in a sentence that says what to choose instead.
+    """
+    check_task(objective, spec)
+    check_part("strategy", strategy, objective, encoding or Direct())
+
+
+def check_part(path: str, strategy: Strategy, objective: Objective, encoding: Encoding) -> None:
+    """Refuse a strategy at a place of the config, and the strategies inside."""
+    needs, name, judged = strategy.requires, type(strategy).__name__, type(objective).__name__
+    whose = "The strategy" if path == "strategy" else f"{path}, the strategy"
+    if needs & FIRST_ORDER and not objective.differentiable:
+        raise ConfigError(
+            f"{whose} {name} needs a gradient and the objective {judged} has none: choose a strategy that works on "
+            "losses, such as strategy=openai_es, or a differentiable objective, such as objective=cross_entropy."
+        )
+    if "loss_slope" in needs and not objective.differentiable:
+        raise ConfigError(
+            f"{whose} {name} needs the derivative of the loss by the outputs, and the objective {judged} has none: "
+            "choose another one, such as objective=cross_entropy or objective=mse."
+        )
+    if needs & ONE_PASS and type(objective).outputs is not Objective.outputs:
+        raise ConfigError(
+            f"{whose} {name} learns from one pass of the network, and the objective {judged} makes something else of "
+            "it: choose a strategy that works on losses, such as strategy=openai_es."
+        )
+    if "direct" in needs and not isinstance(encoding, Direct):
+        raise ConfigError(
+            f"{whose} {name} works on the parameters themselves, and the encoding {type(encoding).__name__} stands "
+            "between: leave it at encoding=direct, or choose a strategy that works in any encoding, such as "
+            "strategy=adam or strategy=openai_es."
+        )
+    for place, (part, inner) in strategy.parts(encoding).items():
+        check_part(f"{path}.{place}", part, objective, inner)
+
+
+def check_task(objective: Objective, spec: DataSpec | None) -> None:
+    """Refuse an objective that is made for other data."""
+    if spec is not None and objective.tasks is not None and spec.task not in objective.tasks:
+        raise ConfigError(
+            f"The objective {type(objective).__name__} is made for {' or '.join(sorted(objective.tasks))}, but the "
+            f"data set is a {spec.task} problem: choose another objective{USUAL.get(spec.task, '')}."
+        )

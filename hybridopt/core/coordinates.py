@@ -1,0 +1,178 @@
+"""The coordinates in which a strategy sees the model's parameters: an encoding, and a mask behind it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.core.encoding import Direct, Encoding
+from hybridopt.engine.parameters import FlatParameters, LowRankParameter, Parameters
+from hybridopt.engine.population import LowRankPopulation, Population, SeededPopulation, materialize
+
+Mask = Mapping[str, Tensor]  # name -> boolean (*shape), False where a parameter is zero; what is not named is free
+
+
+class Coordinates:
+    """Vectors (d,) that stand for the parameters of a model.
+
+    Attributes:
+        dimension: d.
+        shapes: the shape of each parameter, in the order of a vector; None where an encoding stands between.
+        direct: whether vectors are the parameters themselves; a mask may set some to zero.
+
+    Args:
+        own: the model's trainable parameters by name: the tensors themselves.
+        encoding: how vectors become parameters.
+        mask: which parameters are zero, and stay so; none if None.
+        start: where a strategy starts; the encoding's own start if None.
+    """
+
+    def __init__(
+        self,
+        own: Mapping[str, nn.Parameter],
+        encoding: Encoding,
+        mask: Mask | None = None,
+        start: Tensor | None = None,
+    ):
+        self.own, self.encoding, self.mask, self._start = own, encoding, mask, start
+        self.dimension = encoding.attach(own)
+        self.direct = isinstance(encoding, Direct)
+        self.shapes = encoding.layout.shapes if isinstance(encoding, Direct) else None
+        self._pruned = [(own[name], ~kept) for name, kept in (mask or {}).items() if name in own and not kept.all()]
+
+    def masked(self, mask: Mask) -> Coordinates:
+        """The same with more parameters masked; they are set to zero now."""
+        kept = {name: value.to(self.own[name].device) for name, value in mask.items() if name in self.own}
+        former = self.mask or {}
+        both = {name: value & kept.get(name, value) for name, value in {**kept, **former}.items()}
+        made = Coordinates(self.own, self.encoding, both, self._start)
+        made.apply_mask()
+        return made
+
+    def encoded(self, encoding: Encoding) -> Coordinates:
+        """The same in another encoding."""
+        return Coordinates(self.own, encoding, self.mask)
+
+    def starting_at(self, z: Tensor) -> Coordinates:
+        """The same, with z (d,) as the start."""
+        made = copy.copy(self)
+        made._start = z.detach().clone()
+        return made
+
+    def start(self, generator: torch.Generator) -> Tensor:
+        """The start vector (d,), a copy; a direct one is the parameters as they are now.
+
+        An encoding makes its state when it is first asked for its start.
+        """
+        if self._start is not None:
+            return self._start.clone()
+        start = self.encoding.begin(self.own, generator)
+        if not self.direct:
+            self._start = start.clone()
+        return start
+
+    def point(self) -> Tensor:
+        """The model's parameters as they stand (d,), a copy.
+
+        Raises:
+            ValueError: an encoding stands between, which cannot be inverted.
+        """
+        if not isinstance(self.encoding, Direct):
+            raise ValueError("A model's parameters are a vector in direct coordinates only.")
+        return self.encoding.layout.flatten(self.own)
+
+    # -- from vectors to parameters ----------------------------------------------------------------------------------
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        """Vectors (n, d) -> name -> (n, \\*shape), masked."""
+        return self.apply_to(self.encoding.decode(z))
+
+    def named(self, z: Tensor) -> dict[str, Tensor]:
+        """A vector (d,) -> name -> (\\*shape), masked; views of z where nothing changes."""
+        return {name: value[0] for name, value in self.decode(z[None]).items()}
+
+    def vector_of(self, other: Coordinates, z: Tensor) -> Tensor:
+        """A vector of other coordinates of the same model in these, which are direct or have the same encoding."""
+        if other.encoding is self.encoding and other.mask is self.mask:
+            return z
+        if not isinstance(self.encoding, Direct):
+            raise ValueError("Only direct coordinates can express a point of other ones.")
+        return self.encoding.layout.flatten({**self.own, **other.named(z.detach())})
+
+    def prepare(self, population: Population) -> AbstractContextManager[Parameters]:
+        """The parameters of members by name, low-rank where that can be told apart.
+
+        A seeded population of one is written into the model's own parameters, block by block, so that there is no
+        second copy of it; these are its centre afterwards.
+        """
+        plain = self.direct and self.mask is None
+        if plain and isinstance(population, SeededPopulation) and len(population) == 1:
+            return self._written(population)
+        if plain and isinstance(population, LowRankPopulation):
+            return nullcontext(self._low_rank(population))
+        return nullcontext(self.decode(materialize(population)))
+
+    def assign(self, z: Tensor) -> None:
+        """Make the model's parameters those of z (d,)."""
+        with torch.no_grad():
+            for name, value in self.named(z).items():
+                self.own[name].copy_(value)
+
+    @contextmanager
+    def standing_in(self, z: Tensor | None) -> Iterator[None]:
+        """Inside, the model's parameters are those of z (d,), without a copy; afterwards they are what they were."""
+        values = {} if z is None else self.named(z.detach())
+        former = {name: self.own[name].data for name in values}
+        try:
+            for name, value in values.items():
+                self.own[name].data = value.to(former[name].dtype)
+            yield
+        finally:
+            for name, data in former.items():
+                self.own[name].data = data
+
+    @contextmanager
+    def _written(self, population: SeededPopulation) -> Iterator[Parameters]:
+        flat = FlatParameters(self.own)
+        with torch.no_grad():
+            for part, values in population.member(0):
+                flat.write(part, values)
+        try:
+            yield {}
+        finally:
+            self.assign(population.center)
+
+    def _low_rank(self, population: LowRankPopulation) -> Parameters:
+        return {
+            name: LowRankParameter(center, population.left[name], population.right[name], population.scale_of(name))
+            if name in population.left
+            else center + population.sigma * population.dense[name]
+            for name, center in self.named(population.center).items()
+        }
+
+    # -- masks -------------------------------------------------------------------------------------------------------
+
+    def apply_mask(self) -> None:
+        """Set the model's masked parameters to exactly zero."""
+        with torch.no_grad():
+            for parameter, gone in self._pruned:
+                parameter.masked_fill_(gone, 0.0)
+
+    def mask_gradients(self) -> None:
+        """Set what is in ``.grad`` of masked parameters to zero."""
+        for parameter, gone in self._pruned:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(gone, 0.0)
+
+    def apply_to(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Named values (..., \\*shape) with zeros where parameters are masked."""
+        if self.mask is None:
+            return values
+        return {
+            name: torch.where(self.mask[name], value, 0.0) if name in self.mask else value
+            for name, value in values.items()
+        }

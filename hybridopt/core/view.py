@@ -1,0 +1,185 @@
+"""What a strategy sees of a model before it asks anything: coordinates, a start, an account; and other views of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.core.coordinates import Coordinates, Mask
+from hybridopt.core.encoding import Direct, Encoding
+from hybridopt.core.handover import Handover
+from hybridopt.core.ledger import Ledger
+from hybridopt.core.objective import Batch, Objective
+from hybridopt.engine.evaluator import Evaluator
+from hybridopt.engine.sharding import Sharding
+from hybridopt.errors import ConfigError
+
+Closure = Callable[[], Tensor]
+
+
+def plain_update(optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
+    """One step of an optimiser outside of any Trainer."""
+    optimizer.step(closure)
+
+
+class View:
+    """What an :class:`~hybridopt.core.oracle.Oracle` knows without running the network.
+
+    Attributes:
+        dimension: the length d of a search vector.
+        shapes: the shape of each parameter, in the order of a search vector; None where an encoding stands between.
+        direct: whether search vectors are the parameters themselves.
+        device: where the model is.
+        inherited: what the phase before has handed over; empty outside of a hybrid.
+
+    Args:
+        model: the network; first-order calls are evaluated at its current parameters.
+        objective: what is minimised.
+        ledger: charged for every call.
+        generator: the only source of randomness, on the model's device.
+        encoding: how search vectors become parameters; the parameters themselves if None.
+        mode: how a population is run: "auto", "vmap" or "loop".
+        chunk: how many members are run at a time: "auto" or a number.
+        dropout: whether populations are run with dropout on, each member with draws of its own; over several processes
+            they are others than in one.
+        batch_statistics: whether populations are normalised by the batch's statistics, not by the running ones.
+        backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
+        update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
+        sharding: how a population is shared out over processes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        ledger: Ledger,
+        generator: torch.Generator,
+        *,
+        encoding: Encoding | None = None,
+        mode: str = "auto",
+        chunk: Literal["auto"] | int = "auto",
+        dropout: bool = False,
+        batch_statistics: bool = False,
+        backward: Callable[[Tensor], Any] = Tensor.backward,
+        update: Callable[[torch.optim.Optimizer, Closure | None], Any] = plain_update,
+        sharding: Sharding | None = None,
+    ):
+        if mode not in ("auto", "vmap", "loop"):
+            raise ConfigError(f"oracle.mode must be auto, vmap or loop, but is {mode!r}.")
+        if chunk != "auto" and not (isinstance(chunk, int) and chunk > 0):
+            raise ConfigError(f"oracle.chunk must be auto or a positive whole number, but is {chunk!r}.")
+        self.model, self.objective, self.ledger, self.generator = model, objective, ledger, generator
+        self.device = next(model.parameters()).device
+        self.inherited = Handover()
+        self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding)
+        self._backward, self._update = backward, update
+        self._see_through(Coordinates(self.parameters(), encoding or Direct()))
+
+    def _see_through(self, coordinates: Coordinates) -> Self:
+        self._coordinates, self.encoding, self.mask = coordinates, coordinates.encoding, coordinates.mask
+        self.dimension, self.shapes, self.direct = coordinates.dimension, coordinates.shapes, coordinates.direct
+        return self
+
+    # -- views: the same oracle with another encoding, mask, start, objective or account ------------------------------
+
+    def encoded(self, encoding: Encoding) -> Self:
+        """The same oracle in another encoding."""
+        return copy.copy(self)._see_through(self._coordinates.encoded(encoding))
+
+    def masked(self, mask: Mask) -> Self:
+        """The same oracle, in which masked parameters are zero and stay zero.
+
+        Args:
+            mask: name -> boolean (\\*shape), False where a parameter is to be zero; unnamed parameters are free.
+        """
+        return copy.copy(self)._see_through(self._coordinates.masked(mask))
+
+    def starting_at(self, z: Tensor) -> Self:
+        """The same oracle, with z (d,) as the start of a strategy."""
+        return copy.copy(self)._see_through(self._coordinates.starting_at(z))
+
+    def inheriting(self, handover: Handover) -> Self:
+        """The same oracle, with what the phase before has handed over."""
+        view = copy.copy(self)
+        view.inherited = handover
+        return view
+
+    def with_objective(self, objective: Objective) -> Self:
+        """The same oracle with another objective."""
+        view = copy.copy(self)
+        view.objective = objective
+        return view
+
+    def phase(self, name: str, until: float | None = None) -> Self:
+        """The same oracle with the account of a phase.
+
+        Args:
+            name: the phase.
+            until: the share of this budget until which it may spend; the phase becomes the active one. None takes an
+                account as it was opened.
+        """
+        view = copy.copy(self)
+        view.ledger = self.ledger.phases[name] if until is None else self.ledger.phase(name, until)
+        return view
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    @property
+    def start(self) -> Tensor:
+        """The start vector (d,), a copy for whoever asks; in the direct encoding, the parameters as they are now."""
+        return self._coordinates.start(self.generator)
+
+    @property
+    def point(self) -> Tensor:
+        """The model's parameters as they stand (d,), a copy; in direct coordinates only."""
+        return self._coordinates.point()
+
+    @property
+    def progress(self) -> float:
+        """The share of this account's budget that is spent, from 0 to 1."""
+        return min(1.0, self.ledger.progress)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether this account's budget is spent."""
+        return self.ledger.exhausted
+
+    def horizon(self, batch: Batch) -> int:
+        """How many losses on batches of this size the whole of this account's budget buys."""
+        return self.ledger.losses_of(len(batch[0]))
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The model's trainable parameters by name: the tensors themselves, not copies."""
+        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+
+    def vector_of(self, view: View, z: Tensor) -> Tensor:
+        """What z (d,) is, a vector of a view of this oracle, in this oracle's coordinates."""
+        return self._coordinates.vector_of(view._coordinates, z)
+
+    @property
+    def remaining(self) -> int | None:
+        """Forwards left, or None where they are not limited."""
+        return self.ledger.remaining
+
+    # -- the model's parameters --------------------------------------------------------------------------------------
+
+    def assign(self, z: Tensor) -> None:
+        """Make the model's parameters decode(z), z being (d,)."""
+        self._coordinates.assign(z)
+
+    def standing_in(self, z: Tensor | None) -> AbstractContextManager[None]:
+        """Inside, the model's parameters are decode(z), without a copy; afterwards they are what they were.
+
+        Args:
+            z: (d,), such as a recommendation; None leaves the model as it is.
+        """
+        return self._coordinates.standing_in(z)
+
+    def apply_mask(self) -> None:
+        """Set the model's masked parameters to exactly zero."""
+        self._coordinates.apply_mask()

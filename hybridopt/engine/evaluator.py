@@ -1,0 +1,124 @@
+"""Answers of all members of a population: in chunks that fit into memory, shared out over processes, and counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.engine.forward import PopulationForward
+from hybridopt.engine.memory import out_of_memory
+from hybridopt.engine.parameters import Parameters
+from hybridopt.engine.population import Population
+from hybridopt.engine.sharding import Alone, Sharding
+
+log = logging.getLogger(__name__)
+
+Forward = Callable[[Tensor], Tensor]
+Ask = Callable[[Forward], Tensor]  # what is made of the forward passes: (members of the chunk, ...)
+Prepare = Callable[[Population], AbstractContextManager[Parameters]]  # a chunk's parameters by name
+
+
+class Evaluator:
+    """Runs one network under the parameters of many members.
+
+    Args:
+        module: the network.
+        mode: how a population is run: "auto", "vmap" or "loop".
+        chunk: how many members are run at a time: "auto" or a number.
+        dropout: whether dropout is on, each member with draws of its own.
+        batch_statistics: whether batches are normalised by their own statistics.
+        sharding: how a population is shared out over processes; one process evaluates all if None.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        mode: str = "auto",
+        chunk: Literal["auto"] | int = "auto",
+        dropout: bool = False,
+        batch_statistics: bool = False,
+        sharding: Sharding | None = None,
+    ):
+        self.forward = PopulationForward(module, mode)
+        self.sharding = sharding or Alone()
+        self._chunk = chunk
+        self._chunks: dict[tuple[int, ...], int] = {}
+        self._modes = {"dropout": dropout, "batch_statistics": batch_statistics}
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Inside, the network is as populations are evaluated; entering it again inside costs nothing."""
+        return self.forward.evaluating(**self._modes)
+
+    def __call__(
+        self, population: Population, inputs: Tensor, ask: Ask, prepare: Prepare, graph: bool = False
+    ) -> tuple[Tensor, int]:
+        """Every member's answer: this process evaluates its part, and receives the others'.
+
+        Args:
+            population: n members.
+            inputs: (B, ...), that all members share.
+            ask: called for each chunk with a function that runs its members.
+            prepare: gives the parameters of a chunk, for as long as it is run.
+            graph: whether ``ask`` differentiates.
+
+        Returns:
+            (n, ...), and what it cost in forwards, on all processes together.
+        """
+        members = len(population)
+        apart = self.sharding.apart() if self._modes["dropout"] else nullcontext()
+        with apart, self.evaluating(), torch.set_grad_enabled(graph):
+            answers, cost = self._in_chunks(sliced(population, self.sharding.part(members)), inputs, ask, prepare)
+        return self.sharding.gather(answers, members, cost)
+
+    def chunk_size(self, inputs: Tensor) -> int:
+        """How many members are run at a time on inputs (B, ...)."""
+        shape = tuple(inputs.shape)
+        if shape not in self._chunks:
+            self._chunks[shape] = self.forward.workload(inputs).chunk if self._chunk == "auto" else int(self._chunk)
+        return self._chunks[shape]
+
+    def _in_chunks(self, population: Population, inputs: Tensor, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
+        members = len(population)
+        size = min(self.chunk_size(inputs), members)
+        parts, cost, first = [], 0, 0
+        while first < members:
+            try:
+                part, spent = self._one_chunk(sliced(population, slice(first, first + size)), inputs, ask, prepare)
+            except Exception as error:
+                if size == 1 or not out_of_memory(error):
+                    raise
+                size = self._halve_chunk(size, inputs)
+                continue
+            parts.append(part)
+            cost += spent  # after the work: a chunk that ran out of memory counts once, when it is done
+            first += size
+        return torch.cat(parts) if len(parts) > 1 else parts[0], cost
+
+    def _one_chunk(self, population: Population, inputs: Tensor, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
+        passes, members = 0, len(population)
+        with prepare(population) as parameters:
+
+            def forward(rows: Tensor) -> Tensor:
+                nonlocal passes
+                shared = rows.ndim <= inputs.ndim
+                outputs = self.forward(parameters, rows, shared)
+                passes += members * rows.shape[0 if shared else 1]
+                return outputs
+
+            return ask(forward), passes
+
+    def _halve_chunk(self, size: int, inputs: Tensor) -> int:
+        self._chunks[tuple(inputs.shape)] = size = size // 2
+        log.warning("Memory ran out: the population is run in chunks of %d from here on.", size)
+        return size
+
+
+def sliced(population: Population, members: slice) -> Population:
+    """The population restricted to a slice of its members; the population itself if these are all."""
+    whole = members.start == 0 and members.stop >= len(population)
+    return population if whole else population[members.start : min(members.stop, len(population))]

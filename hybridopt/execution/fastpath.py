@@ -1,0 +1,50 @@
+"""Ways around Lightning that give the same numbers: small steps cost less than what surrounds them."""
+
+from __future__ import annotations
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.core.hooks import DataHooks
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.plugins import Precision
+from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.utilities.model_helpers import is_overridden
+
+from hybridopt.core.data import BatchStream
+
+TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
+
+
+def may_batch_steps(trainer: Trainer) -> bool:
+    """Whether several batches may pass in one of the Trainer's steps.
+
+    Not if they must be moved, or agreed on by several ranks; nor if Lightning counts them, or a callback does.
+    """
+    stream = trainer.train_dataloader
+    counted = trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.world_size > 1
+    watched = any(
+        is_overridden(hook, callback, parent=Callback)
+        for callback in trainer.callbacks
+        if not getattr(callback, "skips_batches", False)
+        for hook in ("on_train_batch_start", "on_train_batch_end")
+    )
+    data = trainer.datamodule
+    changed = data is not None and any(is_overridden(hook, data, parent=DataHooks) for hook in TRANSFERS)
+    return isinstance(stream, BatchStream) and stream.on_device and not (counted or watched or changed)
+
+
+def goes_direct(trial: LightningModule, trainer: Trainer) -> bool:
+    """Whether backward passes and updates need nothing of Lightning: one device, full precision, no listeners.
+
+    Its ways there cost as much as the backward pass of a small network.
+    """
+    plain = type(trainer.precision_plugin) is Precision and type(trainer.strategy) is SingleDeviceStrategy
+    listeners = [(trial, LightningModule), *((callback, Callback) for callback in trainer.callbacks)]
+    heard = (is_overridden(hook, who, parent=parent) for who, parent in listeners for hook in GRADIENT_HOOKS)
+    return plain and not any(heard)
+
+
+def count_step(optimizer: LightningOptimizer) -> None:
+    """What a wrapped optimiser tells Lightning around its step."""
+    optimizer._on_before_step()
+    optimizer._on_after_step()

@@ -1,0 +1,59 @@
+"""An exponential moving average of what any strategy recommends.
+
+Polyak & Juditsky 1992, https://doi.org/10.1137/0330046, average the iterates of stochastic approximation; decayed
+averages of a network's weights: Tarvainen & Valpola 2017, https://arxiv.org/abs/1703.01780.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor
+
+from hybridopt.core.objective import Batch
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.strategy import Record, Strategy
+from hybridopt.errors import ConfigError
+from hybridopt.toolbox.wrapper import Wrapper
+
+
+class EMA(Wrapper):
+    """Recommend an average over the last steps of another strategy, whose own course it does not change.
+
+    Good for noisy descent with a constant step size: the average is ahead of the iterates.
+
+    Averages are of parameters; batch-norm statistics are those of the network that trains.
+
+    Args:
+        inner: any strategy.
+        decay: what the average keeps of itself in each step; it has a memory of 1 / (1 - decay) steps. In the first
+            steps it is the plain mean.
+
+    Raises:
+        ConfigError: the decay is not in [0, 1).
+    """
+
+    search_space: ClassVar[dict[str, str]] = {"decay": "choice(0.9, 0.97, 0.99, 0.997, 0.999)"}
+    average: Tensor  # (d,)
+    steps: Tensor  # a whole number, taken so far
+
+    def __init__(self, inner: Annotated[Strategy, "adam"], decay: float = 0.99):
+        if not 0 <= decay < 1:
+            raise ConfigError(f"strategy.decay must be at least 0 and below 1, but is {decay:g}.")
+        super().__init__(inner)
+        self.decay = decay
+
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        self.register_buffer("average", self.begin_inner(oracle, batch))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def step(self, oracle: Oracle, batch: Batch) -> Record:
+        record = self.inner.step(oracle, batch)
+        self.steps += 1
+        keep = min(self.decay, 1 - 1 / int(self.steps))
+        self.average = torch.lerp(self.current(oracle), self.average, keep)
+        return record
+
+    def recommend(self) -> Tensor:
+        return self.average
