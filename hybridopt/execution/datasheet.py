@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 
 from hybridopt.composition import registry
-from hybridopt.core.data import TensorDataModule
+from hybridopt.core.data import DataModule
 
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}  # ours -> MLflow's
+Facts = Mapping[str, str | int]
 
 
-def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The data sets of a run: for each MLflow's context, and name, digest, source, schema and profile.
+@dataclass(frozen=True)
+class Datasheet:
+    """The data sets of a run.
 
-    Data in memory is described split by split, with a digest of its bytes. Of any other data the digest is that of its
-    settings, and one description stands for all splits.
+    Args:
+        identified_by: what the digests are of: the data's contents, or its settings where nothing else is known.
+        inputs: MLflow's contexts, and name, digest, source, schema and profile of the set that is used there.
+    """
+
+    identified_by: Literal["contents", "settings"]
+    inputs: list[tuple[str, dict[str, str]]]
+
+
+def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Datasheet:
+    """Describe the data of a run.
+
+    A data module that states facts of its contents is described set by set. Of any other the digest is that of its
+    settings, and one description stands for all sets.
 
     Args:
         datamodule: set up, with a ``spec``.
@@ -34,19 +47,18 @@ def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Ite
         "source": json.dumps({"plugin": next(iter(registry.provenances("dataset", config).values())), **config}),
         "schema": json.dumps({"inputs": list(spec.input_shape), "outputs": spec.output_size, "task": spec.task}),
     }
-    if not isinstance(datamodule, TensorDataModule):
-        settings = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-        yield CONTEXTS["train"], sheet | {"digest": settings, "profile": "{}"}
-        return
-    for split, context in CONTEXTS.items():
-        inputs, targets = datamodule.sets[split]
-        yield context, sheet | {"digest": digest(inputs, targets), "profile": json.dumps({"samples": len(inputs)})}
+    facts = {name: datamodule.facts(name) for name in CONTEXTS} if isinstance(datamodule, DataModule) else {}
+    if not any(facts.values()):
+        return Datasheet("settings", [(CONTEXTS["train"], sheet | {"digest": _hash(config), "profile": "{}"})])
+    inputs = [(CONTEXTS[name], sheet | _identity(name, stated, config)) for name, stated in facts.items()]
+    return Datasheet("contents", inputs)
 
 
-def digest(*tensors: Tensor) -> str:
-    """Eight hexadecimal digits that tell data apart: of shapes, types and bytes."""
-    found = hashlib.sha256()
-    for tensor in tensors:
-        found.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:8]
+def _identity(name: str, facts: Facts, config: Mapping[str, Any]) -> dict[str, str]:
+    """Digest and profile of a set: its own digest, or a hash of its facts and of the settings that made it of them."""
+    profile = {fact: value for fact, value in facts.items() if fact != "digest"}
+    return {"digest": str(facts.get("digest") or _hash([config, name, profile])), "profile": json.dumps(profile)}
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -141,10 +141,11 @@ class Job:
         """Train, test once, and report."""
         if not self.trainer.fast_dev_run:
             self.trainer.logger = TrackerLogger(tracker, lambda: self.trial.ledger.forwards)
-        tracker.set_tags(tags(self.config))
+        data = datasheet(self.datamodule, self.config["dataset"])
+        tracker.set_tags({**tags(self.config), "hybridopt.dataset.identified_by": data.identified_by})
         tracker.log_params(flattened(self.config))
         tracker.log_artifact(self.directory / CONFIG_FILE)
-        for context, dataset in datasheet(self.datamodule, self.config["dataset"]):
+        for context, dataset in data.inputs:
             tracker.log_input(dataset, context)
         started = time.perf_counter()
         wanted = self.config["tracking"].get("system_metrics", False)

@@ -14,11 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from hybridopt import DataModule, DataSpec
 from hybridopt.errors import TrackingError
 from hybridopt.execution import experiment
+from hybridopt.execution.datasheet import datasheet
 from hybridopt.programs import sync, ui
 from hybridopt.tracking.reading import Reader
 from hybridopt.tracking.sweeps import adopt_sweep, finished_fingerprints, share_view
@@ -54,6 +57,36 @@ def test_its_data_are_inputs_with_a_digest_of_their_own(ran: Any) -> None:
     assert json.loads(inputs["training"].profile) == {"samples": 90}
     assert json.loads(inputs["training"].source)["split_seed"] == 0
     assert json.loads(inputs["training"].schema)["outputs"] == 3
+
+
+def test_other_data_at_the_same_path_have_another_digest(
+    composed: Callable[..., dict[str, Any]], uri: str, tmp_path: Path
+) -> None:
+    def digest(number: int, inputs: np.ndarray) -> str:
+        np.savez(tmp_path / "data.npz", inputs=inputs, target=np.arange(40) % 2)
+        own = ["dataset=arrays", f"dataset.path={tmp_path / 'data.npz'}", f"tracking.uri={uri}"]
+        config = composed(*[override for override in QUICK if override != "dataset=iris"], *own)
+        result = experiment.run(config, tmp_path / f"run{number}")
+        return MlflowClient(uri).get_run(result.run_id).inputs.dataset_inputs[0].dataset.digest
+
+    first = np.random.default_rng(0).normal(size=(40, 3))
+    one, same, other = (digest(number, inputs) for number, inputs in enumerate((first, first, first**2)))
+    assert one == same != other
+
+
+def test_data_that_states_no_facts_is_identified_by_its_settings() -> None:
+    class Silent(DataModule):
+        spec = DataSpec((3,), 2, "classification")
+
+    one, same, other = (datasheet(Silent(), {"name": "iris", "split_seed": seed}) for seed in (0, 0, 1))
+    assert one.identified_by == "settings"
+    assert [context for context, _ in one.inputs] == ["training"]
+    assert one == same
+    assert one.inputs[0][1]["digest"] != other.inputs[0][1]["digest"]
+
+
+def test_what_identified_the_data_is_a_tag(ran: Any) -> None:
+    assert ran.data.tags["hybridopt.dataset.identified_by"] == "contents"
 
 
 def test_inputs_that_the_store_did_not_take_are_delivered_later(

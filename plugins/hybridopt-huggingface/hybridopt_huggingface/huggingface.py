@@ -103,7 +103,7 @@ def huggingface(
     for learner in (encoder, targets):
         learner.fit(sets["train"])
     module = InMemory if in_memory else FromDisk
-    return module(sets, encoder, targets, batch_size, source.facts())
+    return module(sets, encoder, targets, batch_size, source)
 
 
 huggingface.conformance = {"settings": examples}  # the kit tries it on small files of each kind

@@ -5,7 +5,6 @@ Both give the same batches in the same order, so that a run does not depend on w
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import prod
@@ -14,13 +13,14 @@ import psutil
 import torch
 from torch import Tensor
 
-from hybridopt.core.data import EVALUATION_BATCH, BatchStream, DataModule, TensorStream
+from hybridopt.core.data import EVALUATION_BATCH, BatchStream, DataModule, TensorStream, digest
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError
 from hybridopt_huggingface.columns import Rows
 from hybridopt_huggingface.encoders import Inputs
+from hybridopt_huggingface.source import Source
 from hybridopt_huggingface.targets import Targets
 
 Expand = Callable[[Tensor], Tensor]
@@ -36,7 +36,7 @@ class InMemory(DataModule):
         inputs: fitted.
         targets: fitted.
         batch_size: samples in a training batch; None (or more than there are) takes the full set every time.
-        facts: where the rows come from.
+        source: where the rows come from.
 
     Raises:
         ConfigError: the rows do not fit into memory, or the batch size is not positive.
@@ -48,7 +48,7 @@ class InMemory(DataModule):
         inputs: Inputs,
         targets: Targets,
         batch_size: int | None,
-        facts: Mapping[str, str],
+        source: Source,
     ):
         super().__init__()
         if batch_size is not None and batch_size < 1:
@@ -56,7 +56,7 @@ class InMemory(DataModule):
         check_memory(sum(map(len, sets.values())), inputs.sample_bytes)
         self.compact = {name: _encoded(rows, inputs, targets) for name, rows in sets.items()}
         inputs.calibrate([self.compact["train"][0]])
-        self.expand, self.batch_size, self._facts = inputs.expand, batch_size, facts
+        self.expand, self.batch_size, self._source = inputs.expand, batch_size, source
         self.spec = _spec(inputs, targets)
 
     @property
@@ -64,12 +64,10 @@ class InMemory(DataModule):
         """All rows of each set as a model reads them, made anew for who asks."""
         return {name: (self.expand(inputs), targets) for name, (inputs, targets) in self.compact.items()}
 
-    def facts(self) -> dict[str, str]:
-        """Where the rows come from, and a hash of what they became."""
-        digest = hashlib.sha256()
-        for part in (part for name in sorted(self.compact) for part in self.compact[name]):
-            digest.update(memoryview(part.contiguous().numpy()).cast("B"))
-        return {**self._facts, "fingerprint": digest.hexdigest()[:16]}
+    def facts(self, name: str) -> dict[str, str | int]:
+        """Where the rows come from, how many there are, and a digest of what they became."""
+        inputs, targets = self.compact[name]
+        return {**self._source.facts(), "samples": len(inputs), "digest": digest(inputs, targets)}
 
     def train_dataloader(self) -> BatchStream:
         return ExpandedStream(*self._on_device("train"), self.batch_size, self.batch_seed, self.expand)
@@ -98,7 +96,7 @@ class FromDisk(DataModule):
         inputs: fitted.
         targets: fitted.
         batch_size: samples in a training batch, at most all there are.
-        facts: where the rows come from.
+        source: where the rows come from.
 
     Raises:
         ConfigError: the batch size is not positive, or null.
@@ -110,7 +108,7 @@ class FromDisk(DataModule):
         inputs: Inputs,
         targets: Targets,
         batch_size: int | None,
-        facts: Mapping[str, str],
+        source: Source,
     ):
         super().__init__()
         if batch_size is None or batch_size < 1:
@@ -119,12 +117,12 @@ class FromDisk(DataModule):
                 f"is {'null' if batch_size is None else batch_size}: write for example 256."
             )
         inputs.calibrate(inputs.encode(chunk) for chunk in sets["train"].chunks())
-        self.rows, self.inputs, self.targets, self.batch_size, self._facts = sets, inputs, targets, batch_size, facts
+        self.rows, self.inputs, self.targets, self.batch_size, self._source = sets, inputs, targets, batch_size, source
         self.spec = _spec(inputs, targets)
 
-    def facts(self) -> dict[str, str]:
-        """Where the rows come from."""
-        return dict(self._facts)
+    def facts(self, name: str) -> dict[str, str | int]:
+        """Where the rows come from, what identifies all of them there, and how many there are in this set."""
+        return {**self._source.facts(), "contents": self._source.contents, "samples": len(self.rows[name])}
 
     def train_dataloader(self) -> BatchStream:
         size = min(self.batch_size, len(self.rows["train"]))

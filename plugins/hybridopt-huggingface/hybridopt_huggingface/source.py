@@ -5,11 +5,13 @@ No code of a data set's own is ever run: ``trust_remote_code`` is not passed on,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -52,15 +54,28 @@ class Source:
         splits: all splits there are.
         name: the hub's name or the local path, for messages.
         revision: the commit on the hub; None for local files.
+        places: the local files and folders; none for the hub.
     """
 
     splits: Mapping[str, Dataset]
     name: str
     revision: str | None = None
+    places: Sequence[str] = ()
 
     def facts(self) -> dict[str, str]:
         """What a run is to be remembered with."""
         return {"path": self.name} | ({"revision": self.revision} if self.revision else {})
+
+    @cached_property
+    def contents(self) -> str:
+        """What identifies all rows: the commit on the hub, or a hash of the local files, which are read whole."""
+        if self.revision is not None:
+            return self.revision
+        found = hashlib.sha256()
+        for name, file in (each for place in self.places for each in _files(Path(place))):
+            with file.open("rb") as opened:
+                found.update(f"{name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
+        return found.hexdigest()[:16]
 
 
 def open_source(path: str, config: str | None, revision: str | None, files: Files) -> Source:
@@ -86,7 +101,7 @@ def open_source(path: str, config: str | None, revision: str | None, files: File
                 "leave one of them out."
             )
         with _no_bars():
-            return Source(_as_dict(_local(place, found, config, files)), path)
+            return Source(_as_dict(_local(place, found, config, files)), path, places=found)
     if _looks_local(path):
         raise DataError(
             f"dataset.path is {path!r}, but {place.absolute()} does not exist: give a file ({', '.join(READERS)}), "
@@ -99,6 +114,15 @@ def _looks_local(path: str) -> bool:
     """Whether it can be no name on the hub, which are ``name`` or ``owner/name``."""
     named = path.startswith((".", "~", "/")) or path.count("/") > 1 or has_magic(path) or "\\" in path
     return named or not path or Path(path).suffix.lower() in READERS or "://" in path
+
+
+def _files(place: Path) -> Iterator[tuple[str, Path]]:
+    """A file, or all files of a folder in the order of their paths; each with its name relative to the folder."""
+    if place.is_file():
+        yield place.name, place
+        return
+    for file in sorted(file for file in place.rglob("*") if file.is_file()):
+        yield file.relative_to(place).as_posix(), file
 
 
 def _as_dict(opened: Dataset | DatasetDict) -> Mapping[str, Dataset]:

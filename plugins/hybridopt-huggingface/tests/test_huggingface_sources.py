@@ -1,6 +1,8 @@
 """Where rows come from: files, patterns, folders, the hub and its cache; one sentence where they do not come."""
 
+import tempfile
 import time
+from pathlib import Path
 from socket import socket
 
 import datasets
@@ -12,6 +14,10 @@ from hf_layouts import refused
 from hybridopt_huggingface import source
 from hybridopt_huggingface.huggingface import huggingface
 from hybridopt_huggingface.mnist import mnist
+from mlflow import MlflowClient
+
+from hybridopt.composition.compose import compose, plain_values
+from hybridopt.execution import experiment
 
 TABLE = pd.DataFrame({"a": range(40), "label": [0, 1] * 20})
 
@@ -53,12 +59,40 @@ def test_a_changed_file_is_read_anew(tmp_path):
     assert sum(sizes(huggingface(str(path))).values()) == 20
 
 
-def test_the_fingerprint_is_that_of_the_rows(tmp_path):
+def test_equal_rows_have_one_digest_wherever_they_lie(tmp_path):
     for name, table in {"one": TABLE, "same": TABLE, "other": TABLE.assign(a=TABLE["a"] ** 2)}.items():
         table.to_csv(tmp_path / f"{name}.csv", index=False)
-    one, same, other = (huggingface(str(tmp_path / f"{name}.csv")).facts() for name in ("one", "same", "other"))
-    assert one["fingerprint"] == same["fingerprint"] != other["fingerprint"]
+    one, same, other = (huggingface(str(tmp_path / f"{name}.csv")).facts("train") for name in ("one", "same", "other"))
+    assert one["digest"] == same["digest"] != other["digest"]
     assert one["path"] == str(tmp_path / "one.csv")
+    assert one["samples"] == sizes(huggingface(str(tmp_path / "one.csv")))["train"]
+
+
+@pytest.mark.parametrize(("in_memory", "folder"), [(True, False), (False, True)])
+def test_a_run_on_other_rows_at_the_same_path_has_another_digest_in_mlflow(tmp_path, in_memory, folder):
+    place = tmp_path / "data"
+    place.mkdir()
+    path = place if folder else place / "data.csv"
+    found = []
+    for table in (TABLE, TABLE, TABLE.assign(a=TABLE["a"] ** 2)):
+        table.to_csv(place / "data.csv", index=False)
+        found.append(tracked_digests(tmp_path, f"dataset.path={path}", f"dataset.in_memory={in_memory}"))
+    assert set(found[0]) == {"training", "validation", "testing"}
+    assert len(set(found[0].values())) == 3
+    assert found[0] == found[1]
+    assert not set(found[0].values()) & set(found[2].values())
+
+
+def tracked_digests(tmp_path, *overrides):
+    """The digests by context that MLflow has of a small run on a data set of the hub's library."""
+    quick = ["dataset=huggingface", "dataset.batch_size=16", "model=linear", "strategy=adam", "budget.forwards=300",
+             "budget.marks=2", "trainer.enable_progress_bar=false", "tracking.log_model=false"]  # fmt: skip
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    config = plain_values(compose(*quick, *overrides, f"tracking.uri={uri}"))
+    result = experiment.run(config, Path(tempfile.mkdtemp(dir=tmp_path)) / "run")
+    ran = MlflowClient(uri).get_run(result.run_id)
+    assert ran.data.tags["hybridopt.dataset.identified_by"] == "contents"
+    return {each.tags[0].value: each.dataset.digest for each in ran.inputs.dataset_inputs}
 
 
 @pytest.mark.parametrize("path", ["none.csv", "./none", "~/none/at/all", "none/*.parquet", "s3://bucket/none", ""])
@@ -159,9 +193,9 @@ def test_from_the_hub_and_later_from_its_cache(hub, caches, monkeypatch):
         online.setattr(datasets.config, "HF_ENDPOINT", address)
         first = mnist()
     assert sizes(first) == {"train": 450, "val": 50, "test": 100}
-    assert first.facts()["revision"] == COMMIT
+    assert first.facts("train")["revision"] == COMMIT
     for revision in (None, COMMIT):
-        assert mnist(revision=revision).facts() == first.facts()
+        assert mnist(revision=revision).facts("train") == first.facts("train")
     refused(rf"cache holds 'ylecun/mnist' at the revision {COMMIT}, not f+: ", name="mnist", revision="f" * 40)
 
 
