@@ -25,6 +25,7 @@ BREACHES = {  # contract -> a file, and an import that the contract must forbid 
     "toolbox": ("hybridopt/toolbox/schedule.py", "import hybridopt.toolbox.gradient"),
     "composition": ("hybridopt/composition/describe.py", "import hybridopt.composition.registry"),
     "execution": ("hybridopt/execution/directory.py", "import hybridopt.execution.trial"),
+    "tracking": ("hybridopt/tracking/journal.py", "import hybridopt.tracking.tracker"),
     "by_name": ("hybridopt/execution/trial.py", "import hybridopt.strategies.hybrid.sequence"),
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/composition/describe.py", "import torch"),

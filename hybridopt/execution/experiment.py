@@ -27,10 +27,11 @@ from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import processes_of_its_own, quiet, threads
 from hybridopt.execution.trial import Trial
+from hybridopt.tracking.delivery import deliver_leftovers
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.system import watching
-from hybridopt.tracking.tracker import Tracker, deliver_leftovers, open_tracker
+from hybridopt.tracking.tracker import Tracker, open_tracker
 
 PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 

@@ -6,9 +6,7 @@ import hashlib
 import json
 import os
 import socket
-import subprocess
 from collections.abc import Mapping
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import yaml
 from hybridopt.composition import registry
 from hybridopt.errors import ResumeError
 from hybridopt.execution.directory import CONFIG_FILE
+from hybridopt.tracking.provenance import own_version
 
 PLUGINS = ("model", "dataset", "objective", "encoding", "strategy")
 NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets", "sweep", "seeds")
@@ -57,7 +56,7 @@ def find_run(resume: str) -> Path:
     """
     directory = Path(resume)
     if not directory.is_dir() and os.sep not in resume:
-        from hybridopt.tracking.tracker import find_directory
+        from hybridopt.tracking.identity import find_directory
 
         directory = find_directory(resume, os.environ.get("MLFLOW_TRACKING_URI"))
     check_holds_run(directory)
@@ -119,17 +118,5 @@ def code_version(config: Mapping[str, Any]) -> str:
     packages = {where.split(" ")[0] for kind in PLUGINS for where in registry.provenances(kind, config[kind]).values()}
     others = sorted(package for package in packages if not package.startswith("hybridopt=="))
     own = f"hybridopt=={version('hybridopt')}"
-    return ", ".join([f"{own} ({_commit()})" if _commit() else own, f"torch=={version('torch')}", *others])
-
-
-@cache
-def _commit() -> str | None:
-    """The commit that hybridopt runs from, "-dirty" where files were changed since; None for an installed package."""
-    home = Path(__file__).parent
-    if "site-packages" in home.parts:  # an environment lies in somebody else's repository
-        return None
-    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    commit = own_version()
+    return ", ".join([f"{own} ({commit})" if commit else own, f"torch=={version('torch')}", *others])

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridopt.errors import HybridoptError
+from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.journal import JOURNAL
-from hybridopt.tracking.tracker import deliver_leftovers, undelivered
 
 PLACES = ("outputs", "multirun")  # where runs are, unless the user says otherwise
 

@@ -1,6 +1,10 @@
 """What a run reports: a journal in the run's directory first, MLflow behind it.
 
 * :mod:`~hybridopt.tracking.tracker`: what the rest of the program uses
+* :mod:`~hybridopt.tracking.identity`: which MLflow run a directory belongs to
+* :mod:`~hybridopt.tracking.delivery`: what a store has missed, delivered later
+* :mod:`~hybridopt.tracking.reading`, :mod:`~hybridopt.tracking.sweeps`: runs read back, and the parents of sweeps
+* :mod:`~hybridopt.tracking.provenance`: user and commit
 * :mod:`~hybridopt.tracking.logger`: the same for Lightning's callbacks
 * :mod:`~hybridopt.tracking.journal`: the truth, a file that only grows
 * :mod:`~hybridopt.tracking.writer`: the thread that delivers the journal to MLflow

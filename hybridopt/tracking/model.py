@@ -10,6 +10,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from hybridopt.errors import brief
+
 log = logging.getLogger(__name__)
 
 REQUIREMENTS = ("torch", "numpy")
@@ -21,7 +23,7 @@ def save_model(model: nn.Module, sample: Tensor, path: Path) -> Path | None:
     Args:
         model: the network; it is exported by ``torch.export``, in evaluation mode.
         sample: a few inputs (B, ...), for the signature.
-        path: the folder to write, anew.
+        path: the folder to write; what it held is deleted.
 
     Returns:
         The folder, or None where the network cannot be exported (data-dependent control flow); the log then says so.
@@ -34,7 +36,7 @@ def save_model(model: nn.Module, sample: Tensor, path: Path) -> Path | None:
     model.eval().cpu()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.export and MLflow warn of their own innards
+            warnings.simplefilter("ignore")  # internal warnings of torch.export and MLflow
             signature = infer_signature(sample.numpy(), model(sample).detach().numpy())
             mlflow.pytorch.save_model(
                 model,
@@ -44,8 +46,7 @@ def save_model(model: nn.Module, sample: Tensor, path: Path) -> Path | None:
                 pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             )
     except Exception as error:  # an export fails in many ways, and none of them is worth a finished run
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        log.warning("The model is kept in the checkpoint only, since it cannot be exported (%s).", reason)
+        log.warning("The model is kept in the checkpoint only, since it cannot be exported (%s).", brief(error))
         shutil.rmtree(path, ignore_errors=True)
         return None
     finally:

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import TrackingError, brief, options
-from hybridopt.tracking.store import prepare_store
+from hybridopt.tracking.store import PAGE, connect, search_runs
 from hybridopt.tracking.sweeps import SHARED_VIEW
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PAGE = 1000  # runs a call
 READERS = 4  # histories that are asked for at a time
 NOTE_LENGTH = 8000  # MLflow's limit for a tag, which a description is
 
@@ -24,7 +22,7 @@ History = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
-class Record:
+class StoredRun:
     """One run as MLflow has it.
 
     Args:
@@ -57,12 +55,10 @@ class Reader:
     """
 
     def __init__(self, uri: str | None):
-        self.uri = prepare_store(uri, create=False)  # before MLflow is imported
-        from mlflow import MlflowClient
+        self.client = connect(uri, create=False)
+        self.uri = self.client.tracking_uri
 
-        self.client: MlflowClient = MlflowClient(self.uri)
-
-    def sweep(self, name: str | None) -> Record:
+    def sweep(self, name: str | None) -> StoredRun:
         """The run of a sweep.
 
         Args:
@@ -82,12 +78,12 @@ class Reader:
                 return run
         raise TrackingError(f"There is no sweep {name!r} in {self.uri}.{options(known, name)}")
 
-    def children(self, parent: Record) -> list[Record]:
+    def children(self, parent: StoredRun) -> list[StoredRun]:
         """The runs of a sweep's jobs, oldest first."""
         found = self._search(f"tags.`mlflow.parentRunId` = '{parent.run_id}'")
         return sorted(found, key=lambda run: (run.start, run.run_id))
 
-    def experiment(self, name: str) -> list[Record]:
+    def experiment(self, name: str) -> list[StoredRun]:
         """All runs of an experiment that hybridopt made, without those of sweeps themselves.
 
         Raises:
@@ -100,7 +96,7 @@ class Reader:
         runs = self._search("tags.`hybridopt.strategy` != ''", [found.experiment_id])
         return sorted(runs, key=lambda run: (run.start, run.run_id))
 
-    def page(self, parent: Record) -> str:
+    def page(self, parent: StoredRun) -> str:
         """Where the UI shows the jobs of a sweep, relative to its address."""
         run = self.client.get_run(parent.run_id)
         name = parent.tags["hybridopt.sweep"]
@@ -130,7 +126,7 @@ class Reader:
         with ThreadPoolExecutor(READERS) as readers:
             return dict(zip(wanted, readers.map(read, wanted), strict=True))
 
-    def attach(self, parent: Record, description: str, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
+    def attach(self, parent: StoredRun, description: str, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write a report to a sweep's run: its description, numbers to compare sweeps by, and files under ``report``.
 
         Raises:
@@ -150,24 +146,17 @@ class Reader:
         except (MlflowException, OSError) as error:
             raise TrackingError(f"{self.uri} does not take the report ({brief(error)}): type --no-attach.") from error
 
-    def _search(self, wanted: str, experiments: Sequence[str] | None = None) -> list[Record]:
+    def _search(self, wanted: str, experiments: Sequence[str] | None = None) -> list[StoredRun]:
         """Runs, the latest first."""
         from mlflow.exceptions import MlflowException
 
-        found: list[Record] = []
-        token = None
         try:
-            places = list(experiments or (each.experiment_id for each in self.client.search_experiments()))
-            while True:
-                page = self.client.search_runs(places, wanted, max_results=PAGE, page_token=token)
-                found += [_record(run) for run in page]
-                token = page.token
-                if not token:
-                    return found
+            places = experiments or [each.experiment_id for each in self.client.search_experiments()]
+            return [_stored_run(run) for run in search_runs(self.client, places, wanted)]
         except MlflowException as error:
             raise TrackingError(f"The runs of {self.uri} cannot be read ({brief(error)}).") from error
 
 
-def _record(run: Run) -> Record:
+def _stored_run(run: Run) -> StoredRun:
     info, data = run.info, run.data
-    return Record(info.run_id, info.run_name, info.status, info.start_time, data.tags, data.params, data.metrics)
+    return StoredRun(info.run_id, info.run_name, info.status, info.start_time, data.tags, data.params, data.metrics)

@@ -12,6 +12,7 @@ import sqlite3
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from hybridopt.errors import TrackingError, brief
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 DATABASES = ("postgresql", "mysql", "mssql")
 DEFAULT_URI = "sqlite:///mlflow.db"  # MLflow's own
@@ -33,6 +35,7 @@ ENVIRONMENT = {  # read by MLflow at its first import; what the user has set sta
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # the making of its tables is no news
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+PAGE = 1000  # runs that a store is asked for at a time
 WAY_OUT = "or type tracking=none to keep the journal in the run's directory only"
 
 
@@ -67,6 +70,33 @@ def prepare_store(uri: str | None, create: bool = True) -> str:
         return uri.rstrip("/")
     _open(uri)
     return uri
+
+
+def connect(uri: str | None, create: bool = True) -> MlflowClient:
+    """A client of a store that is ready, see :func:`prepare_store`; its ``tracking_uri`` is absolute.
+
+    Raises:
+        TrackingError: the store cannot be reached, read or written.
+    """
+    return client_of(prepare_store(uri, create))  # which sets what MLflow reads when it is imported
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client of a store that this process has prepared; nothing is asked of the store."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def search_runs(client: MlflowClient, experiments: Sequence[str], wanted: str) -> Iterator[Run]:
+    """All runs of some experiments that a filter of MLflow's lets through, the latest first, page by page."""
+    token = None
+    while True:
+        page = client.search_runs(list(experiments), wanted, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def ensure_experiment(client: MlflowClient, name: str) -> str:
@@ -132,7 +162,7 @@ def _prepare_sqlite(uri: str, create: bool) -> str:
 
 
 def _create_sqlite(path: Path) -> None:
-    """Create the database under another name and rename it when it is complete, so that a kill leaves no ruin."""
+    """Create the database under another name, so that an interrupted creation leaves no partial file, and rename it."""
     from filelock import FileLock
     from sqlalchemy import URL
 
@@ -187,12 +217,10 @@ def _open(uri: str) -> None:
     Raises:
         TrackingError: MLflow cannot; the sentence quotes it.
     """
-    from mlflow import MlflowClient
-
     try:
         if urlsplit(uri).scheme.partition("+")[0] in DATABASES:
-            _connect(uri)
-        MlflowClient(uri).search_experiments(max_results=1)
+            _check_database(uri)
+        client_of(uri).search_experiments(max_results=1)
     except Exception as error:  # each kind of store has exceptions of its own
         if "out-of-date database schema" in str(error):
             raise TrackingError(
@@ -205,7 +233,7 @@ def _open(uri: str) -> None:
         ) from error
 
 
-def _connect(uri: str) -> None:
+def _check_database(uri: str) -> None:
     """See that a database answers: MLflow would ask again for minutes."""
     import sqlalchemy
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hybridopt.tracking.journal import write_atomically
-from hybridopt.tracking.store import ensure_experiment, prepare_store
-from hybridopt.tracking.tracker import IDENTITY, RunIdentity
+from hybridopt.tracking.identity import RunIdentity, holds_identity, write_identity
+from hybridopt.tracking.store import client_of, connect, ensure_experiment, search_runs
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-PAGE = 1000
 SHARED_VIEW = "mlflow.sharedViewState."  # the UI's own name for such tags
 
 
@@ -33,21 +27,16 @@ def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool
     Raises:
         TrackingError: the store cannot be used.
     """
-    if settings["name"] != "mlflow" or (directory / IDENTITY).exists():
+    if settings["name"] != "mlflow" or holds_identity(directory):
         return False
-    uri = prepare_store(settings.get("uri"))  # before MLflow is imported
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
+    client = connect(settings.get("uri"))
     experiment = ensure_experiment(client, settings["experiment"])
     wanted = f"tags.`hybridopt.kind` = 'sweep' and tags.`hybridopt.sweep` = '{name}'"
     found = client.search_runs([experiment], wanted, max_results=1)
     if not found:
         return False
     info = found[0].info
-    directory.mkdir(parents=True, exist_ok=True)
-    identity = RunIdentity(info.run_id, experiment, uri, info.artifact_uri)
-    write_atomically(directory / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
+    write_identity(RunIdentity(info.run_id, experiment, client.tracking_uri, info.artifact_uri), directory)
     return True
 
 
@@ -64,8 +53,6 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str]) -> str:
     Returns:
         The page, relative to the UI's address.
     """
-    from mlflow import MlflowClient
-
     tags = [f"tags.`hybridopt.{tag}`" for tag in ("strategy", "dataset", "seed")]
     numbers = [f"metrics.`{metric}`" for metric in (*metrics, "cost/forwards", "cost/seconds")]
     view = {
@@ -76,22 +63,13 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str]) -> str:
         "runsHiddenMode": "SHOW_ALL",  # or else charts have the first ten only
         "chartsSearchFilter": "^val/",
     }
-    client = MlflowClient(identity.tracking_uri)
+    client = client_of(identity.tracking_uri)
     client.set_experiment_tag(identity.experiment_id, f"{SHARED_VIEW}{name}", json.dumps(view))
     return f"#/experiments/{identity.experiment_id}/runs?viewStateShareKey={name}"
 
 
 def finished_fingerprints(uri: str, experiment_id: str, parent_run_id: str) -> set[str]:
     """The fingerprints of a sweep's jobs that have finished, wherever they ran."""
-    from mlflow import MlflowClient
-
-    client: MlflowClient = MlflowClient(uri)
     wanted = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'FINISHED'"
-    found: set[str] = set()
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], wanted, max_results=PAGE, page_token=token)
-        found |= {run.data.tags["hybridopt.fingerprint"] for run in page if "hybridopt.fingerprint" in run.data.tags}
-        token = page.token
-        if not token:
-            return found
+    tags = [run.data.tags for run in search_runs(client_of(uri), [experiment_id], wanted)]
+    return {each["hybridopt.fingerprint"] for each in tags if "hybridopt.fingerprint" in each}

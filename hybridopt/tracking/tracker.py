@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 import logging
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hybridopt.errors import ConfigError, ResumeError, TrackingError, brief, options
-from hybridopt.tracking.journal import JOURNAL, Journal, read_delivered, read_operations, write_atomically
-from hybridopt.tracking.store import ensure_experiment, prepare_store
+from hybridopt.errors import ConfigError, brief, options
+from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
+from hybridopt.tracking.journal import JOURNAL, Journal
 from hybridopt.tracking.writer import MlflowWriter
 
 log = logging.getLogger(__name__)
 
-IDENTITY = "run.json"
-DIRECTORY_TAG = "hybridopt.directory"
 BACKENDS = ("none", "mlflow")
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """The MLflow run that a directory belongs to, kept in its ``run.json``."""
-
-    run_id: str
-    experiment_id: str
-    tracking_uri: str
-    artifact_uri: str
 
 
 class Tracker:
@@ -152,7 +135,7 @@ def open_tracker(
         )
     identity = None
     if settings["name"] == "mlflow":
-        identity = _identify(settings, directory, run_name, {**_origin(directory, parent_run_id), **(tags or {})})
+        identity = identify(settings, directory, run_name, {**origin(directory, parent_run_id), **(tags or {})})
     journal = Journal(directory)
     if tags:
         journal.tags(tags)
@@ -164,159 +147,6 @@ def open_tracker(
     return Tracker(journal, identity, MlflowWriter(directory, identity.tracking_uri, identity.run_id))
 
 
-def find_directory(run_id: str, uri: str | None) -> Path:
-    """The directory of an MLflow run of ours.
-
-    Args:
-        run_id: MLflow's id.
-        uri: the tracking URI, None for the default.
-
-    Raises:
-        ResumeError: the run is unknown, not ours, or its directory is gone.
-        TrackingError: the store cannot be reached.
-    """
-    uri = prepare_store(uri, create=False)  # before MLflow is imported
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        noted = MlflowClient(uri).get_run(run_id).data.tags.get(DIRECTORY_TAG)
-    except MlflowException as error:
-        raise ResumeError(
-            f"There is no run {run_id!r} in {uri} ({brief(error)}): type resume=<the run's directory>, or name its "
-            f"store by tracking.uri=<uri>."
-        ) from error
-    if noted is None:
-        raise ResumeError(f"The run {run_id} in {uri} is none of hybridopt's: it lacks the tag {DIRECTORY_TAG}.")
-    if not Path(noted).is_dir():
-        raise ResumeError(
-            f"The directory {noted} of run {run_id} is gone from this machine: type resume=<where it is now>."
-        )
-    return Path(noted)
-
-
-def deliver_leftovers(directory: Path) -> int:
-    """Deliver what the journal of a finished run holds and MLflow does not have yet.
-
-    Returns:
-        The number of operations that are still undelivered, 0 for a run that MLflow never knew.
-
-    Raises:
-        ResumeError: another process is writing this run.
-    """
-    directory = Path(directory).absolute()
-    left = undelivered(directory)
-    if left == 0:
-        return 0
-    identity = _read_identity(directory)
-    try:
-        prepare_store(identity.tracking_uri, create=False)
-    except TrackingError as error:
-        log.warning("%s", error)
-        return left
-    journal = Journal(directory)  # held, so that no other process delivers at the same time
-    writer = MlflowWriter(directory, identity.tracking_uri, identity.run_id)
-    writer.start()
-    left = writer.finish()
-    journal.close()
-    return left
-
-
-def undelivered(directory: Path) -> int:
-    """How many operations of a run its MLflow store does not have yet; 0 for a run that MLflow never knew."""
-    if not (directory / IDENTITY).exists():
-        return 0
-    return sum(1 for _ in read_operations(directory / JOURNAL, read_delivered(directory)))
-
-
 def _holds_run(directory: Path) -> bool:
     journal = directory / JOURNAL
-    return (directory / IDENTITY).exists() or (journal.exists() and journal.stat().st_size > 0)
-
-
-def _identify(settings: Mapping[str, Any], directory: Path, run_name: str, origin: Mapping[str, str]) -> RunIdentity:
-    """The MLflow run of the directory: the one it has, or a new one."""
-    if (directory / IDENTITY).exists():
-        identity = _read_identity(directory)
-        _check_run(identity, directory)
-        return identity
-    identity = _create_run(settings, origin, run_name)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
-    return identity
-
-
-def _read_identity(directory: Path) -> RunIdentity:
-    try:
-        return RunIdentity(**json.loads((directory / IDENTITY).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ResumeError(
-            f"{directory / IDENTITY} does not name an MLflow run ({brief(error)}): delete it to get a new MLflow run."
-        ) from error
-
-
-def _check_run(identity: RunIdentity, directory: Path) -> None:
-    prepare_store(identity.tracking_uri, create=False)  # before MLflow is imported
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        stage = MlflowClient(identity.tracking_uri).get_run(identity.run_id).info.lifecycle_stage
-    except MlflowException as error:
-        raise TrackingError(
-            f"{identity.tracking_uri} has lost the run {identity.run_id} ({brief(error)}): delete "
-            f"{directory / IDENTITY} to get a new one with all of its past, or correct the tracking_uri in it."
-        ) from error
-    if stage == "deleted":
-        raise TrackingError(
-            f"The MLflow run {identity.run_id} was deleted: type mlflow runs restore --run-id {identity.run_id}, or "
-            f"delete {directory / IDENTITY} to get a new one."
-        )
-
-
-def _create_run(settings: Mapping[str, Any], tags: Mapping[str, str], run_name: str) -> RunIdentity:
-    uri = prepare_store(settings.get("uri"))  # before MLflow is imported
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    client = MlflowClient(uri)
-    experiment_id = ensure_experiment(client, settings["experiment"])
-    try:
-        run = client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
-    except MlflowException as error:
-        raise TrackingError(f"{uri} does not take a new run ({brief(error)}): type tracking=none.") from error
-    return RunIdentity(run.info.run_id, experiment_id, uri, run.info.artifact_uri)
-
-
-def _origin(directory: Path, parent_run_id: str | None) -> dict[str, str]:
-    """The tags that say where a run comes from; MLflow sets them only for its fluent API."""
-    tags = {
-        DIRECTORY_TAG: str(directory),
-        "mlflow.user": _user(),
-        "mlflow.source.name": sys.argv[0],
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": _commit(Path.cwd()) or _own_commit(),
-        "mlflow.parentRunId": parent_run_id,
-    }
-    return {name: value for name, value in tags.items() if value}
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        return None
-
-
-def _own_commit() -> str | None:
-    home = Path(__file__).parent
-    return None if "site-packages" in home.parts else _commit(home)  # an environment lies in somebody else's repository
-
-
-def _commit(directory: Path) -> str | None:
-    """The commit that is checked out around ``directory``, or None without git, repository or commit."""
-    command = ["git", "-C", str(directory), "rev-parse", "--verify", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return holds_identity(directory) or (journal.exists() and journal.stat().st_size > 0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hybridopt.errors import brief
 from hybridopt.tracking.journal import JOURNAL, Operation, read_delivered, read_operations, write_delivered
+from hybridopt.tracking.store import client_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -176,9 +177,7 @@ class MlflowWriter:
     def _connected(self) -> MlflowClient:
         """The client, made at its first use; the run's params are read then, since MLflow forbids to change them."""
         if self._client is None:
-            from mlflow import MlflowClient
-
-            client = MlflowClient(self.uri)
+            client = client_of(self.uri)
             self._params = dict(client.get_run(self.run_id).data.params)
             self._client = client
         return self._client

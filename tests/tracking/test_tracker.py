@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from hybridopt.errors import ConfigError, ResumeError, TrackingError
+from hybridopt.tracking.delivery import deliver_leftovers
+from hybridopt.tracking.identity import IDENTITY, find_directory
 from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, read_delivered, read_operations
-from hybridopt.tracking.tracker import IDENTITY, deliver_leftovers, find_directory, open_tracker
+from hybridopt.tracking.tracker import open_tracker
 from hybridopt.tracking.writer import MlflowWriter
 
 # MLflow 3.17's own models use a loader strategy that SQLAlchemy 2.1 deprecates; said when they are imported.

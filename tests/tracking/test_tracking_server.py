@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from hybridopt.errors import ResumeError
+from hybridopt.tracking.delivery import deliver_leftovers
+from hybridopt.tracking.identity import find_directory
 from hybridopt.tracking.journal import JOURNAL, read_delivered
-from hybridopt.tracking.tracker import Tracker, deliver_leftovers, find_directory, open_tracker
+from hybridopt.tracking.tracker import Tracker, open_tracker
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,0 +1,48 @@
+"""What a finished run reported and its MLflow store has not taken yet, delivered later."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from hybridopt.errors import TrackingError
+from hybridopt.tracking.identity import holds_identity, read_identity
+from hybridopt.tracking.journal import JOURNAL, Journal, read_delivered, read_operations
+from hybridopt.tracking.store import prepare_store
+from hybridopt.tracking.writer import MlflowWriter
+
+log = logging.getLogger(__name__)
+
+
+def deliver_leftovers(directory: Path) -> int:
+    """Deliver what the journal of a finished run holds and MLflow does not have yet.
+
+    Returns:
+        The number of operations that are still undelivered, 0 for a run that MLflow never knew.
+
+    Raises:
+        ResumeError: another process is writing this run.
+    """
+    directory = Path(directory).absolute()
+    left = undelivered(directory)
+    if left == 0:
+        return 0
+    identity = read_identity(directory)
+    try:
+        prepare_store(identity.tracking_uri, create=False)
+    except TrackingError as error:
+        log.warning("%s", error)
+        return left
+    journal = Journal(directory)  # held, so that no other process delivers at the same time
+    writer = MlflowWriter(directory, identity.tracking_uri, identity.run_id)
+    writer.start()
+    left = writer.finish()
+    journal.close()
+    return left
+
+
+def undelivered(directory: Path) -> int:
+    """How many operations of a run its MLflow store does not have yet; 0 for a run that MLflow never knew."""
+    if not holds_identity(directory):
+        return 0
+    return sum(1 for _ in read_operations(directory / JOURNAL, read_delivered(directory)))

@@ -1,0 +1,150 @@
+"""Which MLflow run a directory belongs to: made, noted in the directory, checked, and found again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hybridopt.errors import ResumeError, TrackingError, brief
+from hybridopt.tracking import provenance
+from hybridopt.tracking.journal import write_atomically
+from hybridopt.tracking.store import connect, ensure_experiment
+
+IDENTITY = "run.json"
+DIRECTORY_TAG = "hybridopt.directory"
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """The MLflow run that a directory belongs to, kept in its ``run.json``."""
+
+    run_id: str
+    experiment_id: str
+    tracking_uri: str
+    artifact_uri: str
+
+
+def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: Mapping[str, str]) -> RunIdentity:
+    """The MLflow run of a directory: the one it has, or a new one.
+
+    Args:
+        settings: the config group ``tracking``.
+        directory: the run's.
+        run_name: of a new run.
+        tags: of a new run.
+
+    Raises:
+        ResumeError: the note in the directory cannot be read.
+        TrackingError: the store cannot be used, or has lost the run.
+    """
+    if holds_identity(directory):
+        identity = read_identity(directory)
+        _check_run(identity, directory)
+        return identity
+    identity = _create_run(settings, tags, run_name)
+    write_identity(identity, directory)
+    return identity
+
+
+def holds_identity(directory: Path) -> bool:
+    """Whether the directory belongs to an MLflow run."""
+    return (directory / IDENTITY).exists()
+
+
+def write_identity(identity: RunIdentity, directory: Path) -> None:
+    """Note in a directory, made where there is none, which MLflow run it belongs to."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
+
+
+def read_identity(directory: Path) -> RunIdentity:
+    """The MLflow run of a directory.
+
+    Raises:
+        ResumeError: its note cannot be read.
+    """
+    try:
+        return RunIdentity(**json.loads((directory / IDENTITY).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResumeError(
+            f"{directory / IDENTITY} does not name an MLflow run ({brief(error)}): delete it to get a new MLflow run."
+        ) from error
+
+
+def _check_run(identity: RunIdentity, directory: Path) -> None:
+    client = connect(identity.tracking_uri, create=False)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        stage = client.get_run(identity.run_id).info.lifecycle_stage
+    except MlflowException as error:
+        raise TrackingError(
+            f"{identity.tracking_uri} has lost the run {identity.run_id} ({brief(error)}): delete "
+            f"{directory / IDENTITY} to get a new one with all of its past, or correct the tracking_uri in it."
+        ) from error
+    if stage == "deleted":
+        raise TrackingError(
+            f"The MLflow run {identity.run_id} was deleted: type mlflow runs restore --run-id {identity.run_id}, or "
+            f"delete {directory / IDENTITY} to get a new one."
+        )
+
+
+def _create_run(settings: Mapping[str, Any], tags: Mapping[str, str], run_name: str) -> RunIdentity:
+    client = connect(settings.get("uri"))
+    from mlflow.exceptions import MlflowException
+
+    uri = client.tracking_uri
+    experiment_id = ensure_experiment(client, settings["experiment"])
+    try:
+        run = client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
+    except MlflowException as error:
+        raise TrackingError(f"{uri} does not take a new run ({brief(error)}): type tracking=none.") from error
+    return RunIdentity(run.info.run_id, experiment_id, uri, run.info.artifact_uri)
+
+
+def origin(directory: Path, parent_run_id: str | None) -> dict[str, str]:
+    """The tags that say where a run comes from; MLflow sets them only for its fluent API."""
+    tags = {
+        DIRECTORY_TAG: str(directory),
+        "mlflow.user": provenance.user(),
+        "mlflow.source.name": sys.argv[0],
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": provenance.commit(Path.cwd()) or provenance.own_commit(),
+        "mlflow.parentRunId": parent_run_id,
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def find_directory(run_id: str, uri: str | None) -> Path:
+    """The directory of an MLflow run of ours.
+
+    Args:
+        run_id: MLflow's id.
+        uri: the tracking URI, None for the default.
+
+    Raises:
+        ResumeError: the run is unknown, not ours, or its directory is gone.
+        TrackingError: the store cannot be reached.
+    """
+    client = connect(uri, create=False)
+    from mlflow.exceptions import MlflowException
+
+    uri = client.tracking_uri
+    try:
+        noted = client.get_run(run_id).data.tags.get(DIRECTORY_TAG)
+    except MlflowException as error:
+        raise ResumeError(
+            f"There is no run {run_id!r} in {uri} ({brief(error)}): type resume=<the run's directory>, or name its "
+            f"store by tracking.uri=<uri>."
+        ) from error
+    if noted is None:
+        raise ResumeError(f"The run {run_id} in {uri} is none of hybridopt's: it lacks the tag {DIRECTORY_TAG}.")
+    if not Path(noted).is_dir():
+        raise ResumeError(
+            f"The directory {noted} of run {run_id} is gone from this machine: type resume=<where it is now>."
+        )
+    return Path(noted)
