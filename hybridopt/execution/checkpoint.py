@@ -42,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Signals:
-    """SIGINT and SIGTERM, noted instead of obeyed; the second one of a kind acts as it always does.
+    """SIGINT and SIGTERM, deferred to the end of the step; the second one of a kind has its usual effect at once.
 
     Attributes:
         caught: the numbers of those that have arrived.
@@ -54,8 +54,8 @@ class Signals:
 
     @contextmanager
     def catching(self) -> Iterator[None]:
-        """Inside, signals are noted."""
-        with suppress(ValueError):  # not in the main thread: signals are somebody else's business
+        """Inside, signals are deferred."""
+        with suppress(ValueError):  # only the main thread may install handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._former[number] = signal.signal(number, self._note)
         try:
@@ -65,7 +65,7 @@ class Signals:
                 signal.signal(number, handler)
 
     def take_back(self) -> None:
-        """Put Lightning's handler away: it talks to the other ranks out of turn, in the middle of what they do."""
+        """Replace Lightning's handler, which would broadcast to the other ranks in the middle of a step."""
         if signal.SIGTERM in self._former and signal.SIGTERM not in self.caught:
             signal.signal(signal.SIGTERM, self._note)
 
@@ -84,7 +84,7 @@ class MarkCheckpoint(Callback):
         signals: what has arrived.
     """
 
-    skips_batches = True  # a look now and then is enough
+    skips_batches = True  # it need not see every batch
 
     def __init__(self, directory: Path, signals: Signals):
         self.path = directory / FILE

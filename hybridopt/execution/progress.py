@@ -18,7 +18,7 @@ REFRESH, REFRESH_IN_A_FILE = 0.1, 10.0  # seconds
 class BudgetBar(ProgressBar):
     """Shows the share of the budget that is spent, the phase, and the latest losses and metrics."""
 
-    skips_batches = True  # a look now and then is enough
+    skips_batches = True  # it need not see every batch
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The process around a run: how many threads it takes, and what it is spared to hear."""
+"""The process around a run: number of threads, traces of distributed launches, and log filtering."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hybridopt.errors import ConfigError
 
 SMALL_NETWORK = 100_000  # parameters
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
-UNSAID = (
+FILTERED = (  # warnings about what is meant to be as it is
     ".*configure_optimizers.*returned .None.*",  # a search has no optimiser
     ".*does not have many workers.*",  # data is in memory
     ".*model_checkpoint.*",
@@ -49,7 +49,7 @@ def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def processes_of_its_own() -> Iterator[None]:
-    """Whatever Lightning leaves behind of the ranks it started is gone afterwards: another run can start its own."""
+    """Undo afterwards what Lightning sets to start ranks, so that another run in this process can start its own."""
     before = {name: os.environ.get(name) for name in LAUNCH}
     joined = distributed.is_available() and distributed.is_initialized()
     try:
@@ -66,10 +66,10 @@ def processes_of_its_own() -> Iterator[None]:
 
 @contextmanager
 def quiet(but_profiles: bool = False) -> Iterator[None]:
-    """Lightning's advertisements and its advice on what is meant to be as it is go unsaid.
+    """Filter Lightning's advertisements, and its advice on what is meant to be as it is, out of logs and warnings.
 
     Args:
-        but_profiles: a profiler reports through the same voice, so let Lightning speak.
+        but_profiles: profilers report through the same logger, so leave its level as it is.
     """
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
@@ -77,8 +77,8 @@ def quiet(but_profiles: bool = False) -> Iterator[None]:
         logger.setLevel(logger.level if but_profiles else logging.WARNING)
     try:
         with warnings.catch_warnings():
-            for said in UNSAID:
-                warnings.filterwarnings("ignore", message=said)
+            for message in FILTERED:
+                warnings.filterwarnings("ignore", message=message)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
