@@ -26,6 +26,8 @@ BREACHES = {  # contract -> a file, and an import that the contract must forbid 
     "composition": ("hybridopt/composition/describe.py", "import hybridopt.composition.registry"),
     "execution": ("hybridopt/execution/directory.py", "import hybridopt.execution.trial"),
     "tracking": ("hybridopt/tracking/journal.py", "import hybridopt.tracking.tracker"),
+    "report": ("hybridopt/report/statistics.py", "import hybridopt.report.verdict"),
+    "sweep": ("hybridopt/sweep/preview.py", "import hybridopt.sweep.grid"),
     "by_name": ("hybridopt/execution/trial.py", "import hybridopt.strategies.hybrid.sequence"),
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/composition/describe.py", "import torch"),

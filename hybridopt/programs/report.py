@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
     try:
         from hybridopt.report.make import make_report
-        from hybridopt.report.page import show
+        from hybridopt.report.page import print_short
 
         report = make_report(
             chosen.uri,
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except HybridoptError as error:
         sys.exit(str(error))
-    show(report.text, report.html)
+    print_short(report.text, report.html)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -136,7 +136,7 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     Returns:
         The metric that the sweep is about.
     """
-    from hybridopt.sweep.record import part_of
+    from hybridopt.sweep.parent import part_of
 
     part = part_of(Path(hydra_config.sweep.dir), directory)
     if part.uri is not None and plain["tracking"].get("uri") is None:

@@ -16,7 +16,7 @@ PLACES = ("outputs", "multirun")  # where runs are, unless the user says otherwi
 
 
 @dataclass
-class Outcome:
+class Delivery:
     """What became of a run's journal.
 
     Args:
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not waiting:
         print("Nothing waits: every run that is tracked has been delivered.")
         return
-    outcomes = [Outcome(run, number, number) for run, number in waiting.items()]
+    deliveries = [Delivery(run, number, number) for run, number in waiting.items()]
     if not chosen.dry_run:
-        outcomes = list(deliver(waiting))
-    show(outcomes)
-    sys.exit(int(any(outcome.left for outcome in outcomes)))
+        deliveries = list(deliver(waiting))
+    print_table(deliveries)
+    sys.exit(int(any(each.left for each in deliveries)))
 
 
 def runs(places: Sequence[Path]) -> Iterator[Path]:
@@ -56,18 +56,18 @@ def runs(places: Sequence[Path]) -> Iterator[Path]:
         yield from sorted(path.parent for path in place.rglob(JOURNAL))
 
 
-def deliver(waiting: dict[Path, int]) -> Iterator[Outcome]:
+def deliver(waiting: dict[Path, int]) -> Iterator[Delivery]:
     """Deliver the journals, one after the other; one that is being written is left alone."""
     from tqdm import tqdm
 
     for run, number in tqdm(waiting.items(), desc="delivering", unit=" runs", leave=False, disable=None):
         try:
-            yield Outcome(run, number, deliver_leftovers(run))
+            yield Delivery(run, number, deliver_leftovers(run))
         except HybridoptError as error:
-            yield Outcome(run, number, number, str(error))
+            yield Delivery(run, number, number, str(error))
 
 
-def show(outcomes: Sequence[Outcome]) -> None:
+def print_table(deliveries: Sequence[Delivery]) -> None:
     """Print a table."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -78,8 +78,8 @@ def show(outcomes: Sequence[Outcome]) -> None:
     for column in ("waited", "delivered", "left"):
         drawn.add_column(column, justify="right")
     drawn.add_column("why", overflow="fold")
-    for o in outcomes:
-        drawn.add_row(str(o.directory), str(o.waiting), str(o.waiting - o.left), str(o.left), o.why)
+    for each in deliveries:
+        drawn.add_row(str(each.directory), str(each.waiting), str(each.waiting - each.left), str(each.left), each.why)
     Console(width=max(Console().width, 100), highlight=False).print(drawn)
 
 

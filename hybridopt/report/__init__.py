@@ -3,7 +3,7 @@
 * :mod:`~hybridopt.report.runs`: runs read back from MLflow, as a table of results
 * :mod:`~hybridopt.report.statistics`: intervals, tests and effect sizes
 * :mod:`~hybridopt.report.verdict`: what they say, in sentences
-* :mod:`~hybridopt.report.honesty`: what else a reader should know
+* :mod:`~hybridopt.report.caveats`: threats to the validity of the comparison
 * :mod:`~hybridopt.report.pictures`: curves over cost, profiles, ranks
 * :mod:`~hybridopt.report.page`: all of it as Markdown and HTML
 * :mod:`~hybridopt.report.make`: from a sweep's name to its report

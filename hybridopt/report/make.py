@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridopt.errors import ConfigError, TrackingError
-from hybridopt.report import honesty, page, pictures
-from hybridopt.report.runs import Comparison, Result, choose_metric, is_trial, latest, results
+from hybridopt.report import caveats, page, pictures
+from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compared_runs, is_trial, latest
 from hybridopt.report.statistics import Interval
-from hybridopt.report.summary import Row, compared, overall, rows
+from hybridopt.report.summary import ArmSummary, arm_summaries, compared, overall
 from hybridopt.report.verdict import verdicts
-from hybridopt.tracking.reading import Reader, Record
+from hybridopt.tracking.reading import Reader, StoredRun
 
 MANY = 50  # histories whose reading is worth a progress bar
 SECONDS = "cost/seconds"
@@ -74,7 +74,7 @@ def make_report(
     return report
 
 
-def read(reader: Reader, records: Sequence[Record], metric: str | None, title: str) -> Comparison:
+def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title: str) -> Comparison:
     """Finished runs with their curves.
 
     Raises:
@@ -89,7 +89,7 @@ def read(reader: Reader, records: Sequence[Record], metric: str | None, title: s
         name, higher = choose_metric(finished, metric)
     except LookupError as error:
         raise ConfigError(f"The runs have no metric {metric!r} in common: choose from {error}.") from error
-    found = results(finished)
+    found = compared_runs(finished)
     wanted = [(result.record.run_id, key) for result in found for key in (f"val/{name}", SECONDS)]
     histories = _read(reader, wanted)
     for result in found:
@@ -100,10 +100,10 @@ def read(reader: Reader, records: Sequence[Record], metric: str | None, title: s
 
 def write(comparison: Comparison, title: str, planned: int | None, target: float | None, out: Path) -> Report:
     """Compute, draw and write."""
-    table = rows(comparison, target)
+    table = arm_summaries(comparison, target)
     what, values = compared(comparison)
     told = verdicts(values, comparison)
-    notes = honesty.notes(comparison, planned)
+    notes = caveats.notes(comparison, planned)
     drawn = draw(comparison, what, values, out)
     text = page.markdown(title, comparison, table, what, told, notes, drawn)
     (out / "report.md").write_text(text, encoding="utf-8")
@@ -134,7 +134,7 @@ def draw(comparison: Comparison, what: str, values: dict, out: Path) -> dict[str
     return drawn
 
 
-def aggregates(comparison: Comparison, table: Sequence[Row]) -> dict[str, float]:
+def aggregates(comparison: Comparison, table: Sequence[ArmSummary]) -> dict[str, float]:
     """Medians with the ends of their intervals, by names that MLflow takes."""
     found: dict[str, float] = {}
     for row in table:
@@ -163,12 +163,12 @@ def _read(reader: Reader, wanted: Sequence[tuple[str, str]]) -> dict:
         return reader.histories(wanted, bar.update)
 
 
-def _planned(parent: Record | None) -> int | None:
+def _planned(parent: StoredRun | None) -> int | None:
     number = parent.tags.get("hybridopt.jobs") if parent is not None else None
     return int(number) if number else None
 
 
-def in_order(found: Sequence[Result]) -> list[Result]:
+def in_order(found: Sequence[ComparedRun]) -> list[ComparedRun]:
     """Strategies and data sets as they were first met, seeds by their number."""
     strategies = list(dict.fromkeys(result.strategy for result in found))
     datasets = list(dict.fromkeys(result.dataset for result in found))

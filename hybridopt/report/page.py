@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hybridopt.report.runs import Comparison
 from hybridopt.report.statistics import Interval
-from hybridopt.report.summary import Row
+from hybridopt.report.summary import ArmSummary
 from hybridopt.report.verdict import Verdict, number
 
 LEGEND = (
@@ -36,7 +36,7 @@ li { margin: 0.3rem 0; }
 def markdown(
     title: str,
     comparison: Comparison,
-    rows: Sequence[Row],
+    rows: Sequence[ArmSummary],
     what: str,
     verdicts: Sequence[Verdict],
     notes: Sequence[str],
@@ -56,7 +56,7 @@ def markdown(
     parts = [f"# {title}", intro(comparison, what), "## Verdict", _list([each.sentence(what) for each in verdicts])]
     parts += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
     parts += ["## Pictures", *(f"![{caption}]({path.name})\n\n*{caption}*" for caption, path in pictures.items())]
-    parts += ["## Before you believe it", _list(notes or ["Nothing to note: all runs are there, and alike."])]
+    parts += ["## Threats to validity", _list(notes or ["Nothing to note: all runs are there, and alike."])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,7 +71,7 @@ def intro(comparison: Comparison, what: str) -> str:
     )
 
 
-def table(rows: Sequence[Row], dataset: str, comparison: Comparison) -> str:
+def table(rows: Sequence[ArmSummary], dataset: str, comparison: Comparison) -> str:
     """The numbers on a data set."""
     mine = [row for row in rows if row.dataset == dataset]
     target = number(mine[0].target) if mine else ""
@@ -85,7 +85,7 @@ def table(rows: Sequence[Row], dataset: str, comparison: Comparison) -> str:
     return _table(head, body)
 
 
-def short(comparison: Comparison, rows: Sequence[Row], what: str, verdicts: Sequence[Verdict]) -> str:
+def short(comparison: Comparison, rows: Sequence[ArmSummary], what: str, verdicts: Sequence[Verdict]) -> str:
     """What fits into a run's description: a table of medians, and the verdicts."""
     head = ["", *(f"{dataset}" for dataset in comparison.datasets)]
     found = {(row.strategy, row.dataset): row.test or row.validation for row in rows}
@@ -136,7 +136,7 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def show(text: str, html: Path) -> None:
+def print_short(text: str, html: Path) -> None:
     """Print the short version of a report, and where the long one is."""
     from rich.console import Console
     from rich.markdown import Markdown as Rendered

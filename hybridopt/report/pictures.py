@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridopt.report.runs import Comparison, Result
+from hybridopt.report.runs import ComparedRun, Comparison
 from hybridopt.report.statistics import Interval
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def _at(line: Sequence[tuple[float, float]], grid: np.ndarray) -> np.ndarray:
     return values[np.searchsorted(costs, grid * (1 + 1e-12), side="right") - 1]
 
 
-def _over_seconds(run: Result) -> list[tuple[float, float]]:
+def _over_seconds(run: ComparedRun) -> list[tuple[float, float]]:
     return [(run.seconds[forwards], value) for forwards, value in run.curve if forwards in run.seconds]
 
 
-def _phase_ends(runs: Sequence[Result]) -> list[float]:
+def _phase_ends(runs: Sequence[ComparedRun]) -> list[float]:
     """The median end of each phase over runs, but of the last."""
     ends: dict[str, list[float]] = {}
     for run in runs:

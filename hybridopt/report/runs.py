@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hybridopt.tracking.reading import Record
+from hybridopt.tracking.reading import StoredRun
 
 COMPARED = ("strategy", "encoding", "model", "objective", "budget", "oracle", "trainer", "threads")
 UNITS = ("forwards", "seconds", "evaluations")
@@ -15,7 +15,7 @@ PREFERRED = ("accuracy", "r2", "return", "loss")  # what a comparison is about, 
 
 
 @dataclass
-class Result:
+class ComparedRun:
     """One finished run.
 
     Args:
@@ -30,7 +30,7 @@ class Result:
     strategy: str
     dataset: str
     seed: str
-    record: Record
+    record: StoredRun
     curve: list[tuple[float, float]] = field(default_factory=list)
     seconds: dict[float, float] = field(default_factory=dict)
 
@@ -76,11 +76,11 @@ class Comparison:
         trials: runs of tuning, which are not compared.
     """
 
-    results: list[Result]
+    results: list[ComparedRun]
     metric: str
     higher: bool
-    left_out: list[Record]
-    trials: list[Record]
+    left_out: list[StoredRun]
+    trials: list[StoredRun]
 
     @property
     def strategies(self) -> list[str]:
@@ -92,7 +92,7 @@ class Comparison:
         """Names, in the order of the runs."""
         return list(dict.fromkeys(result.dataset for result in self.results))
 
-    def of(self, strategy: str, dataset: str) -> dict[str, Result]:
+    def of(self, strategy: str, dataset: str) -> dict[str, ComparedRun]:
         """The results of a strategy on a data set, by seed."""
         return {r.seed: r for r in self.results if (r.strategy, r.dataset) == (strategy, dataset)}
 
@@ -112,9 +112,9 @@ class Comparison:
         return len(given) == 1 and (limit == "None" or min(self.ends(dataset), default=0.0) >= float(limit))
 
 
-def latest(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
+def latest(records: Iterable[StoredRun]) -> tuple[list[StoredRun], list[StoredRun]]:
     """Finished runs, of each config the latest one; and all others."""
-    chosen: dict[str, Record] = {}
+    chosen: dict[str, StoredRun] = {}
     others = []
     for record in records:
         key = record.tags.get("hybridopt.fingerprint", record.run_id)
@@ -127,21 +127,21 @@ def latest(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
     return list(chosen.values()), [record for record in others if not _replaced(record, chosen)]
 
 
-def _replaced(record: Record, chosen: Mapping[str, Record]) -> bool:
+def _replaced(record: StoredRun, chosen: Mapping[str, StoredRun]) -> bool:
     """Whether a run of the same config has finished, so that nobody misses this one."""
     return record.tags.get("hybridopt.fingerprint", "") in chosen
 
 
-def is_trial(record: Record) -> bool:
+def is_trial(record: StoredRun) -> bool:
     """Whether a run was made to tune settings."""
     return record.tags.get("hybridopt.role") == "trial"
 
 
-def results(records: Sequence[Record]) -> list[Result]:
+def compared_runs(records: Sequence[StoredRun]) -> list[ComparedRun]:
     """Runs with labels that tell their settings apart."""
     differing = _differing(records)
     return [
-        Result(
+        ComparedRun(
             _label(record, differing[record.tags["hybridopt.strategy"]]),
             record.tags["hybridopt.dataset"],
             record.tags["hybridopt.seed"],
@@ -151,7 +151,7 @@ def results(records: Sequence[Record]) -> list[Result]:
     ]
 
 
-def choose_metric(records: Sequence[Record], asked: str | None) -> tuple[str, bool]:
+def choose_metric(records: Sequence[StoredRun], asked: str | None) -> tuple[str, bool]:
     """What is compared, and whether more of it is better.
 
     Args:
@@ -178,9 +178,9 @@ def _bare(metric: str) -> str:
     return metric
 
 
-def _differing(records: Sequence[Record]) -> dict[str, list[str]]:
+def _differing(records: Sequence[StoredRun]) -> dict[str, list[str]]:
     """By strategy, the settings in which runs on the same data set with the same seed differ."""
-    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[StoredRun]] = defaultdict(list)
     for record in records:
         groups[tuple(record.tags[f"hybridopt.{key}"] for key in ("strategy", "dataset", "seed"))].append(record)
     keys: dict[str, set[str]] = defaultdict(set)
@@ -192,7 +192,7 @@ def _differing(records: Sequence[Record]) -> dict[str, list[str]]:
     return defaultdict(list, {strategy: sorted(named[strategy] or found) for strategy, found in keys.items()})
 
 
-def _label(record: Record, keys: Sequence[str]) -> str:
+def _label(record: StoredRun, keys: Sequence[str]) -> str:
     parts = [f"{_short(key)}={record.params.get(key)}" for key in keys]
     return " ".join([record.tags["hybridopt.strategy"], *parts])
 

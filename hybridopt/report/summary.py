@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridopt.report import statistics
-from hybridopt.report.runs import Comparison, Result
+from hybridopt.report.runs import ComparedRun, Comparison
 from hybridopt.report.statistics import Interval
 
 
 @dataclass(frozen=True)
-class Row:
+class ArmSummary:
     """A strategy on a data set.
 
     Args:
@@ -41,8 +41,8 @@ class Row:
     memory: Interval
 
 
-def rows(comparison: Comparison, target: float | None) -> list[Row]:
-    """All rows, data set by data set.
+def arm_summaries(comparison: Comparison, target: float | None) -> list[ArmSummary]:
+    """All of them, data set by data set.
 
     Args:
         comparison: what is compared.
@@ -50,22 +50,22 @@ def rows(comparison: Comparison, target: float | None) -> list[Row]:
             them reaches in about half of its runs.
     """
     return [
-        row(comparison, strategy, dataset, default_target(comparison, dataset) if target is None else target)
+        arm_summary(comparison, strategy, dataset, default_target(comparison, dataset) if target is None else target)
         for dataset in comparison.datasets
         for strategy in comparison.strategies
         if comparison.of(strategy, dataset)
     ]
 
 
-def row(comparison: Comparison, strategy: str, dataset: str, target: float) -> Row:
-    """One row."""
+def arm_summary(comparison: Comparison, strategy: str, dataset: str, target: float) -> ArmSummary:
+    """The numbers of one strategy on one data set."""
     runs = list(comparison.of(strategy, dataset).values())
     limit = comparison.budget(dataset)
     tests = [run.record.metrics.get(f"test/{comparison.metric}") for run in runs]
     hits = [run.reached(target, comparison.higher, limit) for run in runs]
     costs = [min(run.forwards, limit) if hit is None else hit for run, hit in zip(runs, hits, strict=True)]
     reached = [hit is not None for hit in hits]
-    return Row(
+    return ArmSummary(
         strategy,
         dataset,
         len(runs),
@@ -117,5 +117,5 @@ def overall(
     return found
 
 
-def _validation(runs: Sequence[Result], limit: float) -> list[float]:
+def _validation(runs: Sequence[ComparedRun], limit: float) -> list[float]:
     return [math.nan if value is None else value for value in (run.at(limit) for run in runs)]

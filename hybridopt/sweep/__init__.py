@@ -3,7 +3,9 @@
 * :mod:`~hybridopt.sweep.plan`: overrides become jobs, each with a fingerprint and a directory
 * :mod:`~hybridopt.sweep.grid`: the sweeper that runs what has not finished yet
 * :mod:`~hybridopt.sweep.tuning`: the sweeper that searches good settings for each strategy first
-* :mod:`~hybridopt.sweep.record`: the sweep's own run in MLflow, and what jobs read of it
+* :mod:`~hybridopt.sweep.session`: a sweep that goes on: jobs are launched and accounted for
+* :mod:`~hybridopt.sweep.space`, :mod:`~hybridopt.sweep.study`: what is searched, and the trials that search it
+* :mod:`~hybridopt.sweep.parent`: the sweep's own run in MLflow, and what jobs read of it
 * :mod:`~hybridopt.sweep.board`: progress while it runs, and the table at its end
 * :mod:`~hybridopt.sweep.preview`: what a sweep would cost
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 PERIOD = 0.5  # seconds between two looks at the jobs
 TAIL = 8192  # bytes of a journal in which the latest metrics are looked for
-NAMED = 3  # jobs that a reason befell; of more, the number is told
+NAMED = 3  # jobs that are listed per failure reason; of more, the number is told
 ROWS = 60  # of the table; of a larger sweep only what went wrong is listed
 GOOD = ("ran", "resumed", "skipped")
 METRICS = ("test/accuracy", "test/r2", "test/loss", "final/val/loss")  # the first one that a job has is shown
 
 
 @dataclass
-class Outcome:
+class JobOutcome:
     """What became of a job: a word, and a reason or an empty text."""
 
     word: str
@@ -150,7 +150,7 @@ def summary(directory: Path) -> dict[str, float]:
         return {}
 
 
-def outcome(job: Job, launched: bool, elsewhere: bool, trouble: str | None) -> Outcome:
+def outcome(job: Job, launched: bool, elsewhere: bool, trouble: str | None) -> JobOutcome:
     """What became of a job.
 
     Args:
@@ -160,23 +160,25 @@ def outcome(job: Job, launched: bool, elsewhere: bool, trouble: str | None) -> O
         trouble: what the launcher complained about, or None.
     """
     if job.refused:
-        return Outcome("refused", job.refused)
+        return JobOutcome("refused", job.refused)
     if elsewhere:
-        return Outcome("skipped", "finished elsewhere")
+        return JobOutcome("skipped", "finished elsewhere")
     now = state(job.directory)
     if not launched:
         return {
-            State.FINISHED: Outcome("skipped", "finished before"),
-            State.FAILED: Outcome("failed", f"{reason(job.directory)} (before; sweep.rerun=failed runs it again)"),
-        }.get(now, Outcome("not run"))
+            State.FINISHED: JobOutcome("skipped", "finished before"),
+            State.FAILED: JobOutcome("failed", f"{reason(job.directory)} (before; sweep.rerun=failed runs it again)"),
+        }.get(now, JobOutcome("not run"))
     if now == State.FINISHED:
-        return Outcome("resumed" if job.found == State.HALF_DONE else "ran")
+        return JobOutcome("resumed" if job.found == State.HALF_DONE else "ran")
     if now == State.FAILED:
-        return Outcome("failed", reason(job.directory))
-    return Outcome("interrupted" if now == State.HALF_DONE else "not run", trouble or "")
+        return JobOutcome("failed", reason(job.directory))
+    return JobOutcome("interrupted" if now == State.HALF_DONE else "not run", trouble or "")
 
 
-def show(jobs: Sequence[Job], outcomes: Sequence[Outcome], metric: str, console: Console | None = None) -> None:
+def print_table(
+    jobs: Sequence[Job], outcomes: Sequence[JobOutcome], metric: str, console: Console | None = None
+) -> None:
     """Print the table of a sweep, with the metric that it is about, and which versions of the code it is of."""
     from rich.console import Console
 
@@ -191,7 +193,7 @@ def show(jobs: Sequence[Job], outcomes: Sequence[Outcome], metric: str, console:
             console.print(told, soft_wrap=True)
 
 
-def table(jobs: Sequence[Job], outcomes: Sequence[Outcome], metric: str) -> Table:
+def table(jobs: Sequence[Job], outcomes: Sequence[JobOutcome], metric: str) -> Table:
     """A row for each job; of a large sweep, for each job that has not finished."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -212,14 +214,14 @@ def table(jobs: Sequence[Job], outcomes: Sequence[Outcome], metric: str) -> Tabl
     return drawn
 
 
-def why(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
-    """What went wrong, each reason once with the jobs that it befell."""
-    befallen: dict[tuple[str, str], list[str]] = {}
+def why(jobs: Sequence[Job], outcomes: Sequence[JobOutcome]) -> list[str]:
+    """What went wrong: each failure reason once, with the jobs that failed for it."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for job, o in zip(jobs, outcomes, strict=True):
         if o.why and o.word not in GOOD:
-            befallen.setdefault((o.word, o.why), []).append(job.label)
+            by_reason.setdefault((o.word, o.why), []).append(job.label)
     lines = []
-    for (word, text), labels in befallen.items():
+    for (word, text), labels in by_reason.items():
         more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
         lines.append(f"{word}: {'; '.join(labels[:NAMED])}{more}\n  {text}")
     return lines
@@ -247,5 +249,4 @@ def unknown_metric(jobs: Sequence[Job], metric: str) -> str:
 
 def failure(error: BaseException) -> str:
     """An error of a launcher, in a line."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__) if isinstance(error, HybridoptError) else repr(error)[:300]
+    return str(error) if isinstance(error, HybridoptError) else repr(error)[:300]

@@ -6,11 +6,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,6 +23,7 @@ from hybridopt.execution.identity import fingerprint, run_name
 
 NAME = re.compile(r"[\w.+-]+")
 NAMED = ("strategy", "dataset", "seed")  # what every job's label has
+LARGE = 50  # jobs whose composition is worth a progress bar
 RERUNS = ("failed", "all", "none")
 
 
@@ -101,10 +101,6 @@ class Planner:
             raise ConfigError(f"seeds must be at least 1, but is {number}.")
         return number
 
-    def combinations(self, overrides: Sequence[Override]) -> list[list[str]]:
-        """All combinations of swept values, as Hydra's own sweeper orders them."""
-        return BasicSweeper.split_arguments(list(overrides), None)[0]
-
     def job(self, overrides: list[str], varied: frozenset[str] = frozenset()) -> Job:
         """Compose a job.
 
@@ -125,6 +121,41 @@ class Planner:
             mark = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:16]
             label, name = " ".join(overrides), f"refused-{mark[:8]}"
         return Job(overrides, config, mark, label, Path(chosen or name), refused=refused)
+
+
+def all_combinations(overrides: Iterable[Override]) -> list[list[str]]:
+    """All combinations of swept values, as Hydra's own sweeper orders them: the last key varies fastest.
+
+    Args:
+        overrides: of each key; of several with one key the last one counts.
+
+    Raises:
+        ConfigError: a key is swept over an interval, which has no values to enumerate.
+    """
+    values = {override.get_key_element(): _values(override) for override in overrides}
+    return [list(chosen) for chosen in product(*values.values())]
+
+
+def compose_jobs(planner: Planner, combinations: Sequence[list[str]]) -> list[Job]:
+    """The jobs of some combinations, each once."""
+    from tqdm import tqdm
+
+    varied = varied_keys(combinations)
+    shown = tqdm(combinations, desc="composing", unit=" jobs", leave=False, disable=len(combinations) < LARGE)
+    return list(unique(planner.job(overrides, varied) for overrides in shown))
+
+
+def _values(override: Override) -> list[str]:
+    """An override for each value that it sweeps over; itself where it has one value."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise ConfigError(
+            f"{key}={override.get_value_element_as_str()} has no values to enumerate: list them, {key}=<value>,<value>,"
+            " or search the interval with hydra/sweeper=optuna."
+        )
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
 def plain(composed: DictConfig) -> dict[str, Any]:
@@ -153,6 +184,13 @@ def varied_keys(combinations: Sequence[Sequence[str]]) -> frozenset[str]:
             key, _, value = override.partition("=")
             values.setdefault(key, set()).add(value)
     return frozenset(key for key, seen in values.items() if len(seen) > 1)
+
+
+def varied_values(combinations: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Of each combination, the values that tell it from others."""
+    varied = varied_keys(combinations)
+    split = [[override.partition("=")[::2] for override in overrides] for overrides in combinations]
+    return [[value for key, value in pairs if key in varied] for pairs in split]
 
 
 def unique(jobs: Iterable[Job]) -> Iterator[Job]:

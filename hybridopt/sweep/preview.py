@@ -9,15 +9,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import State
-from hybridopt.sweep.board import Outcome, failure, why
+from hybridopt.sweep.board import JobOutcome, failure, why
 from hybridopt.sweep.plan import Job, locate
-
-if TYPE_CHECKING:
-    from hybridopt.sweep.grid import SweepRun
+from hybridopt.sweep.session import SweepRun
 
 SECONDS = 0.5  # of training, from which the speed is measured
 ROWS = 200
@@ -53,7 +51,7 @@ def preview(jobs: Sequence[Job], run: SweepRun, times: Sequence[int] | None = No
     console = Console(width=max(Console().width, 100), highlight=False)
     estimates = [kinds[_kind(job)] for job in jobs]
     console.print(_table(jobs, estimates, times or [1] * len(jobs)))
-    refused = [Outcome("cannot run", estimate.refused or "") for estimate in estimates]
+    refused = [JobOutcome("cannot run", estimate.refused or "") for estimate in estimates]
     for line in [*why(jobs, refused), *_totals(jobs, estimates, times or [1] * len(jobs), _workers(run.master))]:
         console.print(line, soft_wrap=True)
 

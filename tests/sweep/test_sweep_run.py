@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
 from hybridopt.errors import Interrupted
 from hybridopt.execution import experiment
 from hybridopt.programs import run as cli
+from hybridopt.sweep.plan import all_combinations
 
 TRACKED = "tracking=mlflow"
 LONGER = "budget.forwards=2e4"  # twelve generations: all marks are passed one by one
@@ -43,6 +45,15 @@ def test_the_same_command_again_runs_nothing_again(sweep, directories) -> None:
     assert (first.code, first.outcomes) == (0, {"ran": 4})
     assert (second.code, second.outcomes) == (0, {"skipped": 4})
     assert {path: path.stat().st_mtime_ns for path in directories().values()} == written
+
+
+def test_combinations_are_enumerated_in_the_order_of_hydras_own_sweeper() -> None:
+    typed = ["strategy=adam,sgd", "seed=range(0,2)", "+a=1", "a=choice(x,y)", "a=z"]
+    combinations = all_combinations(OverridesParser.create().parse_overrides(typed))
+    rest = ["+a=1", "a=z"]
+    assert combinations == [
+        [f"strategy={strategy}", f"seed={seed}", *rest] for strategy in ("adam", "sgd") for seed in (0, 1)
+    ]
 
 
 def test_a_job_has_the_numbers_that_it_has_alone(sweep, directories, composed, tmp_path) -> None:
@@ -211,6 +222,7 @@ def test_the_sweep_of_another_process_is_left_alone(sweep, tmp_path) -> None:
         (["seeds=1,2"], "to name them, type seed=3,5,8"),
         (["sweep.rerun=some"], "sweep.rerun must be failed, all or none, but is 'some'"),
         (["sweep.name=a/b"], "sweep.name names a folder, but is 'a/b'"),
+        (["strategy=adam", "strategy.lr=interval(0.1,1)"], "strategy.lr=interval(0.1,1) has no values to enumerate"),
         (["strategy=adamm"], "Could not find 'strategy/adamm'"),
     ],
 )

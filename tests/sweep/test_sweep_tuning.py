@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hybridopt.execution import experiment
-from hybridopt.sweep.tuning import declared, distribution
+from hybridopt.sweep.space import declared, distribution
 
 TUNE = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=3"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybridopt.sweep.board import GOOD, METRICS, Outcome, summary
+from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
 from hybridopt.tracking.journal import write_atomically
 from hybridopt.tracking.sweeps import adopt_sweep, share_view
@@ -22,7 +22,7 @@ SWEEP_FILE = "sweep.json"
 JOBS_FILE = "jobs.csv"
 
 
-class Record:
+class ParentRun:
     """The sweep's own run in MLflow, the parent of its jobs'; or its journal alone, where nothing is tracked.
 
     The same sweep again goes on in the same run. While a process holds it, another one is refused.
@@ -60,7 +60,7 @@ class Record:
         content = {"name": self.name, "run_id": self.tracker.run_id, "uri": self.uri, "tags": self._tags}
         write_atomically(self.directory / SWEEP_FILE, json.dumps(content, indent=1) + "\n")
 
-    def close(self, jobs: Sequence[Job], outcomes: Sequence[Outcome], status: str) -> int:
+    def close(self, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], status: str) -> int:
         """Keep the table of jobs, and end the sweep's run.
 
         Returns:

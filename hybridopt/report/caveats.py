@@ -1,4 +1,4 @@
-"""What else a reader should know before believing a comparison."""
+"""Threats to the validity of a comparison, one sentence each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hybridopt.report.runs import Comparison, Result
-from hybridopt.tracking.reading import Record
+from hybridopt.report.runs import ComparedRun, Comparison
+from hybridopt.tracking.reading import StoredRun
 
 OVERSHOOT = 0.02  # of the budget; less is the last step's
 NAMED = 5  # runs that are named one by one
@@ -65,7 +65,7 @@ def _tuning(comparison: Comparison, _: int | None) -> Iterator[str]:
         )
 
 
-def _tuned(results: Sequence[Result]) -> float:
+def _tuned(results: Sequence[ComparedRun]) -> float:
     by_dataset = {r.dataset: float(r.record.tags.get("hybridopt.tuning_forwards", 0)) for r in results}
     return sum(by_dataset.values())
 
@@ -111,16 +111,16 @@ def _gap(comparison: Comparison, _: int | None) -> Iterator[str]:
                 )
 
 
-def _selected(result: Result, comparison: Comparison) -> tuple[float, float] | None:
+def _selected(result: ComparedRun, comparison: Comparison) -> tuple[float, float] | None:
     metrics = result.record.metrics
     names = f"final/val/{comparison.metric}", f"test/{comparison.metric}"
     return (metrics[names[0]], metrics[names[1]]) if all(name in metrics for name in names) else None
 
 
-def _of(comparison: Comparison, strategy: str) -> list[Result]:
+def _of(comparison: Comparison, strategy: str) -> list[ComparedRun]:
     return [result for result in comparison.results if result.strategy == strategy]
 
 
-def _names(runs: Sequence[Record]) -> str:
+def _names(runs: Sequence[StoredRun]) -> str:
     named = ", ".join(run.name for run in runs[:NAMED])
     return named + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")

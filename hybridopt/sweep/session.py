@@ -1,0 +1,191 @@
+"""A sweep that goes on: its jobs are launched, watched and accounted for, and its parent run is closed at the end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from hybridopt.errors import StorageError, brief
+from hybridopt.execution.directory import State, state
+from hybridopt.sweep import board
+from hybridopt.sweep.plan import Job, check_rerun, locate
+
+log = logging.getLogger(__name__)
+
+
+class SweepRun:
+    """A sweep that goes on: jobs are handed to the launcher, and the sweep's own run is closed whatever happens.
+
+    Args:
+        master: the config of the sweep.
+        context: Hydra's.
+        task: what each job calls.
+        name: the sweep's id; it is also the default name of its directory.
+        command: what the user typed.
+    """
+
+    def __init__(
+        self, master: DictConfig, context: HydraContext, task: TaskFunction, name: str, command: Sequence[str]
+    ):
+        self.master, self.context, self.task, self.name, self.command = master, context, task, name, list(command)
+        with read_write(master), open_dict(master):
+            master.sweep.name = name
+            self.directory = Path(str(master.hydra.sweep.dir)).absolute()
+            master.hydra.sweep.dir = str(self.directory)
+        self.rerun = check_rerun(master.sweep.rerun)
+        self.jobs: list[Job] = []
+        self.outcomes: dict[int, board.JobOutcome] = {}
+        self._launched = 0
+        self._elsewhere: set[str] = set()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Inside, jobs can be run; at the end comes the table, and the exit code tells whether all have finished.
+
+        Raises:
+            SystemExit: 1 where a job failed, 128 + the number of a signal that stopped the sweep.
+        """
+        from hybridopt.sweep.parent import ParentRun
+        from hybridopt.tracking.sweeps import finished_fingerprints
+
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"The directory {self.directory} cannot be made ({brief(error)}): name another one by "
+                "hydra.sweep.dir=<folder>."
+            ) from error
+        OmegaConf.save(self.master, self.directory / "multirun.yaml")
+        tracking = OmegaConf.to_container(self.master.tracking, resolve=True)
+        self.parent = ParentRun(self.directory, self.name, tracking, self.command)
+        identity = self.parent.tracker.identity
+        if identity is not None and self.rerun != "all":
+            self._elsewhere = finished_fingerprints(identity.tracking_uri, identity.experiment_id, identity.run_id)
+        code, status = 1, "FAILED"
+        try:
+            with _terminable():
+                yield
+            code = int(not all(o.word in board.GOOD for o in self._all_outcomes()))
+            status = "FAILED" if code else "FINISHED"
+        except (KeyboardInterrupt, SystemExit) as stopped:
+            code = stopped.code if isinstance(stopped, SystemExit) and isinstance(stopped.code, int) else 130
+            status = "KILLED"
+            print("Stopped; to go on, type the same command again.", file=sys.stderr)
+        finally:
+            self._end(status)
+        if code:
+            sys.exit(code)
+
+    def run(self, jobs: Sequence[Job], batch: int | None = None) -> list[board.JobOutcome]:
+        """Run the jobs that have not finished, and tell what became of each of them."""
+        for job in jobs:
+            locate(job, self.directory, self.rerun)
+        todo = [job for job in jobs if self._is_due(job)]
+        start = len(self.jobs)
+        self.jobs += jobs
+        trouble = None
+        self.parent.announce(jobs)
+        for position in range(0, len(todo), batch or len(todo) or 1):
+            trouble = self._launch(todo[position : position + (batch or len(todo))]) or trouble
+        due = {id(job) for job in todo}
+        for index, job in enumerate(jobs, start):
+            elsewhere = job.found == State.NEW and job.fingerprint in self._elsewhere
+            self.outcomes[index] = board.outcome(job, id(job) in due, elsewhere, trouble)
+        return [self.outcomes[start + index] for index in range(len(jobs))]
+
+    def _is_due(self, job: Job) -> bool:
+        if job.refused or (job.found == State.NEW and job.fingerprint in self._elsewhere):
+            return False
+        return state(job.directory) in (State.NEW, State.HALF_DONE)
+
+    def _launch(self, jobs: Sequence[Job]) -> str | None:
+        """Hand jobs to the launcher; its own failure, such as a worker that died, is told and not raised."""
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.context, task_function=self.task, config=self.master
+        )
+        overrides = [[*job.overrides, *self._places(job), *_quiet(job)] for job in jobs]
+        before = sum(o.word in board.GOOD for o in self.outcomes.values())
+        try:
+            with board.Watch(jobs, before):
+                launcher.launch(overrides, initial_job_idx=self._launched)
+        except Exception as error:
+            log.debug("The launcher failed.", exc_info=error)
+            return board.failure(error)
+        finally:
+            self._launched += len(jobs)
+        return None
+
+    def _places(self, job: Job) -> list[str]:
+        return [f"hydra.sweep.dir={_quoted(str(self.directory))}", f"hydra.sweep.subdir={_quoted(job.directory.name)}"]
+
+    def _all_outcomes(self) -> list[board.JobOutcome]:
+        return [self.outcomes.get(index, board.JobOutcome("not run")) for index in range(len(self.jobs))]
+
+    def _end(self, status: str) -> None:
+        outcomes = self._all_outcomes()
+        for index, job in enumerate(self.jobs):  # of a sweep that was stopped in the middle of a launch
+            if index not in self.outcomes:
+                outcomes[index] = board.outcome(job, True, False, None)
+        board.print_table(self.jobs, outcomes, self.master.sweep.metric)
+        if self.parent.uri is not None and self.master.sweep.report and status != "KILLED":
+            self._report()
+        left = self.parent.close(self.jobs, outcomes, status)
+        print(f"sweep      {self.name}\ndirectory  {self.directory}")
+        if self.parent.uri is not None:
+            where = (
+                f"{self.parent.uri}/{self.parent.page}" if self.parent.uri.startswith("http") else "type hybridopt-ui"
+            )
+            print(f"review     {where}")
+        if left:
+            print(f"{left} records of the sweep wait in its directory, since the tracking store did not take them.")
+
+    def _report(self) -> None:
+        """The report on the sweep, attached to its run; a report that fails spoils no sweep."""
+        from hybridopt.report.make import make_report
+        from hybridopt.report.page import print_short
+
+        try:
+            report = make_report(self.parent.uri, self.parent.tracker.run_id, out=self.directory / "report")
+            print_short(report.text, report.html)
+        except Exception as error:
+            log.warning(
+                "There is no report (%s); to try again, type: hybridopt-report %s", board.failure(error), self.name
+            )
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM ends the sweep as Ctrl-C does."""
+
+    def stop(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    former = None
+    with suppress(ValueError):  # only the main thread may install handlers
+        former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if former is not None:
+            signal.signal(signal.SIGTERM, former)
+
+
+def _quiet(job: Job) -> list[str]:
+    """Bars of jobs that run side by side would write over each other, and over the sweep's."""
+    said = any(override.startswith("trainer.enable_progress_bar=") for override in job.overrides)
+    return [] if said else ["trainer.enable_progress_bar=false"]
+
+
+def _quoted(text: str) -> str:
+    """A value for Hydra's grammar, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

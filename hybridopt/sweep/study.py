@@ -1,0 +1,152 @@
+"""The tuning of one combination: an Optuna study that can be stopped and goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridopt.errors import ConfigError
+from hybridopt.execution.directory import State, state
+from hybridopt.sweep import board
+from hybridopt.sweep.plan import Job
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDIES = "optuna.db"
+SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "cmaes": "CmaEsSampler", "gp": "GPSampler"}
+DIRECTIONS = ("minimize", "maximize")
+
+
+@dataclass
+class Study:
+    """The tuning of one combination.
+
+    Args:
+        fixed: overrides that make the combination.
+        space: what is searched, by key.
+        study: Optuna's.
+        label: its name.
+    """
+
+    fixed: list[str]
+    space: dict[str, Any]
+    study: optuna.Study
+    label: str
+
+    @property
+    def forwards(self) -> float:
+        """What the trials have cost, each setting once."""
+        return sum(self.study.user_attrs.values())
+
+    def book(self, job: Job) -> None:
+        """Note what a trial has cost."""
+        self.study.set_user_attr(job.fingerprint, board.summary(job.directory).get("cost/forwards", 0.0))
+
+    def best(self) -> list[str]:
+        """The overrides of the best trial; none where there was nothing to tune, or no trial has finished."""
+        finished = [trial for trial in self.study.trials if trial.value is not None]
+        return overrides_of(self.study.best_trial.params) if finished else []
+
+    def result(self) -> dict[str, Any]:
+        """Plain values: the best overrides, their value, the number of trials and their cost in forwards."""
+        best = self.best()
+        value = self.study.best_value if best else None
+        return {"best": best, "value": value, "trials": len(self.study.trials), "forwards": self.forwards}
+
+    def ask(self, n_trials: int, n_jobs: int) -> list[optuna.Trial | optuna.trial.FrozenTrial]:
+        """The next trials to be run: those that were cut short, or new ones; none where all have been run.
+
+        Args:
+            n_trials: how many the study has in all.
+            n_jobs: how many new ones are asked for at a time.
+        """
+        from optuna.trial import TrialState
+
+        if not self.space:
+            return []
+        trials = self.study.trials
+        over = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        if running:
+            return running
+        number = min(n_jobs, n_trials - len(over))
+        return [self.study.ask(fixed_distributions=self.space) for _ in range(number)]
+
+    def tell(self, number: int, job: Job, metric: str) -> None:
+        """Report what came of a trial.
+
+        Args:
+            number: the trial's.
+            job: what ran it.
+            metric: what is tuned for.
+
+        Raises:
+            ConfigError: the job has no such metric.
+            KeyboardInterrupt: the job was stopped; the trial stays open, and goes on another time.
+        """
+        from optuna.trial import TrialState
+
+        self.book(job)
+        unknown = board.unknown_metric([job], metric)
+        if unknown:
+            raise ConfigError(unknown)
+        value = board.summary(job.directory).get(metric, math.nan)
+        if not job.refused and state(job.directory) == State.HALF_DONE:
+            raise KeyboardInterrupt
+        if math.isfinite(value):
+            self.study.tell(number, value)
+        else:
+            self.study.tell(number, state=TrialState.FAIL)
+
+
+def check_installed() -> None:
+    """Refuse to tune without Optuna, and silence what it says of each trial.
+
+    Raises:
+        ConfigError: Optuna is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError('hydra/sweeper=optuna needs Optuna: type pip install "hybridopt[optuna]".') from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def open_study(directory: Path, label: str, direction: str, sampler: str, seed: int, again: bool) -> optuna.Study:
+    """A study of a sweep, which goes on where there is one.
+
+    Args:
+        directory: the sweep's.
+        label: the study's name.
+        direction: minimize or maximize.
+        sampler: one of :data:`SAMPLERS`.
+        seed: of the sampler.
+        again: whether the study begins from nothing.
+    """
+    import optuna
+
+    storage = optuna.storages.RDBStorage(f"sqlite:///{directory / STUDIES}")
+    if again and label in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=label, storage=storage)
+    study = optuna.create_study(study_name=label, storage=storage, direction=direction, load_if_exists=True)
+    own = seed + len(study.trials)  # or else a sampler that goes on would draw its first trials again
+    study.sampler = getattr(optuna.samplers, SAMPLERS[sampler])(seed=own)
+    return study
+
+
+def overrides_of(params: Mapping[str, Any]) -> list[str]:
+    """The parameters of a trial as they would be typed."""
+    return [f"{key}={value!r}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items()]
+
+
+def shortened(override: str) -> str:
+    """An override without the first part of its key, and with few digits."""
+    key, _, value = override.partition("=")
+    with suppress(ValueError):
+        value = f"{float(value):.3g}"
+    return f"{key.lstrip('+').split('.', 1)[-1]}={value}"
