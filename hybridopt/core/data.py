@@ -34,14 +34,14 @@ class DataModule(LightningDataModule):
         """What identifies the contents of a set, so that a run can be told from one on other data at the same path.
 
         The facts are kept with the run (in MLflow: as the profile of its data set inputs). Sets of the same settings
-        with the same facts count as the same data. Without facts, a run's data is identified by its settings alone.
+        with the same facts count as the same data. A fact called "digest" identifies the contents by itself, whatever
+        the settings. Without facts, a run's data is identified by its settings alone.
 
         Args:
             name: "train", "val" or "test"; the module is set up.
 
         Returns:
-            Facts by name, such as a revision, a file's hash or the number of samples; a "digest" is one of the set's
-            contents (see :func:`digest`), by which the set is identified whatever its settings.
+            Facts by name, such as a revision, the hash of a file, or the number of samples.
         """
         return {}
 
