@@ -23,9 +23,9 @@ import hybridopt
 from hybridopt import testing
 from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED, Parameter
+from hybridopt.composition.kinds import PARTS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-KINDS = ("model", "dataset", "objective", "encoding", "strategy")
 SECTIONS = ("Args", "Returns", "Raises", "Attributes", "Class attributes")
 FIT = {  # what goes with a data set's task
     "regression": "objective=mse",
@@ -135,7 +135,7 @@ def plugins_page() -> str:
         "# Built-in plugins",
         "Settings with types and defaults, and a command to try for each. Made by `python scripts/make_docs.py`.",
     ]
-    for kind in KINDS:
+    for kind in PARTS:
         parts.append(f"## {kind}")
         for name in registry.names(kind):
             plugin = own(kind, name)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from hybridopt.composition import registry
-from hybridopt.composition.config_source import CONFIGURED
+from hybridopt.composition.kinds import CONFIGURED
 
 HEAVY = frozenset({"torch", "pytorch_lightning", "lightning_fabric", "mlflow", "nevergrad", "sklearn", "pandas"})
 PROGRAMS = {

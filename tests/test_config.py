@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from hybridopt import conf
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.composition.compose import compose
-from hybridopt.composition.config_source import CONFIGURED, kind_of
-from hybridopt.composition.describe import REQUIRED, Parameter, from_object
+from hybridopt.composition.config_source import kind_of
+from hybridopt.composition.describe import REQUIRED, Parameter, from_object, read
+from hybridopt.composition.kinds import CONFIGURED
+from hybridopt.composition.source import Unreadable
 from hybridopt.errors import ConfigError
 
 CONF = Path(conf.__file__).parent
@@ -131,7 +134,7 @@ def test_nested_plugin_is_the_preset_unless_chosen(kind: str, name: str, paramet
 READ_AND_IMPORT = """
 import json
 from hybridopt.composition import describe
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 
 def read(plugin):
     try:
@@ -183,11 +186,17 @@ IMPORTS = """
 from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, TypeAlias, Union
 from torch import nn
 from hybridopt.core.encoding import Encoding
 from hybridopt.core.objective import Objective
 from hybridopt.core.strategy import Search, Strategy
+from hybridopt.toolbox.schedule import Schedule
+import hybridopt.toolbox.schedule as schedules
+import hybridopt
+
+Sizes = list[int]
+Mode: TypeAlias = Literal["fast", "slow"]
 """
 WIDGET = """
 def widget(
@@ -221,7 +230,7 @@ def widget(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
 def built(*overrides: str) -> dict[str, Any]:
     """The arguments that arrive at the widget."""
     config = OmegaConf.to_container(job("model=widget", *overrides).model, resolve=True, throw_on_missing=True)
-    return registry.build("model", config)
+    return building.build("model", config)
 
 
 @pytest.mark.usefixtures("widget")
@@ -334,6 +343,13 @@ PLAIN = [
     "a: Literal['x', 'y'] | None = None",
     "a: Literal['x', 2] = 2",
     "a: Literal['auto'] | int = 'auto'",
+    "a: 'Literal[1, 2]' = 1",
+    "a: Schedule = 'cosine'",
+    "a: Schedule | None = None",
+    "a: schedules.Schedule = 'linear'",
+    "a: list[Schedule] = []",
+    "a: Sizes = [1]",
+    "a: Mode = 'fast'",
     "a: Annotated[int, 'note'] = 2",
     "spec, a: int = 1",
     "*, a: int = 1",
@@ -348,6 +364,8 @@ NESTED = [
     "a: None | Encoding = None",
     "a: Optional[Encoding] = None",
     "a: nn.Module",
+    "a: hybridopt.Encoding",
+    "a: hybridopt.Hybrid | None = None",
     "a: Objective",
     "a: Annotated[Strategy, 'adam']",
     "a: Annotated[Strategy | None, 'adam'] = None",
@@ -369,6 +387,76 @@ def test_reading_a_signature_says_what_importing_it_says(form: str, shape: str, 
     with on_path(tmp_path):
         plugin = registry.find("model", "form")
         assert plugin.describe() == from_object(plugin.load())
+
+
+ELSEWHERE = """
+import json, sys
+from hybridopt.composition import registry
+
+described = registry.find("model", "elsewhere").describe()
+print(json.dumps([[repr(one) for one in described.parameters], sorted(sys.modules)]))
+"""
+
+
+def test_a_type_may_be_defined_elsewhere_and_nothing_is_imported(tmp_path: Path) -> None:
+    source = (
+        "import torch\n"
+        "from typing import Literal\n"
+        "from hybridopt.toolbox.gradient import Schedule as Form\n"  # itself an import there
+        "from {module}_types import Mode, Strategy as Trained\n"
+        "def make(schedule: Form = 'cosine', mode: Mode | None = None, one: Trained | None = None): ...\n"
+        "def written(schedule: Literal['constant', 'linear', 'cosine', 'exponential'] = 'cosine',\n"
+        "            mode: Literal['fast', 'slow'] | None = None, one: 'Strategy | None' = None): ...\n"
+        "from hybridopt import Strategy\n"
+    )
+    module = install(tmp_path, "acme", "", model={"elsewhere": "make", "written": "written"})
+    (tmp_path / f"{module}.py").write_text(source.format(module=module))
+    types = (
+        "from typing import Literal\nimport hybridopt\nStrategy = hybridopt.Strategy\nMode = Literal['fast', 'slow']\n"
+    )
+    (tmp_path / f"{module}_types.py").write_text(types)
+    told = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", ELSEWHERE.replace('"elsewhere"', f'"{name}"')],
+                env=os.environ | {"PYTHONPATH": str(tmp_path)},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for name in ("elsewhere", "written")
+    ]
+    assert told[0][0] == told[1][0]
+    assert len(told[0][0]) == 3
+    assert "choices=('fast', 'slow', None)" in told[0][0][1]
+    assert "nested='strategy'" in told[0][0][2]
+    assert not {"torch", module, f"{module}_types", "hybridopt.toolbox.schedule"} & set(told[0][1])
+
+
+@pytest.mark.parametrize(
+    "annotation", ["Nowhere", "Circle", "Again", "nowhere.Thing", "print", "Mine", "Literal[Nowhere]", "'list['"]
+)
+def test_a_type_that_cannot_be_followed_is_left_to_the_import(annotation: str, tmp_path: Path) -> None:
+    source = (
+        "from __future__ import annotations\n"
+        "from typing import Literal\n"
+        "def make(size: {annotation} = 3): ...\n"
+        "if False:\n"
+        "    from nowhere import Thing as Nowhere\n"
+        "    import nowhere\n"
+        "    Circle = Round\n"
+        "    Round = Circle\n"
+        "    class Mine(Mine): ...\n"
+        "Again = int\n"
+        "Again = Again | None\n"
+    )
+    install(tmp_path, "acme", source.format(annotation=annotation), model={"form": "make"})
+    with on_path(tmp_path):
+        plugin = registry.find("model", "form")
+        with pytest.raises(Unreadable):
+            read(plugin.entry_point.value)
+        assert [parameter.name for parameter in plugin.describe().parameters] == ["size"]
 
 
 @pytest.mark.parametrize("form", PLAIN)

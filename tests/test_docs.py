@@ -18,6 +18,7 @@ import pytest
 import hybridopt
 from hybridopt import testing
 from hybridopt.composition import registry
+from hybridopt.composition.kinds import PARTS
 
 ROOT = Path(__file__).parent.parent
 MAKER = ROOT / "scripts" / "make_docs.py"
@@ -64,8 +65,7 @@ def is_part_of_the_contract(key: str, value: Any) -> bool:
 
 
 def test_every_built_in_plugin_has_an_example() -> None:
-    kinds = ("model", "dataset", "objective", "encoding", "strategy")
-    ours = {f"{kind}={p.name}" for kind in kinds for claims in registry.plugins(kind).values() for p in claims
+    ours = {f"{kind}={p.name}" for kind in PARTS for claims in registry.plugins(kind).values() for p in claims
             if p.distribution == "hybridopt"}  # fmt: skip
     assert {example[0] for example in EXAMPLES} == ours
 

@@ -14,7 +14,7 @@ import pytest
 from fake_packages import VERSION, install, on_path
 from omegaconf import OmegaConf
 
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.composition.compose import compose
 from hybridopt.errors import ConfigError, PluginError
 
@@ -64,15 +64,15 @@ def test_provenance_says_what_to_install_and_where_the_code_is(tmp_path: Path) -
     with on_path(tmp_path):
         plugin = registry.find("model", "widget")
         assert (plugin.distribution, plugin.version) == ("acme-models", VERSION)
-        assert registry.provenances("model", {"name": "widget"}) == {"model": f"acme-models=={VERSION} {module}:make"}
+        assert building.provenances("model", {"name": "widget"}) == {"model": f"acme-models=={VERSION} {module}:make"}
 
 
 def test_provenance_of_nested_plugins_goes_by_their_path(tmp_path: Path) -> None:
-    source = "from __future__ import annotations\ndef make(first: Strategy, parts: dict[str, Strategy]):\n    pass\n"
+    source = "from hybridopt import Strategy\ndef make(first: Strategy, parts: dict[str, Strategy]):\n    pass\n"
     module = install(tmp_path, "acme", source, strategy={"outer": "make"})
     leaf = {"name": registry.names("strategy")[0]}
     with on_path(tmp_path):
-        found = registry.provenances(
+        found = building.provenances(
             "strategy", {"name": "outer", "first": {"name": "outer", "first": leaf, "parts": {}}, "parts": {"a": leaf}}
         )
         inner = registry.find("strategy", leaf["name"]).provenance
@@ -101,11 +101,11 @@ def test_a_broken_package_harms_nobody_until_it_is_chosen(fault: str, tmp_path: 
     install(tmp_path, "sound-package", MAKE, model={"sound": "make"})
     with on_path(tmp_path):
         assert {"broken", "sound"} <= set(registry.names("model"))
-        assert registry.build("model", {"name": "sound", "size": 5}) == 5
+        assert building.build("model", {"name": "sound", "size": 5}) == 5
         with pytest.raises(
             PluginError, match=r"^The model plugin 'broken' of the package 'broken-package' failed.*\.$"
         ):
-            registry.build("model", {"name": "broken"})
+            building.build("model", {"name": "broken"})
 
 
 def test_entry_point_that_is_no_reference_is_refused_when_chosen(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_entry_point_that_is_no_reference_is_refused_when_chosen(tmp_path: Path)
     with on_path(tmp_path):
         assert "broken" in registry.names("model")
         with pytest.raises(PluginError, match="broken-package"):
-            registry.build("model", {"name": "broken"})
+            building.build("model", {"name": "broken"})
 
 
 def test_the_program_works_with_a_broken_package_installed(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_the_package_may_be_spelt_as_pip_lets_it(spelling: str, twins: Path) -> 
 def test_the_package_before_the_name_tells_them_apart(package: str, twins: Path) -> None:
     with on_path(twins):
         assert registry.find("model", f"{package}:twin").distribution == package
-        assert registry.build("model", {"name": f"{package}:twin", "size": 7}) == (package, 7)
+        assert building.build("model", {"name": f"{package}:twin", "size": 7}) == (package, 7)
 
 
 def test_a_package_without_that_plugin_is_refused(twins: Path) -> None:
@@ -175,15 +175,15 @@ def test_the_package_before_the_name_is_good_on_the_command_line(package: str, t
     with on_path(twins):
         config = compose(f"model={package}:twin", "model.size=7")
         model: Any = OmegaConf.to_container(config.model)
-        assert registry.build("model", model) == (package, 7)
-        assert registry.provenances("model", model)["model"].startswith(package)
+        assert building.build("model", model) == (package, 7)
+        assert building.provenances("model", model)["model"].startswith(package)
 
 
 def test_a_package_that_is_found_twice_is_no_clash(tmp_path: Path) -> None:
     install(tmp_path / "first", "acme", MAKE, model={"widget": "make"})
     shutil.copytree(tmp_path / "first", tmp_path / "second")
     with on_path(tmp_path / "first", tmp_path / "second"):
-        assert registry.build("model", {"name": "widget", "size": 2}) == 2
+        assert building.build("model", {"name": "widget", "size": 2}) == 2
 
 
 # -- building ---------------------------------------------------------------------------------------------------------
@@ -201,12 +201,12 @@ def test_a_package_that_is_found_twice_is_no_clash(tmp_path: Path) -> None:
 def test_only_what_the_signature_names_is_supplied(signature: str, arrives: dict[str, Any], tmp_path: Path) -> None:
     install(tmp_path, "acme", f"def make({signature}):\n    return locals()\n", model={"widget": "make"})
     with on_path(tmp_path):
-        assert registry.build("model", {"name": "widget", "size": 5}, spec="the spec", seed=9) == arrives
+        assert building.build("model", {"name": "widget", "size": 5}, spec="the spec", seed=9) == arrives
 
 
 def test_nested_plugins_are_built_and_supplied_too(tmp_path: Path) -> None:
     source = (
-        "from __future__ import annotations\n"
+        "from hybridopt import Strategy\n"
         "def outer(first: Strategy, parts: dict[str, Strategy], last: Strategy | None = None):\n"
         "    return first, parts, last\n"
         "def inner(spec, size: int = 1):\n"
@@ -216,7 +216,7 @@ def test_nested_plugins_are_built_and_supplied_too(tmp_path: Path) -> None:
     inner = {"name": "inner", "size": 4}
     config = {"name": "outer", "first": inner, "parts": {"a": inner}, "last": None}
     with on_path(tmp_path):
-        assert registry.build("strategy", config, spec="s") == (("s", 4), {"a": ("s", 4)}, None)
+        assert building.build("strategy", config, spec="s") == (("s", 4), {"a": ("s", 4)}, None)
 
 
 @pytest.mark.parametrize("error", ["ValueError", "TypeError"])
@@ -224,20 +224,20 @@ def test_a_plugin_that_refuses_its_settings_is_named(error: str, tmp_path: Path)
     source = f"def make(size=1):\n    raise {error}('size must be even')\n"
     install(tmp_path, "acme", source, model={"widget": "make"})
     with on_path(tmp_path), pytest.raises(ConfigError, match=r"^model=widget .*size must be even"):
-        registry.build("model", {"name": "widget"})
+        building.build("model", {"name": "widget"})
 
 
 def test_a_setting_that_the_signature_lacks_is_refused(tmp_path: Path) -> None:
     install(tmp_path, "acme", MAKE, model={"widget": "make"})
     with on_path(tmp_path), pytest.raises(ConfigError, match=r"^model=widget .*colour"):
-        registry.build("model", {"name": "widget", "colour": "red"})
+        building.build("model", {"name": "widget", "colour": "red"})
 
 
 def test_a_sentence_of_the_plugins_own_reaches_the_user_unchanged(tmp_path: Path) -> None:
     source = "from hybridopt.errors import ConfigError\ndef make():\n    raise ConfigError('No widgets on Mondays.')\n"
     install(tmp_path, "acme", source, model={"widget": "make"})
     with on_path(tmp_path), pytest.raises(ConfigError, match=r"^No widgets on Mondays\.$"):
-        registry.build("model", {"name": "widget"})
+        building.build("model", {"name": "widget"})
 
 
 @pytest.mark.parametrize("kind", registry.GROUPS)

@@ -27,9 +27,8 @@ from yaml import YAMLError
 
 from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED, Parameter
+from hybridopt.composition.kinds import CONFIGURED
 from hybridopt.errors import HybridoptError
-
-CONFIGURED = ("model", "dataset", "objective", "encoding", "strategy")
 
 
 def kind_of(group: str) -> str | None:
@@ -46,17 +45,15 @@ def config_of(plugin: registry.Plugin, name: str) -> Any:
 
     Nested plugins come in by a defaults list, as Hydra users know it: ``strategy/search=openai_es``.
     """
-    parameters = plugin.describe().parameters
-    defaults = [entry for parameter in parameters for entry in _nested_defaults(plugin.kind, parameter)]
+    description = plugin.describe()
+    defaults = [entry for one in description.nested if not one.many for entry in _nested_defaults(plugin.kind, one)]
     fields = [("defaults", list[Any], field(default_factory=lambda: ["_self_", *defaults]))] if defaults else []
     fields += [("name", str, field(default=name))]
-    fields += [_field(parameter) for parameter in parameters]
+    fields += [_field(parameter) for parameter in description.parameters]
     return make_dataclass(f"{plugin.name}_{plugin.kind}", fields)
 
 
 def _nested_defaults(kind: str, parameter: Parameter) -> Iterator[Any]:
-    if parameter.nested is None or parameter.many:
-        return
     group = parameter.name
     if kind_of(f"{kind}/{group}") != parameter.nested:
         group = f"/{parameter.nested}@{parameter.name}"  # its name does not tell what it is: strategy.mask, an encoding

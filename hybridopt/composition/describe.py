@@ -6,7 +6,6 @@ Reading spares ``--help``, ``--cfg`` and completion the import of torch (seconds
 from __future__ import annotations
 
 import ast
-import importlib.machinery
 import inspect
 import operator
 import sys
@@ -18,17 +17,13 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from hybridopt.composition import kinds
+from hybridopt.composition.annotations import Nested, meaning, read_type, read_value
+from hybridopt.composition.kinds import Kind
+from hybridopt.composition.source import DEEPEST, Place, Unreadable, find
+
 REQUIRED = inspect.Parameter.empty
 SUPPLIED = frozenset({"spec"})  # handed over by the framework: no setting of the user's
-NESTED = {
-    "Strategy": "strategy",
-    "Search": "strategy",
-    "Encoding": "encoding",
-    "Objective": "objective",
-    "Module": "model",
-    "DataModule": "dataset",
-}
-SCALARS = {"int": int, "float": float, "str": str, "bool": bool, "Any": Any, "Path": str}
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,10 @@ class Description:
     parameters: tuple[Parameter, ...]
     names: frozenset[str]
 
-
-class Unreadable(Exception):
-    """The source text does not tell; the plugin must be imported."""
+    @property
+    def nested(self) -> tuple[Parameter, ...]:
+        """The settings that are plugins again."""
+        return tuple(parameter for parameter in self.parameters if parameter.nested is not None)
 
 
 def describe(target: str, load: Callable[[], Any]) -> Description:
@@ -88,7 +84,10 @@ def read(target: str) -> Description:
         Unreadable: the source does not tell, or the plugin is imported already, so that it need not be read.
     """
     module, _, attribute = target.partition(":")
-    return _from_source(module.strip(), attribute.strip())
+    try:
+        return _from_source(module.strip(), attribute.strip())
+    except RecursionError as error:  # a name that is bound again in its own terms: X = X | None
+        raise Unreadable from error
 
 
 # -- from the source text ---------------------------------------------------------------------------------------------
@@ -98,74 +97,46 @@ def read(target: str) -> Description:
 def _from_source(module: str, attribute: str) -> Description:
     if module in sys.modules:  # already paid for, and what really runs
         raise Unreadable
-    tree = parse(module)
-    node = next((node for node in tree.body if getattr(node, "name", None) == attribute), None)
+    place = find(f"{module}:{attribute}")
+    node = place.definition if place is not None else None
     if isinstance(node, ast.ClassDef):
-        if node.decorator_list:
-            raise Unreadable
-        init = next((item for item in node.body if getattr(item, "name", None) == "__init__"), None)
-        if init is None:
-            return _without_init(node)
-        return _describe_function(init, ast.get_docstring(node), skip=1)
+        home, init = _init(place)
+        return _describe_function(init, home.module, place.docstring, skip=1)
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-        return _describe_function(node, ast.get_docstring(node), skip=0)
+        return _describe_function(node, place.module, place.docstring, skip=0)
     raise Unreadable
 
 
-def _without_init(node: ast.ClassDef) -> Description:
-    """A class that derives from a contract alone has no settings; another may inherit some."""
-    if all(isinstance(base, ast.Name) and base.id in NESTED for base in node.bases):
-        return Description(first_line(ast.get_docstring(node)), (), frozenset())
+def _init(place: Place) -> tuple[Place, ast.FunctionDef | None]:
+    """The ``__init__`` of a class, its own or the one that it inherits, and the class that has it; None for none."""
+    for _ in range(DEEPEST):
+        node = place.definition
+        if not isinstance(node, ast.ClassDef) or node.decorator_list or node.keywords:
+            raise Unreadable
+        own = [item for item in node.body if getattr(item, "name", None) in ("__init__", "__new__")]
+        if own and own[-1].decorator_list:
+            raise Unreadable
+        if own:
+            return place, own[-1]
+        bases = [meaning(place.module, base) for base in node.bases]
+        if all(isinstance(base, Kind) for base in bases):
+            return place, None  # a contract has no settings
+        if len(bases) > 1 or not isinstance(bases[0], Place):
+            raise Unreadable
+        place = bases[0]
     raise Unreadable
 
 
-@cache
-def parse(module: str) -> ast.Module:
-    """The module's syntax tree; no package on the way is imported."""
-    spec = find_module(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise Unreadable
-    try:
-        return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise Unreadable from error
-
-
-def find_module(module: str) -> importlib.machinery.ModuleSpec | None:
-    """Where a module or package is, or None; neither it nor a package on the way is imported."""
-    if not all(part.isidentifier() for part in module.split(".")):
-        return None
-    search: Any = None
-    spec = None
-    for depth, _ in enumerate(module.split(".")):
-        if depth > 0 and search is None:
-            return None  # the one before is a module, no package
-        name = ".".join(module.split(".")[: depth + 1])
-        loaded = sys.modules.get(name)
-        spec = loaded.__spec__ if loaded is not None else _find_spec(name, search)
-        if spec is None:
-            return None
-        search = spec.submodule_search_locations
-    return spec
-
-
-def _find_spec(name: str, path: Any) -> importlib.machinery.ModuleSpec | None:
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec = find(name, path) if find else None
-        if spec is not None:
-            return spec
-    return None
-
-
-def _describe_function(node: ast.FunctionDef, doc: str | None, skip: int) -> Description:
+def _describe_function(node: ast.FunctionDef | None, module: str, doc: str, skip: int) -> Description:
+    if node is None:
+        return Description(first_line(doc), (), frozenset())
     arguments = node.args
-    if arguments.vararg or arguments.kwarg or arguments.posonlyargs:
+    if arguments.vararg or arguments.kwarg or arguments.posonlyargs or node.name == "__new__":
         raise Unreadable
     positional = list(zip(arguments.args, _padded(arguments.defaults, len(arguments.args)), strict=True))[skip:]
     pairs = positional + list(zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True))
     parameters = [
-        _parameter(argument.arg, _read_type(argument.annotation), _read_default(default))
+        _parameter(argument.arg, read_type(module, argument.annotation), _read_default(default))
         for argument, default in pairs
         if argument.arg not in SUPPLIED
     ]
@@ -177,49 +148,7 @@ def _padded(defaults: list[ast.expr], length: int) -> list[ast.expr | None]:
 
 
 def _read_default(node: ast.expr | None) -> Any:
-    if node is None:
-        return REQUIRED
-    try:
-        return ast.literal_eval(node)
-    except ValueError as error:
-        raise Unreadable from error
-
-
-class _Nested:
-    """Stands for a plugin's abstract class in an annotation that was only read."""
-
-    def __init__(self, kind: str):
-        self.kind = kind
-
-    def __or__(self, other: Any) -> Any:
-        return self
-
-    __ror__ = __or__
-
-
-def _read_type(node: ast.expr | None) -> Any:
-    match node:
-        case ast.Name(id=name) if name in SCALARS:
-            return SCALARS[name]
-        case ast.Name(id=name) | ast.Attribute(attr=name) if name in NESTED:
-            return _Nested(NESTED[name])
-        case ast.Constant(value=None):
-            return type(None)
-        case ast.BinOp(op=ast.BitOr()):
-            left, right = _read_type(node.left), _read_type(node.right)
-            return left | right
-        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, ast.Constant(value=preset)])):
-            return typing.Annotated[_read_type(inner), preset]
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
-            elements = choices.elts if isinstance(choices, ast.Tuple) else [choices]
-            return Literal[tuple(_read_default(element) for element in elements)]
-        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
-            return list[_read_type(inner)]
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=inner)):
-            return tuple[tuple(_read_type(item) for item in inner)]
-        case ast.Subscript(value=ast.Name(id="dict" | "Mapping"), slice=ast.Tuple(elts=[key, value])):
-            return dict[_read_type(key), _read_type(value)]
-    raise Unreadable
+    return REQUIRED if node is None else read_value(node)
 
 
 # -- from the imported object -----------------------------------------------------------------------------------------
@@ -231,7 +160,7 @@ def from_object(plugin: Any) -> Description:
     function = plugin.__init__ if inspect.isclass(plugin) else plugin
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
+    except Exception:  # whatever it is that an author's annotation raises
         hints = {}
     bare = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = [parameter for parameter in signature.parameters.values() if parameter.kind not in bare]
@@ -272,13 +201,8 @@ def _nested(annotation: Any) -> tuple[str | None, bool]:
 
 
 def _kind(annotation: Any) -> str | None:
-    if isinstance(annotation, _Nested):
-        return annotation.kind
-    if not inspect.isclass(annotation):
-        return None
-    names = {base.__name__ for base in annotation.__mro__ if base.__module__.startswith("hybridopt.")}
-    exact = {annotation.__name__} if annotation.__module__.startswith("torch.nn") else set()
-    return next((NESTED[name] for name in NESTED if name in names | exact), None)
+    kind = annotation.kind if isinstance(annotation, Nested) else kinds.of_class(annotation)
+    return kind.name if kind is not None and kind.configured else None
 
 
 def _validated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:

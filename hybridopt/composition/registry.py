@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -10,34 +9,19 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from hybridopt.composition.describe import Description, describe, find_module
-from hybridopt.composition.targets import TARGET
-from hybridopt.errors import ConfigError, HybridoptError, PluginError, options
+from packaging.utils import canonicalize_name
 
-GROUPS = {
-    "model": "hybridopt.models",
-    "dataset": "hybridopt.datasets",
-    "objective": "hybridopt.objectives",
-    "encoding": "hybridopt.encodings",
-    "strategy": "hybridopt.strategies",
-    "callback": "hybridopt.callbacks",
-}
-OURS = "hybridopt."  # with which the names of all our groups begin
+from hybridopt.composition.describe import Description, describe
+from hybridopt.composition.kinds import GROUPS, OURS
+from hybridopt.composition.source import find_module
+from hybridopt.errors import PluginError, options
+
 CONFIGS = "hybridopt.configs"  # packages of presets and experiments
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """An entry point and where it comes from.
+class Announced:
+    """What a package announces by an entry point."""
 
-    Args:
-        kind: a key of :data:`GROUPS`.
-        name: the name that users type.
-        entry_point: imports nothing until it is loaded.
-    """
-
-    kind: str
-    name: str
     entry_point: EntryPoint
 
     @property
@@ -49,6 +33,21 @@ class Plugin:
     def version(self) -> str:
         """The version of that package."""
         return _package(self.entry_point.dist)[1]
+
+
+@dataclass(frozen=True)
+class Plugin(Announced):
+    """An entry point and where it comes from.
+
+    Args:
+        kind: a name in :data:`hybridopt.composition.kinds.KINDS`.
+        name: the name that users type.
+        entry_point: imports nothing until it is loaded.
+    """
+
+    kind: str
+    name: str
+    entry_point: EntryPoint
 
     @property
     def provenance(self) -> str:
@@ -94,7 +93,13 @@ def _package(distribution: Distribution | None) -> tuple[str, str]:
 
 @cache
 def plugins(kind: str) -> Mapping[str, tuple[Plugin, ...]]:
-    """All plugins of a kind by name, more than one where packages claim the same name; nothing is imported."""
+    """All plugins of a kind by name, more than one where packages claim the same name; nothing is imported.
+
+    Raises:
+        PluginError: there is no such kind.
+    """
+    if kind not in GROUPS:
+        raise PluginError(f"There is no kind of plugin called {kind!r}.{options(GROUPS, kind)}")
     found: dict[str, dict[tuple[str, str], Plugin]] = {}
     for entry_point in announced():
         if entry_point.group != GROUPS[kind]:
@@ -116,12 +121,7 @@ def typed(name: str, packages: Sequence[str]) -> list[str]:
 
 def same_package(one: str, other: str) -> bool:
     """Whether two spellings name one package: case, dashes, underscores and dots make no difference to pip."""
-    return canonical(one) == canonical(other)
-
-
-def canonical(package: str) -> str:
-    """The one spelling of a package's name that package indexes compare."""
-    return re.sub(r"[-_.]+", "-", package).lower()
+    return canonicalize_name(one) == canonicalize_name(other)
 
 
 def find(kind: str, name: str) -> Plugin:
@@ -148,7 +148,7 @@ def claimed(what: str, name: str, packages: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class ConfigPackage:
+class ConfigPackage(Announced):
     """A folder of presets and experiments that a package ships.
 
     Args:
@@ -156,16 +156,6 @@ class ConfigPackage:
     """
 
     entry_point: EntryPoint
-
-    @property
-    def distribution(self) -> str:
-        """The package that brings it."""
-        return _package(self.entry_point.dist)[0]
-
-    @property
-    def version(self) -> str:
-        """The version of that package."""
-        return _package(self.entry_point.dist)[1]
 
     @cached_property
     def directory(self) -> Path | None:
@@ -183,76 +173,6 @@ def config_packages() -> tuple[ConfigPackage, ...]:
 
 
 def forget() -> None:
-    """Read the metadata anew when it is next asked for: packages were installed, or removed."""
+    """Read the metadata again when it is next asked for: packages were installed, or removed."""
     for remembered in (announced, plugins, config_packages):
         remembered.cache_clear()
-
-
-def name_of(config: Mapping[str, Any]) -> str:
-    """The name of a plugin in a config: of an entry point, or of the ``_target_`` that stands in its place."""
-    return config["name"] if "name" in config else config[TARGET]
-
-
-def build(kind: str, config: Any, **supplied: Any) -> Any:
-    """Build a plugin from its config.
-
-    Args:
-        kind: a key of :data:`GROUPS`.
-        config: plain values; ``name`` is the plugin, the rest are its arguments; nested plugins are nested configs.
-            What is an object already stays as it is.
-        supplied: what the framework hands over (``spec``, …); only what the plugin's signature names is passed.
-
-    Raises:
-        PluginError: the plugin cannot be found or imported.
-        ConfigError: it refuses its arguments.
-    """
-    if not isinstance(config, Mapping):
-        return config
-    return make(find(kind, config["name"]), config, **supplied)
-
-
-def make(plugin: Plugin, config: Mapping[str, Any], **supplied: Any) -> Any:
-    """Build this plugin, wherever it was found; as :func:`build`, but for ``name``, which is of no matter here."""
-    description = plugin.describe()
-    arguments = {key: value for key, value in config.items() if key != "name"}
-    for parameter in description.parameters:
-        if parameter.name in arguments:
-            arguments[parameter.name] = _value(plugin, parameter, arguments[parameter.name], supplied)
-    arguments |= {key: value for key, value in supplied.items() if key in description.names}
-    factory = plugin.load()
-    try:
-        return factory(**arguments)
-    except HybridoptError:
-        raise
-    except (TypeError, ValueError) as error:
-        reason = str(error).rstrip(".")
-        raise ConfigError(f"{plugin.kind}={plugin.name} cannot be built from its settings: {reason}.") from error
-
-
-def _value(plugin: Plugin, parameter: Any, value: Any, supplied: Mapping[str, Any]) -> Any:
-    if parameter.choices and value not in parameter.choices:
-        raise ConfigError(
-            f"{plugin.kind}.{parameter.name} must be one of {', '.join(map(str, parameter.choices))}, but is {value!r}."
-        )
-    if parameter.nested is None or value is None:
-        return value
-    if parameter.many:
-        return {key: build(parameter.nested, item, **supplied) for key, item in value.items()}
-    return build(parameter.nested, value, **supplied)
-
-
-def provenances(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
-    """Where a plugin and all that are nested in it come from: dotted path -> provenance."""
-    if TARGET in config:
-        return {kind: config[TARGET]}
-    plugin = find(kind, config["name"])
-    found = {kind: plugin.provenance}
-    for parameter in plugin.describe().parameters:
-        value = config.get(parameter.name)
-        if parameter.nested is None or value is None:
-            continue
-        for key, item in value.items() if parameter.many else [("", value)]:
-            path = ".".join(filter(None, (kind, parameter.name, key)))
-            nested = provenances(parameter.nested, item)
-            found |= {path + inner.removeprefix(parameter.nested): where for inner, where in nested.items()}
-    return found

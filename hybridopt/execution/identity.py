@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
+from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ResumeError
 from hybridopt.execution.directory import CONFIG_FILE
 from hybridopt.tracking.provenance import own_version
 
-PLUGINS = ("model", "dataset", "objective", "encoding", "strategy")
 NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets", "sweep", "seeds")
 NOT_IN_TRAINER = ("enable_progress_bar", "default_root_dir")  # how a run shows itself is no part of what it computes
 
@@ -80,17 +80,17 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 def run_name(config: Mapping[str, Any]) -> str:
     """How the run is listed: strategy, data set, seed."""
-    names = [registry.name_of(config[kind]) for kind in ("strategy", "dataset")]
+    names = [building.name_of(config[kind]) for kind in ("strategy", "dataset")]
     return " · ".join([*names, f"seed {config['seed']}"])
 
 
 def tags(config: Mapping[str, Any]) -> dict[str, str]:
     """What a run can be searched by."""
-    named = {f"hybridopt.{kind}": registry.name_of(config[kind]) for kind in PLUGINS}
+    named = {f"hybridopt.{kind}": building.name_of(config[kind]) for kind in PARTS}
     plugins = {
         f"hybridopt.plugin.{path}": where
-        for kind in PLUGINS
-        for path, where in registry.provenances(kind, config[kind]).items()
+        for kind in PARTS
+        for path, where in building.provenances(kind, config[kind]).items()
     }
     where = {"hybridopt.host": socket.gethostname(), "hybridopt.version": version("hybridopt")}
     return (
@@ -115,7 +115,7 @@ def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def code_version(config: Mapping[str, Any]) -> str:
     """By which code a run is computed: hybridopt (with its commit where it runs from a repository), torch, plugins."""
-    packages = {where.split(" ")[0] for kind in PLUGINS for where in registry.provenances(kind, config[kind]).values()}
+    packages = {where.split(" ")[0] for kind in PARTS for where in building.provenances(kind, config[kind]).values()}
     others = sorted(package for package in packages if not package.startswith("hybridopt=="))
     own = f"hybridopt=={version('hybridopt')}"
     commit = own_version()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.errors import PluginError
 from hybridopt.sweep.plan import Job, Planner
 
@@ -74,24 +75,16 @@ def distribution(override: Override) -> Any:
     return CategoricalDistribution(list(override.sweep_string_iterator()))
 
 
-def declared(kind: str, config: Mapping[str, Any], path: str | None = None) -> dict[str, str]:
+def declared(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
     """The search spaces that a plugin and those nested in it declare: key -> values in Hydra's grammar.
 
     Args:
         kind: of the plugin.
         config: its settings.
-        path: where they are in the job's config.
     """
-    path = path or kind
-    try:
-        plugin = registry.find(kind, registry.name_of(config))
-        own = getattr(plugin.load(), "search_space", {})
-    except (PluginError, KeyError):
-        return {}
-    found = {f"{path}.{key}": text for key, text in own.items()}
-    for parameter in plugin.describe().parameters:
-        value = config.get(parameter.name)
-        if parameter.nested is not None and value is not None:
-            for key, item in value.items() if parameter.many else [("", value)]:
-                found |= declared(parameter.nested, item, ".".join(filter(None, (path, parameter.name, key))))
+    found: dict[str, str] = {}
+    with suppress(PluginError):  # the jobs will say so, each in a sentence
+        for node in building.walk(kind, config):
+            space = getattr(node.plugin.load(), "search_space", {}) if node.plugin is not None else {}
+            found |= {f"{node.path}.{key}": text for key, text in space.items()}
     return found

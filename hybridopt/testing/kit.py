@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hybridopt.composition.registry import Plugin
 from hybridopt.errors import HybridoptError, PluginError, options
-from hybridopt.testing.plugins import as_plugin, conformance
+from hybridopt.testing.plugins import CHECKS, KINDS, as_plugin, conformance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MODULES = ("general", "strategies", "models", "datasets", "objectives", "encodings")
+GENERAL = f"{__package__}.general"  # the checks of every kind
 EXPECTED = "expected_failures"
 
 Expected = Mapping[str, str] | Callable[[Plugin], Mapping[str, str]]
@@ -142,8 +142,8 @@ IMPORT = Check("can_be_imported", can_be_imported, (), lambda plugin: True)
 @cache
 def every_check() -> tuple[Check, ...]:
     """All that there are."""
-    for module in MODULES:
-        import_module(f"hybridopt.testing.{module}")
+    for module in (GENERAL, *(CHECKS[kind] for kind in KINDS)):
+        import_module(module)
     return tuple(_CHECKS)
 
 

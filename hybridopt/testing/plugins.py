@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import inspect
-import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
-from hybridopt.composition import registry
+from hybridopt.composition import kinds, registry
 from hybridopt.composition.describe import REQUIRED, Description, Parameter, from_object
-from hybridopt.composition.registry import GROUPS, Plugin
+from hybridopt.composition.registry import Plugin
+from hybridopt.composition.source import find_module
 from hybridopt.errors import PluginError, options
 
-KINDS = ("model", "dataset", "objective", "encoding", "strategy")  # callbacks are Lightning's, and so is their contract
+CHECKS = {kind.name: f"{__package__}.{kind.plural}" for kind in kinds.TABLE}  # the module with the checks of a kind
+KINDS = tuple(kind for kind in CHECKS if find_module(CHECKS[kind]))  # callbacks have none: they are Lightning's
 USUAL = {  # for a nested plugin that has neither a default nor a preset
     "model": {"name": "hybridopt:mlp", "hidden": [4]},
     "dataset": {"name": "hybridopt:iris", "batch_size": 16},
@@ -39,7 +40,7 @@ def installed(kind: str | None = None, package: str | None = None) -> list[Plugi
     """What is installed, from entry points; nothing is imported.
 
     Args:
-        kind: "model", "dataset", "objective", "encoding" or "strategy"; all of them if None.
+        kind: one of :data:`KINDS`, such as "strategy"; all of them if None.
         package: the name of a distribution, however it is spelt; all of them if None.
 
     Raises:
@@ -50,7 +51,7 @@ def installed(kind: str | None = None, package: str | None = None) -> list[Plugi
     everything = [plugin for one in KINDS for claims in registry.plugins(one).values() for plugin in claims]
     found = [plugin for plugin in everything if kind in (None, plugin.kind)]
     if package is not None:
-        found = [plugin for plugin in found if canonical(plugin.distribution) == canonical(package)]
+        found = [plugin for plugin in found if registry.same_package(plugin.distribution, package)]
     if not found:
         packages = {plugin.distribution for plugin in everything}
         of = "" if package is None else f" of a package {package!r}"
@@ -59,11 +60,6 @@ def installed(kind: str | None = None, package: str | None = None) -> list[Plugi
             f"pip install -e . in its folder.{options(packages, package)}"
         )
     return found
-
-
-def canonical(package: str) -> str:
-    """A distribution's name in the one spelling that all spellings mean."""
-    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 @dataclass(frozen=True)
@@ -99,31 +95,24 @@ def as_plugin(target: Any, kind: str | None = None) -> Plugin:
     kind = kind or (kind_of(target) if name else None)
     if kind not in KINDS:
         raise PluginError(
-            f"{name or target!r} does not tell what kind of plugin it is: give a class that derives from Strategy, "
-            "Encoding or Objective, a function with a return annotation such as nn.Module, or as_plugin(it, kind)."
+            f"{name or target!r} does not tell what kind of plugin it is: give a class that derives from "
+            f"{' or '.join(kinds.KINDS[one].public for one in KINDS)}, a function whose return annotation is such a "
+            "class, or as_plugin(it, kind)."
         )
-    entry_point = EntryPoint(name, f"{target.__module__}:{target.__qualname__}", GROUPS[kind])
+    entry_point = EntryPoint(name, f"{target.__module__}:{target.__qualname__}", kinds.GROUPS[kind])
     return Unregistered(kind, name, entry_point, target)
 
 
 def kind_of(target: Any) -> str | None:
     """What a class is, or what a function makes, or None."""
-    from torch import nn
-
-    from hybridopt.core.data import DataModule
-    from hybridopt.core.encoding import Encoding
-    from hybridopt.core.objective import Objective
-    from hybridopt.core.strategy import Strategy
-
     made = target
     if not inspect.isclass(target):
         try:
             made = typing.get_type_hints(target).get("return")
         except (NameError, TypeError):
             return None
-    contracts = {Strategy: "strategy", Encoding: "encoding", Objective: "objective", nn.Module: "model"}
-    contracts |= {DataModule.__base__: "dataset"}  # Lightning's
-    return next((kind for base, kind in contracts.items() if inspect.isclass(made) and issubclass(made, base)), None)
+    kind = kinds.of_class(made)
+    return kind.name if kind is not None else None
 
 
 # -- what a plugin says of itself -------------------------------------------------------------------------------------
@@ -189,15 +178,15 @@ def defaults(plugin: Plugin) -> Settings:
 
 def usual(plugin: Plugin, parameter: Parameter) -> Any:
     """What is taken for a setting without a default."""
-    if parameter.nested is None:
+    if parameter.nested is None or not (parameter.preset or parameter.nested in USUAL):
         raise PluginError(
             f"The {plugin.kind} {plugin.name!r} has no default for {parameter.name!r}, so that the kit cannot build "
             f"it: give it one, or show an example by conformance = {{'settings': [{{'{parameter.name}': ...}}]}}."
         )
-    one, kind = USUAL[parameter.nested], parameter.nested
+    kind, one = parameter.nested, {"name": parameter.preset} if parameter.preset else USUAL[parameter.nested]
     if parameter.many:
         return {"first": filled(kind, one), "second": filled(kind, SECOND.get(kind, one))}
-    return filled(kind, {"name": parameter.preset} if parameter.preset else one)
+    return filled(kind, one)
 
 
 def filled(kind: str, config: Settings) -> Settings:

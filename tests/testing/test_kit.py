@@ -17,7 +17,7 @@ from torch import nn
 
 from hybridopt import DataSpec
 from hybridopt.composition import registry
-from hybridopt.composition.registry import GROUPS
+from hybridopt.composition.kinds import GROUPS
 from hybridopt.core.encoding import Direct
 from hybridopt.errors import PluginError
 from hybridopt.testing import CheckFailure, Outcome, as_plugin, checks, installed, parametrize_with_checks, run_checks

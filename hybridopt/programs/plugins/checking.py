@@ -8,7 +8,6 @@ from itertools import groupby
 
 from hybridopt.composition import registry
 from hybridopt.programs.plugins import isolated, listing
-from hybridopt.programs.plugins.doctor import item
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def reports(plugins: Sequence[registry.Plugin], limit: float) -> Iterator[Report
     """A report for each plugin, as it is done; ``limit`` is in seconds for each."""
     for _, group in groupby(plugins, key=lambda plugin: plugin.distribution):
         own = list(group)
-        for plugin, answer in zip(own, isolated.answers("check", [item(p) for p in own], limit), strict=True):
+        for plugin, answer in zip(own, isolated.answers("check", [isolated.item(p) for p in own], limit), strict=True):
             yield report(plugin, answer)
 
 

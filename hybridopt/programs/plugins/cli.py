@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hybridopt.composition import registry
+from hybridopt.composition.kinds import KINDS
 from hybridopt.errors import ConfigError, HybridoptError, options
-from hybridopt.programs.plugins import listing
+from hybridopt.programs.plugins import listing, scaffold
 
 FINE, FOUND, MISUSED = 0, 1, 2  # exit codes: nothing wrong; something is wrong with a plugin; a mistake in the command
 IMPORT_LIMIT = 120.0  # seconds; a first import of torch takes some of them
@@ -73,7 +74,7 @@ def _add_list(commands: Any) -> None:
 
 def _add_show(commands: Any) -> None:
     command = _command(commands, "show", show_one, "show a plugin's settings, docstring, source and needs")
-    command.add_argument("kind", choices=list(registry.GROUPS))
+    command.add_argument("kind", choices=list(KINDS))
     command.add_argument("name", help="the plugin, or package:name")
     _add_limit(command, IMPORT_LIMIT, "where its source does not tell, importing it may take")
     _add_json(command)
@@ -89,7 +90,7 @@ def _add_check(commands: Any) -> None:
 def _add_new(commands: Any) -> None:
     command = _command(commands, "new", new, "write a package with one plugin and its tests")
     command.add_argument("package", help="its name for pip, such as hybridopt-mine; also the folder's")
-    command.add_argument("--kind", required=True, choices=["strategy", "model", "dataset", "objective", "encoding"])
+    command.add_argument("--kind", required=True, choices=scaffold.OFFERED)
     command.add_argument("--name", help="the plugin's name; the package's, without hybridopt-, if left out")
     command.add_argument("--into", type=Path, default=Path(), metavar="FOLDER", help="where to make it; here")
 
@@ -126,7 +127,7 @@ def show_list(given: argparse.Namespace) -> int:
     if given.what is not None:
         rows = [row for row in rows if row.kind == given.what or registry.same_package(row.package, given.what)]
         if not rows:
-            known = {*registry.GROUPS, listing.CONFIG, *(row.package for row in listing.rows())}
+            known = {*KINDS, listing.CONFIG, *(row.package for row in listing.rows())}
             raise ConfigError(f"There is no kind and no package {given.what!r}.{options(known, given.what)}")
     if given.json:
         _print_json([asdict(row) for row in rows])
@@ -180,7 +181,7 @@ def chosen(what: Sequence[str]) -> list[registry.Plugin]:
     match what:
         case []:
             return list(listing.every_plugin())
-        case [kind, name] if kind in registry.GROUPS:
+        case [kind, name] if kind in KINDS:
             return [registry.find(kind, name)]
         case [package]:
             plugins = list(listing.every_plugin())
@@ -191,7 +192,7 @@ def chosen(what: Sequence[str]) -> list[registry.Plugin]:
             raise ConfigError(f"No package called {package!r} brings plugins.{options(known, package)}")
     raise ConfigError(
         f"Type a kind and a name, such as check strategy adam, or a package, and not {' '.join(what)!r}."
-        f"{options(registry.GROUPS, what[0])}"
+        f"{options(KINDS, what[0])}"
     )
 
 
@@ -213,9 +214,7 @@ def doctor(given: argparse.Namespace) -> int:
 
 def new(given: argparse.Namespace) -> int:
     """``new``."""
-    from hybridopt.programs.plugins.scaffold import create
-
-    root = create(given.package, given.kind, given.name, given.into)
+    root = scaffold.create(given.package, given.kind, given.name, given.into)
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         print(path)
     print(f"Now type: pip install --editable {root} && pytest {root}")
@@ -249,15 +248,15 @@ def candidates(words: Sequence[str]) -> list[str]:
         case []:
             return ["check", "completion", "doctor", "list", "new", "show"]
         case ["list"]:
-            return sorted({*registry.GROUPS, listing.CONFIG, *packages})
+            return sorted({*KINDS, listing.CONFIG, *packages})
         case ["check"]:
-            return sorted({*registry.GROUPS, *packages})
+            return sorted({*KINDS, *packages})
         case ["show"]:
-            return sorted(registry.GROUPS)
-        case ["show" | "check", kind] if kind in registry.GROUPS:
+            return sorted(KINDS)
+        case ["show" | "check", kind] if kind in KINDS:
             return registry.names(kind)
         case ["new", *_, "--kind"]:
-            return ["dataset", "encoding", "model", "objective", "strategy"]
+            return sorted(scaffold.OFFERED)
         case ["new", *_]:
             return ["--into", "--kind", "--name"]
     return []

@@ -5,7 +5,6 @@ Metadata and files are read here; what has to be imported is imported in process
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,20 +13,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import Distribution, PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from hybridopt import conf
-from hybridopt.composition import registry
-from hybridopt.composition.registry import canonical
+from hybridopt.composition import kinds, registry
 from hybridopt.programs.plugins import isolated, listing
+from hybridopt.programs.plugins.remedies import editable_project, package_of, reinstall
 
-GROUPS = {*registry.GROUPS.values(), registry.CONFIGS}
+GROUPS = {*kinds.GROUPS.values(), registry.CONFIGS}
 TYPEABLE = re.compile(r"[A-Za-z_][\w.-]*")
 PROCESSES = 2
-COMPOSED = {*registry.GROUPS, "experiment"} - {"callback"}  # groups whose configs make a job
+COMPOSED = {*kinds.PARTS, "experiment"}  # groups whose configs make a job
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def examine(limit: float, imports: bool = True) -> list[Finding]:
         faulty = {(finding.package, finding.what) for finding in found}
         sound = [plugin for plugin in plugins if listing.problem(plugin.entry_point.value) is None]
         found += [*broken(sound, limit), *uncomposable(limit, faulty)]
-    return sorted(found, key=lambda finding: (canonical(finding.package), finding.what, finding.sentence))
+    return sorted(found, key=lambda finding: (canonicalize_name(finding.package), finding.what, finding.sentence))
 
 
 def plugin_packages() -> list[Distribution]:
@@ -70,7 +68,7 @@ def plugin_packages() -> list[Distribution]:
     found: dict[str, Distribution] = {}
     for entry in registry.announced():
         if entry.dist is not None:
-            found.setdefault(canonical(entry.dist.name), entry.dist)
+            found.setdefault(canonicalize_name(entry.dist.name), entry.dist)
     return [found[name] for name in sorted(found)]
 
 
@@ -178,16 +176,6 @@ def outdated(package: Distribution) -> Iterator[Finding]:
             )
 
 
-def editable_project(package: Distribution) -> Path | None:
-    """The folder of an editable install, or None."""
-    try:
-        origin = json.loads(package.read_text("direct_url.json") or "{}")
-        editable = origin.get("dir_info", {}).get("editable", False)
-        return Path(unquote(urlsplit(origin["url"]).path)) if editable else None
-    except (ValueError, KeyError, AttributeError):
-        return None
-
-
 # -- configs ----------------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +210,7 @@ def hidden() -> Iterator[Finding]:
     ours = Path(conf.__file__).parent
     for option, packages in sorted(config_owners().items()):
         group, _, name = option.rpartition("/")
-        plugin = group in registry.GROUPS and name in registry.plugins(group)
+        plugin = group in kinds.GROUPS and name in registry.plugins(group)
         if (ours / f"{option}.yaml").exists() or plugin:
             for package in packages:
                 yield Finding(
@@ -276,7 +264,8 @@ def broken(plugins: Sequence[registry.Plugin], limit: float) -> list[Finding]:
 
 
 def _imported(plugins: Sequence[registry.Plugin], limit: float) -> Iterator[Finding]:
-    for plugin, answer in zip(plugins, isolated.answers("load", [item(p) for p in plugins], limit), strict=True):
+    answers = isolated.answers("load", [isolated.item(plugin) for plugin in plugins], limit)
+    for plugin, answer in zip(plugins, answers, strict=True):
         fault = answer.fault or (answer.value or {}).get("fault")
         remedy = reinstall(plugin.entry_point.dist)
         if fault is not None and fault[0].isupper():
@@ -292,32 +281,12 @@ def _imported(plugins: Sequence[registry.Plugin], limit: float) -> Iterator[Find
             )
 
 
-def item(plugin: registry.Plugin) -> dict[str, Any]:
-    """What the worker finds a plugin by."""
-    module = plugin.entry_point.value.partition(":")[0].strip()
-    return {"kind": plugin.kind, "name": plugin.name, "package": plugin.distribution, "module": module}
-
-
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
 def label(plugin: registry.Plugin) -> str:
     """How a plugin is named in the findings."""
     return f"{plugin.kind} {plugin.name}"
-
-
-def reinstall(package: Distribution | None) -> str:
-    """What to do about a package that does not fit its metadata."""
-    project = editable_project(package) if package is not None else None
-    if project is not None and project.exists():
-        return f"type pip install --editable {project}"
-    name = package_of(package)
-    return f"type pip install --upgrade --force-reinstall --no-deps {name}, or pip uninstall {name}"
-
-
-def package_of(package: Distribution | None) -> str:
-    """The name of a package."""
-    return package.name if package is not None else "unknown"
 
 
 def _listed(names: Iterable[str]) -> str:

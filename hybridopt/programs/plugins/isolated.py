@@ -18,7 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WORKER = [sys.executable, "-P", "-m", "hybridopt.programs.plugins.worker"]
+from hybridopt.composition.registry import Plugin
+from hybridopt.programs.plugins import worker
+
+WORKER = [sys.executable, "-P", "-m", worker.__name__]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ class Answer:
     fault: str | None = None
     noise: str = ""
     hung: bool = False
+
+
+def item(plugin: Plugin) -> dict[str, Any]:
+    """What the worker finds a plugin by."""
+    module = plugin.entry_point.value.partition(":")[0].strip()
+    return {"kind": plugin.kind, "name": plugin.name, "package": plugin.distribution, "module": module}
 
 
 def answers(task: str, items: Sequence[Mapping[str, Any]], limit: float) -> Iterator[Answer]:
@@ -67,7 +76,7 @@ def _process(task: str, items: Sequence[Mapping[str, Any]], limit: float) -> Ite
     """Answers of one process, the last of which may be that it hangs or has ended."""
     request = json.dumps({"task": task, "items": list(items)})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    worker = subprocess.Popen(
+    process = subprocess.Popen(
         WORKER,
         env=environment,
         stdin=subprocess.PIPE,
@@ -78,24 +87,24 @@ def _process(task: str, items: Sequence[Mapping[str, Any]], limit: float) -> Ite
     )
     try:
         with contextlib.suppress(BrokenPipeError):
-            worker.stdin.write(request)
-            worker.stdin.close()
-        lines = _lines(worker)
+            process.stdin.write(request)
+            process.stdin.close()
+        lines = _lines(process)
         for _ in items:
-            answer = _next(lines, worker, limit)
+            answer = _next(lines, process, limit)
             yield answer
             if answer.fault is not None and answer.value is None:
                 return
     finally:
-        _end(worker)
+        _end(process)
 
 
-def _lines(worker: subprocess.Popen[str]) -> queue.Queue[str | None]:
+def _lines(process: subprocess.Popen[str]) -> queue.Queue[str | None]:
     """The worker's lines as they come; None when there are no more."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
-        for line in worker.stdout:
+        for line in process.stdout:
             lines.put(line)
         lines.put(None)
 
@@ -103,21 +112,21 @@ def _lines(worker: subprocess.Popen[str]) -> queue.Queue[str | None]:
     return lines
 
 
-def _next(lines: queue.Queue[str | None], worker: subprocess.Popen[str], limit: float) -> Answer:
+def _next(lines: queue.Queue[str | None], process: subprocess.Popen[str], limit: float) -> Answer:
     try:
         line = lines.get(timeout=limit)
     except queue.Empty:
         return Answer(fault=f"it is not done after {limit:g} seconds", hung=True)
     if line is None:
-        code = worker.wait()
+        code = process.wait()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return Answer(fault=f"it ends the process ({how})")
     return Answer(**json.loads(line))
 
 
-def _end(worker: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str]) -> None:
     """End it, and whatever it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.stdout.close()
-    worker.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    process.stdout.close()
+    process.wait()

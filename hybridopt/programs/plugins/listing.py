@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridopt.composition import registry
-from hybridopt.composition.describe import find_module
-from hybridopt.programs.plugins import outline
+from hybridopt.composition.describe import first_line
+from hybridopt.composition.kinds import KINDS
+from hybridopt.composition.source import find, find_module
+from hybridopt.programs.plugins.capabilities import capabilities
 
 CONFIG = "config"
 REFERENCE = re.compile(r"\s*([\w.]+)\s*:\s*[\w.]+\s*(\[.*\])?\s*")  # module:object, as the packaging standard has it
@@ -48,7 +50,7 @@ def rows() -> list[Row]:
 
 def every_plugin() -> Iterator[registry.Plugin]:
     """All plugins of all kinds, those that claim one name included."""
-    for kind in registry.GROUPS:
+    for kind in KINDS:
         for claims in registry.plugins(kind).values():
             yield from claims
 
@@ -56,15 +58,15 @@ def every_plugin() -> Iterator[registry.Plugin]:
 def row(plugin: registry.Plugin) -> Row:
     """What metadata and source say of a plugin."""
     target = plugin.entry_point.value
-    place = outline.find(target)
+    place = find(target)
     return Row(
         plugin.kind,
         name_of(plugin),
         plugin.distribution,
         plugin.version,
         target,
-        outline.summary(place),
-        tuple(outline.capabilities(plugin.kind, place)),
+        first_line(place.docstring) if place is not None else "",
+        tuple(capabilities(KINDS[plugin.kind], place)),
         None if place is not None else problem(target),
     )
 

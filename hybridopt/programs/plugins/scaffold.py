@@ -10,19 +10,12 @@ from pathlib import Path
 from string import Template
 
 from hybridopt.composition import registry
+from hybridopt.composition.kinds import KINDS
 from hybridopt.errors import ConfigError
 
 TEMPLATES = Path(__file__).parent / "templates"
 PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # as the packaging standard has it
-CLASSES = {"strategy", "objective", "encoding"}  # the others are functions
-TRY = {
-    "strategy": "hybridopt strategy={name}",
-    "model": "hybridopt model={name} strategy=adam",
-    "dataset": "hybridopt dataset={name} strategy=adam",
-    "objective": "hybridopt objective={name} strategy=adam",
-    "encoding": "hybridopt encoding={name} strategy=openai_es",
-}
-KINDS = tuple(TRY)
+OFFERED = tuple(kind for kind in KINDS if (TEMPLATES / f"{kind}.txt").exists())
 
 
 @dataclass(frozen=True)
@@ -48,20 +41,20 @@ class Names:
     def attribute(self) -> str:
         """The class or function."""
         words = self.plugin.split("_")
-        return "".join(word[:1].upper() + word[1:] for word in words) if self.kind in CLASSES else self.plugin
+        return "".join(word[:1].upper() + word[1:] for word in words) if KINDS[self.kind].is_class else self.plugin
 
     def fields(self) -> dict[str, str]:
         """What the templates are filled with."""
         return {
             "package": self.package,
             "kind": self.kind,
-            "group": registry.GROUPS[self.kind],
+            "group": KINDS[self.kind].group,
             "name": self.plugin,
             "module": self.module,
             "file": self.plugin,
             "attribute": self.attribute,
             "version": version("hybridopt"),
-            "try": TRY[self.kind].format(name=self.plugin),
+            "try": KINDS[self.kind].example.format(name=self.plugin),
         }
 
 

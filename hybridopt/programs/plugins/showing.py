@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridopt.composition import registry
-from hybridopt.composition.describe import Unreadable, read
-from hybridopt.programs.plugins import isolated, listing, outline
-from hybridopt.programs.plugins.doctor import item
+from hybridopt.composition.describe import read
+from hybridopt.composition.kinds import KINDS
+from hybridopt.composition.source import Place, Unreadable, find
+from hybridopt.programs.plugins import isolated, listing
 from hybridopt.programs.plugins.settings import Setting, setting
 
 
@@ -38,7 +39,7 @@ class Facts:
 def facts_of(plugin: registry.Plugin, limit: float) -> Facts:
     """Read a plugin's source; where that does not tell, import it in another process, for ``limit`` seconds at most."""
     row = listing.row(plugin)
-    place = outline.find(plugin.entry_point.value)
+    place = find(plugin.entry_point.value)
     try:
         parameters = read(plugin.entry_point.value).parameters
         if place is None:
@@ -49,8 +50,8 @@ def facts_of(plugin: registry.Plugin, limit: float) -> Facts:
         return _imported(plugin, row, place, limit)
 
 
-def _imported(plugin: registry.Plugin, row: listing.Row, place: outline.Place | None, limit: float) -> Facts:
-    (answer,) = isolated.answers("show", [item(plugin)], limit)
+def _imported(plugin: registry.Plugin, row: listing.Row, place: Place | None, limit: float) -> Facts:
+    (answer,) = isolated.answers("show", [isolated.item(plugin)], limit)
     if answer.fault is None:
         value = answer.value
         settings = tuple(Setting(**said) for said in value["settings"])
@@ -71,7 +72,7 @@ def _imported(plugin: registry.Plugin, row: listing.Row, place: outline.Place | 
 def needs(row: listing.Row) -> str:
     """What a plugin needs of its partners."""
     asked = [word.removeprefix("needs ") for word in row.capabilities if word.startswith("needs ")]
-    tasks = [word for word in row.capabilities if row.kind == "objective" and "gradient" not in word]
+    tasks = [word.removeprefix("for ") for word in row.capabilities if word.startswith("for ")]
     if "hybrid" in row.capabilities:
         return "whatever its parts need of the objective"
     if "gradient" in asked:
@@ -84,9 +85,8 @@ def needs(row: listing.Row) -> str:
 
 
 def example(row: listing.Row, settings: tuple[Setting, ...]) -> str:
-    """A command that chooses the plugin and one of its settings."""
+    """A command that chooses the plugin, and one of its settings where that is a part of the job."""
+    kind = KINDS[row.kind]
     plain = next((setting for setting in settings if setting.default and setting.type in ("int", "float")), None)
-    if row.kind == "callback":
-        return f"hybridopt '+trainer.callbacks.{row.name}={{}}'"
-    chosen = f" {row.kind}.{plain.name}={plain.default}" if plain else ""
-    return f"hybridopt {row.kind}={row.name}{chosen}"
+    chosen = f" {row.kind}.{plain.name}={plain.default}" if plain and kind.part else ""
+    return f"{kind.example.format(name=row.name)}{chosen}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hybridopt.programs.plugins.checking import Report
-from hybridopt.programs.plugins.doctor import Finding
-from hybridopt.programs.plugins.listing import Row
-from hybridopt.programs.plugins.showing import Facts
+if TYPE_CHECKING:
+    from hybridopt.programs.plugins.checking import Report
+    from hybridopt.programs.plugins.doctor import Finding
+    from hybridopt.programs.plugins.listing import Row
+    from hybridopt.programs.plugins.showing import Facts
 
 UNLIMITED = 100_000
 

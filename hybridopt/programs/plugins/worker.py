@@ -15,17 +15,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from hybridopt.composition import registry
+from hybridopt.composition import kinds, registry
 from hybridopt.composition.describe import from_object
 from hybridopt.errors import HybridoptError
 from hybridopt.programs.plugins.settings import setting
 
 LONGEST = 2000  # characters of noise that are reported
-CONTRACTS = {  # what a class of a kind must derive from; any callable will do for the others
-    "objective": "hybridopt.core.objective.Objective",
-    "encoding": "hybridopt.core.encoding.Encoding",
-    "strategy": "hybridopt.core.strategy.Strategy",
-}
 
 Item = Mapping[str, Any]
 
@@ -89,10 +84,9 @@ def load(item: Item) -> dict[str, str]:
     loaded = plugin.load()
     if not callable(loaded):
         return {"fault": f"it is no class and no function, but {type(loaded).__name__}"}
-    contract = CONTRACTS.get(plugin.kind)
-    if contract and inspect.isclass(loaded) and contract not in {_path(base) for base in loaded.__mro__}:
-        name = contract.rpartition(".")[2]
-        return {"fault": f"it is a class that does not derive from hybridopt.{name}"}
+    kind = kinds.KINDS[plugin.kind]
+    if inspect.isclass(loaded) and kinds.of_class(loaded) is not kind:
+        return {"fault": f"it is a class that does not derive from {kind.public}"}
     from_object(loaded)
     return {}
 
@@ -127,10 +121,6 @@ def compose(item: Item) -> dict[str, Any]:
 def find(item: Item) -> registry.Plugin:
     """The plugin that is meant."""
     return registry.find(item["kind"], f"{item['package']}:{item['name']}")
-
-
-def _path(base: type) -> str:
-    return f"{base.__module__}.{base.__qualname__}"
 
 
 TASKS = {"load": load, "show": show, "check": check, "compose": compose}

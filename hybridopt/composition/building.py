@@ -1,0 +1,138 @@
+"""From a config to objects: the tree of plugins that a config names, what each is, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hybridopt.composition.describe import Parameter
+from hybridopt.composition.registry import Plugin, find
+from hybridopt.composition.targets import TARGET
+from hybridopt.errors import ConfigError, HybridoptError
+
+# -- the tree ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Node:
+    """A plugin in a config.
+
+    Args:
+        path: dotted, such as ``strategy.phases.first``.
+        kind: of the plugin.
+        plugin: None where the config has a ``_target_`` in its place.
+        settings: its part of the config.
+    """
+
+    path: str
+    kind: str
+    plugin: Plugin | None
+    settings: Mapping[str, Any]
+
+
+def walk(kind: str, config: Any, path: str | None = None) -> Iterator[Node]:
+    """The plugin of a config and all that are nested in it, each before its own; what is built already is left out.
+
+    Args:
+        kind: of the plugin.
+        config: its settings.
+        path: where they are in the job's config; the kind's name if None.
+
+    Raises:
+        PluginError: a plugin cannot be found, or must be imported to be described and fails.
+    """
+    path = path or kind
+    if not isinstance(config, Mapping):
+        return
+    if TARGET in config:
+        yield Node(path, kind, None, config)
+        return
+    plugin = find(kind, config["name"])
+    yield Node(path, kind, plugin, config)
+    for parameter, key, item in nested(plugin, config):
+        inner = ".".join(filter(None, (path, parameter.name, key)))
+        yield from walk(parameter.nested, item, inner)
+
+
+def nested(plugin: Plugin, settings: Mapping[str, Any]) -> Iterator[tuple[Parameter, str | None, Any]]:
+    """The configs of plugins among a plugin's settings: parameter, key where it takes several by name, config."""
+    for parameter in plugin.describe().nested:
+        value = settings.get(parameter.name)
+        if value is None:
+            continue
+        for key, item in value.items() if parameter.many else [(None, value)]:
+            yield parameter, key, item
+
+
+def name_of(config: Mapping[str, Any]) -> str:
+    """The name of a plugin in a config: of an entry point, or of the ``_target_`` that stands in its place."""
+    return config["name"] if "name" in config else config[TARGET]
+
+
+def provenances(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
+    """Where a plugin and all that are nested in it come from: dotted path -> provenance."""
+    return {
+        node.path: node.plugin.provenance if node.plugin is not None else node.settings[TARGET]
+        for node in walk(kind, config)
+    }
+
+
+# -- building ---------------------------------------------------------------------------------------------------------
+
+
+def build(kind: str, config: Any, **supplied: Any) -> Any:
+    """Build a plugin from its config.
+
+    Args:
+        kind: a name in :data:`hybridopt.composition.kinds.KINDS`.
+        config: plain values; ``name`` is the plugin, the rest are its arguments; nested plugins are nested configs.
+            What is an object already stays as it is.
+        supplied: what the framework hands over (``spec``, …); only what the plugin's signature names is passed.
+
+    Raises:
+        PluginError: the plugin cannot be found or imported.
+        ConfigError: it refuses its arguments.
+    """
+    if not isinstance(config, Mapping):
+        return config
+    return make(find(kind, config["name"]), config, **supplied)
+
+
+def make(plugin: Plugin, config: Mapping[str, Any], **supplied: Any) -> Any:
+    """Build this plugin, wherever it was found; as :func:`build`, but for ``name``, which is ignored here."""
+    description = plugin.describe()
+    arguments = {key: value for key, value in config.items() if key != "name"}
+    for parameter in description.parameters:
+        _check_choice(plugin, parameter, arguments)
+    arguments |= _parts(plugin, arguments, supplied)
+    arguments |= {key: value for key, value in supplied.items() if key in description.names}
+    factory = plugin.load()
+    try:
+        return factory(**arguments)
+    except HybridoptError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"{plugin.kind}={plugin.name} cannot be built from its settings: {reason}.") from error
+
+
+def _check_choice(plugin: Plugin, parameter: Parameter, arguments: Mapping[str, Any]) -> None:
+    value = arguments.get(parameter.name)
+    if parameter.choices and parameter.name in arguments and value not in parameter.choices:
+        raise ConfigError(
+            f"{plugin.kind}.{parameter.name} must be one of {', '.join(map(str, parameter.choices))}, but is {value!r}."
+        )
+
+
+def _parts(plugin: Plugin, arguments: Mapping[str, Any], supplied: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested plugins, built in the order of the signature; mappings of them are copied, empty ones too."""
+    parameters = plugin.describe().nested
+    made: dict[str, Any] = {one.name: {} for one in parameters if one.many and arguments.get(one.name) is not None}
+    for parameter, key, item in nested(plugin, arguments):
+        part = build(parameter.nested, item, **supplied)
+        if key is None:
+            made[parameter.name] = part
+        else:
+            made[parameter.name][key] = part
+    return made
