@@ -34,7 +34,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 
 from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import GRADIENT, Ledger
 
@@ -61,7 +61,7 @@ def default_config(kind: str, name: str) -> dict[str, Any]:
 
 def build(name: str) -> Strategy:
     """A strategy with its default settings."""
-    return registry.build("strategy", default_config("strategy", name), spec=CLASSES)
+    return building.build("strategy", default_config("strategy", name), spec=CLASSES)
 
 
 class CountingLedger(Ledger):
@@ -96,7 +96,7 @@ class Bench:
         device = self.batch[0].device
         torch.manual_seed(0)
         self.ledger = CountingLedger(Budget(forwards=self.forwards))
-        objective = registry.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
+        objective = building.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
         generator = torch.Generator(device).manual_seed(0)
         self.oracle = Oracle(mlp(64, [32], str(device)), objective, self.ledger, generator)
         self.strategy = build(self.name).to(device)
@@ -164,7 +164,7 @@ class Stopwatch(Callback):
 def seconds_in_fit(name: str, data: DataModule, forwards: float, device: str) -> float:
     """Seconds a forward inside of a Trainer; the first turn, and validation at the end, are left out."""
     torch.manual_seed(0)
-    objective = registry.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
+    objective = building.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
     trial = Trial(mlp(64, [32]), objective, build(name), Budget(forwards=forwards, marks=1), spec=CLASSES)
     watch = Stopwatch()
     settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -252,7 +252,7 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore")  # Lightning's advice, on what is meant to be as it is
     batch = benchlib.random_batch((64,), BATCH, arguments.device)
-    data = registry.build("dataset", {"name": "digits", "batch_size": BATCH})
+    data = building.build("dataset", {"name": "digits", "batch_size": BATCH})
     rows = []
     with benchlib.threads(1):
         report: dict[str, Any] = {"machine": benchlib.machine(arguments.device)}

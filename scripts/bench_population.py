@@ -35,7 +35,7 @@ from benchlib import DENSE, EGGROLL, LOOP, MEZO, SEEDED, Rows, Variant, Work, in
 from torch import Tensor, nn
 
 from hybridopt import DataSpec
-from hybridopt.composition import registry
+from hybridopt.composition import building
 
 PARTS = ("throughput", "growth", "memory")
 VARIANTS = (DENSE, SEEDED, EGGROLL, LOOP)
@@ -80,7 +80,7 @@ class Workload:
 
 def plugin(name: str, shape: tuple[int, ...], **settings: Any) -> Callable[[], nn.Module]:
     """A model plugin, to be built."""
-    return lambda: registry.build("model", {"name": name, **settings}, spec=DataSpec(shape, 10, "classification"))
+    return lambda: building.build("model", {"name": name, **settings}, spec=DataSpec(shape, 10, "classification"))
 
 
 WORKLOADS = (

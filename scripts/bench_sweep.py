@@ -22,7 +22,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from hybridopt import Budget, Trial
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.compose import compose
 from hybridopt.execution.runtime import quiet
 from hybridopt.programs import run as cli
@@ -53,10 +53,10 @@ def by_hand(seeds: int) -> float:
     for seed in range(seeds):
         config = compose(*JOB, f"seed={seed}")
         torch.manual_seed(seed)
-        data = registry.build("dataset", dict(config.dataset))
-        model = registry.build("model", dict(config.model), spec=data.spec)
-        objective = registry.build("objective", dict(config.objective), spec=data.spec)
-        strategy = registry.build("strategy", dict(config.strategy), spec=data.spec)
+        data = building.build("dataset", dict(config.dataset))
+        model = building.build("model", dict(config.model), spec=data.spec)
+        objective = building.build("objective", dict(config.objective), spec=data.spec)
+        strategy = building.build("strategy", dict(config.strategy), spec=data.spec)
         budget = Budget(forwards=config.budget.forwards, marks=config.budget.marks)
         trial = Trial(model, objective, strategy, budget, seed=seed, spec=data.spec)
         settings = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, DataSpec, Oracle, Strategy
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 
 Case = Callable[[], object]
@@ -213,9 +213,9 @@ class Work:
         self.batch = batch
         self.ledger = Ledger(Budget(forwards=PLENTY))
         generator = torch.Generator(batch[0].device).manual_seed(0)
-        objective = registry.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
+        objective = building.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
         self.oracle = Oracle(model, objective, self.ledger, generator, mode=variant.mode)
-        self.strategy: Strategy = registry.build("strategy", variant.config(popsize), spec=CLASSES)
+        self.strategy: Strategy = building.build("strategy", variant.config(popsize), spec=CLASSES)
         self.strategy.to(batch[0].device)
         self.strategy.setup(self.oracle)
 
@@ -236,7 +236,7 @@ CLASSES = DataSpec(input_shape=(64,), output_size=10, task="classification")
 def mlp(inputs: int, hidden: Sequence[int], device: str = "cpu") -> nn.Module:
     """The multi-layer perceptron with these widths and ten outputs."""
     spec = DataSpec(input_shape=(inputs,), output_size=10, task="classification")
-    return registry.build("model", {"name": "mlp", "hidden": list(hidden)}, spec=spec).to(device)
+    return building.build("model", {"name": "mlp", "hidden": list(hidden)}, spec=spec).to(device)
 
 
 def random_batch(shape: Sequence[int], size: int, device: str) -> tuple[Tensor, Tensor]:

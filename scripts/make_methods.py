@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from runs import Run, sweep
 
 from hybridopt import Budget, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
 from hybridopt.testing.plugins import filled
@@ -104,7 +104,7 @@ def strategies() -> Iterator[registry.Plugin]:
 def row(plugin: registry.Plugin) -> Row:
     """Needs, state and cost of a strategy, by one step on digits."""
     target = plugin.load()
-    strategy = registry.build("strategy", filled("strategy", {"name": f"hybridopt:{plugin.name}"}))
+    strategy = building.build("strategy", filled("strategy", {"name": f"hybridopt:{plugin.name}"}))
     words = re.search(r"Good for (.+?)\n\s*\n", target.__doc__ + "\n\n", re.DOTALL)
     trained = not any(parameter.many for parameter in plugin.describe().parameters)  # else it does as it is told
     state, step = measured(strategy) if trained else ("", "")
@@ -119,8 +119,8 @@ def measured(strategy) -> tuple[str, str]:
     data = digits()
     data.setup("fit")
     torch.manual_seed(0)
-    model = registry.build("model", {"name": "mlp"}, spec=data.spec)
-    objective = registry.build("objective", {"name": "cross_entropy"})
+    model = building.build("model", {"name": "mlp"}, spec=data.spec)
+    objective = building.build("objective", {"name": "cross_entropy"})
     oracle = Oracle(model, objective, Ledger(Budget(forwards=FORWARDS)), torch.Generator().manual_seed(0))
     strategy.setup(oracle)
     optimizers = strategy.optimizers(model)

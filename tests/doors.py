@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hybridopt import Budget
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
@@ -23,7 +23,7 @@ def door(model: nn.Module, objective: Objective | None = None, forwards: float =
 
 def built(name: str, **settings: object) -> Strategy:
     """A strategy by name, with its defaults, parts included."""
-    return registry.build("strategy", filled("strategy", {"name": name, **settings}))
+    return building.build("strategy", filled("strategy", {"name": name, **settings}))
 
 
 def trained(strategy: Strategy, oracle: Oracle, batch: Batch, steps: int) -> Strategy:

@@ -19,7 +19,7 @@ from test_trial import QUIET, SPEC, StopAt, data, with_dropout
 from torch import Tensor, nn
 
 from hybridopt import Budget, Search, TensorDataModule, Trial
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.errors import HybridoptError
 
 
@@ -76,8 +76,8 @@ TICKET = {"name": "lottery_ticket", "search": ES, "finetune": ADAM, "encoding": 
 
 def trial(strategy: dict[str, Any] | Search, network: Callable[[], nn.Module] = mlp, **budget: float) -> Trial:
     torch.manual_seed(rank())  # the ranks start from different weights, and must not keep them
-    built = registry.build("strategy", strategy) if isinstance(strategy, dict) else strategy
-    return Trial(network(), registry.build("objective", {"name": "cross_entropy"}), built, Budget(**budget, marks=4))
+    built = building.build("strategy", strategy) if isinstance(strategy, dict) else strategy
+    return Trial(network(), building.build("objective", {"name": "cross_entropy"}), built, Budget(**budget, marks=4))
 
 
 def gaussian(popsize: int) -> Trial:

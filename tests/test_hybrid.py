@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.core.encoding import Direct, SparseEncoding
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
@@ -453,7 +453,7 @@ def searches():
 @pytest.mark.parametrize("name", searches())
 def test_every_installed_search_finds_a_ticket(name):
     def search():
-        return registry.build("strategy", {"name": name})
+        return building.build("strategy", {"name": name})
 
     try:
         run = until_finetuning(Run(ticket(search, search_share=0.1), 20_000))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.engine.population import SeededPopulation, materialize, table_size
 
@@ -43,12 +43,12 @@ class Embedded(nn.Module):
 def build(name: str) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
     torch.manual_seed(0)
     spec = SPECS.get(name, DataSpec((6,), 3, "classification"))
-    model = Embedded() if name == "transformer" else registry.build("model", {"name": name}, spec=spec)
+    model = Embedded() if name == "transformer" else building.build("model", {"name": name}, spec=spec)
     return model, (torch.randn(10, *spec.input_shape), torch.randint(3, (10,)))
 
 
 def oracle_for(model: nn.Module, **settings: object) -> Oracle:
-    objective = registry.build("objective", {"name": "cross_entropy"})
+    objective = building.build("objective", {"name": "cross_entropy"})
     return Oracle(model, objective, Ledger(Budget(forwards=1e9)), torch.Generator(), **settings)
 
 

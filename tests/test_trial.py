@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
 from hybridopt import Budget, DataSpec, TensorDataModule, Trial
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.errors import ConfigError
 
 SPEC = DataSpec((4,), 3, "classification")
@@ -31,8 +31,8 @@ def data(seed: int = 0) -> TensorDataModule:
 
 def trial(strategy: str, forwards: float = 3000, model: nn.Module | None = None, **settings: object) -> Trial:
     torch.manual_seed(0)
-    built = registry.build("strategy", {"name": strategy, **settings})
-    objective = registry.build("objective", {"name": "cross_entropy"})
+    built = building.build("strategy", {"name": strategy, **settings})
+    objective = building.build("objective", {"name": "cross_entropy"})
     return Trial(model or nn.Linear(4, 3), objective, built, Budget(forwards=forwards, marks=5))
 
 
@@ -147,7 +147,7 @@ def test_what_is_validated_is_what_is_minimised(tmp_path: Path) -> None:
     inputs, targets = torch.randn(2, 60, 4, generator=torch.Generator().manual_seed(0))
     sets = zip(inputs.split(20), targets.split(20), strict=True)
     module = TensorDataModule(*sets, DataSpec((4,), 4, "regression"), batch_size=20)
-    strategy = registry.build("strategy", {"name": "openai_es"})
+    strategy = building.build("strategy", {"name": "openai_es"})
     ours = Trial(model, AgainAndAgain(), strategy, Budget(forwards=100_000, marks=2))
     trainer(tmp_path).fit(ours, datamodule=module)
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_one_pass_is_no_teacher_where_the_objective_makes_several() -> None:
 
 
 def test_another_task_than_the_two_usual_ones_gets_no_advice_that_misleads() -> None:
-    objective = registry.build("objective", {"name": "cross_entropy"})
-    strategy = registry.build("strategy", {"name": "openai_es"})
+    objective = building.build("objective", {"name": "cross_entropy"})
+    strategy = building.build("strategy", {"name": "openai_es"})
     with pytest.raises(ConfigError, match=r"is a control problem: choose another objective\.$"):
         Trial(nn.Linear(4, 3), objective, strategy, Budget(forwards=1e3), spec=DataSpec((4,), 3, "control"))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pytorch_lightning import LightningDataModule
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.data import DataModule
 
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}  # ours -> MLflow's
@@ -42,9 +42,9 @@ def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Dat
     """
     spec = datamodule.spec
     sheet = {
-        "name": registry.name_of(config),
+        "name": building.name_of(config),
         "source_type": "hybridopt",
-        "source": json.dumps({"plugin": next(iter(registry.provenances("dataset", config).values())), **config}),
+        "source": json.dumps({"plugin": next(iter(building.provenances("dataset", config).values())), **config}),
         "schema": json.dumps({"inputs": list(spec.input_shape), "outputs": spec.output_size, "task": spec.task}),
     }
     facts = {name: datamodule.facts(name) for name in CONTEXTS} if isinstance(datamodule, DataModule) else {}

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hybridopt.composition import registry, targets
+from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.errors import ConfigError, Interrupted
@@ -102,7 +102,7 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model, objective, encoding, strategy = (
-            registry.build(kind, values_of(config, kind), spec=spec)
+            building.build(kind, values_of(config, kind), spec=spec)
             for kind in ("model", "objective", "encoding", "strategy")
         )
     budget = Budget(**config["budget"])
@@ -112,7 +112,7 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
 
 def build_data(config: Mapping[str, Any], seed: int) -> LightningDataModule:
     """The data that a config names, with a training stream that is fixed by the seed."""
-    datamodule = registry.build("dataset", values_of(config, "dataset"))
+    datamodule = building.build("dataset", values_of(config, "dataset"))
     datamodule.prepare_data()
     if not hasattr(datamodule, "spec"):
         datamodule.setup("fit")
@@ -203,7 +203,7 @@ class Job:
     def _build_trainer(self) -> Trainer:
         settings = dict(values_of(self.config, "trainer"))
         chosen = [
-            registry.build("callback", {"name": name, **(arguments or {})})
+            building.build("callback", {"name": name, **(arguments or {})})
             for name, arguments in (settings.pop("callbacks", None) or {}).items()
         ]
         bar = settings.get("enable_progress_bar", True)

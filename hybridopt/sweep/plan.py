@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
 
-from hybridopt.composition import registry, targets
+from hybridopt.composition import building, targets
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.execution.directory import State, state
 from hybridopt.execution.identity import fingerprint, run_name
@@ -254,5 +254,5 @@ def _label(config: dict[str, Any], overrides: Sequence[str], varied: frozenset[s
 
 
 def _directory_name(config: dict[str, Any], mark: str) -> str:
-    names = [registry.name_of(config[kind]) for kind in ("strategy", "dataset")]
+    names = [building.name_of(config[kind]) for kind in ("strategy", "dataset")]
     return re.sub(r"[^\w.-]+", "_", f"{'-'.join(names)}-s{config['seed']}-{mark[:8]}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
@@ -29,7 +29,7 @@ DISTINCT = 10  # values that a feature takes at least which tells anything of it
 
 def build(plugin: Plugin, settings: Settings | None = None) -> Any:
     """The data module, after its own preparations."""
-    data = ready(registry.make(plugin, defaults(plugin) if settings is None else settings))
+    data = ready(building.make(plugin, defaults(plugin) if settings is None else settings))
     data.setup("test")
     return data
 

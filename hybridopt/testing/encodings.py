@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.encoding import Encoding, SparseEncoding
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, unloadable
@@ -53,7 +53,7 @@ def begun(encoding: Encoding, own: Mapping[str, Tensor], seed: int = 0) -> Tenso
 
 def build(plugin: Plugin, settings: Settings | None = None) -> Encoding:
     """The encoding, attached to nothing yet."""
-    encoding = registry.make(plugin, defaults(plugin) if settings is None else settings, spec=problem_of(plugin).spec)
+    encoding = building.make(plugin, defaults(plugin) if settings is None else settings, spec=problem_of(plugin).spec)
     fail_if(not isinstance(encoding, Encoding), "it makes something that is no Encoding.")
     return encoding
 

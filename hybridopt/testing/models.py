@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import HybridoptError
@@ -73,7 +73,7 @@ def _case(plugin: Plugin, settings: Settings, spec: DataSpec, inputs: Tensor, se
 def _build(plugin: Plugin, settings: Settings, spec: Any, seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = registry.make(plugin, settings, spec=spec)
+        model = building.make(plugin, settings, spec=spec)
     fail_if(not isinstance(model, nn.Module), "it makes something that is no torch.nn.Module.")
     return model.eval()
 

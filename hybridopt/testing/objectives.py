@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
@@ -91,7 +91,7 @@ def tasks(plugin: Plugin) -> list[str]:
 
 def build(plugin: Plugin, settings: Settings | None, spec: DataSpec) -> Objective:
     """The objective for data of this shape."""
-    objective = registry.make(plugin, defaults(plugin) if settings is None else settings, spec=spec)
+    objective = building.make(plugin, defaults(plugin) if settings is None else settings, spec=spec)
     fail_if(not isinstance(objective, Objective), "it makes something that is no Objective.")
     return objective
 

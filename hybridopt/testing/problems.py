@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.data import replayable
 from hybridopt.core.objective import Batch, Objective
@@ -70,8 +70,8 @@ def composed(config: Config) -> Problem:
 @cache
 def _composed(text: str) -> Problem:
     config = json.loads(text)
-    data = ready(registry.build("dataset", config["dataset"]))
-    build = {part: partial(registry.build, part, config[part], spec=data.spec) for part in ("model", "objective")}
+    data = ready(building.build("dataset", config["dataset"]))
+    build = {part: partial(building.build, part, config[part], spec=data.spec) for part in ("model", "objective")}
     return Problem(data.spec, build["model"], build["objective"], lambda seed: iter(stream(data, seed)), held_out(data))
 
 
@@ -146,7 +146,7 @@ def quadratic(rows: int, columns: int, bias: int, condition: float = 1.0, noise:
             yield inputs, target + noise * torch.randn(ROWS, d, generator=generator)
 
     spec = DataSpec((1,), d, "regression")
-    objective = partial(registry.build, "objective", {"name": "hybridopt:mse"})
+    objective = partial(building.build, "objective", {"name": "hybridopt:mse"})
     return Problem(spec, model, objective, batches, (inputs, target))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core import ledger, oracle
 from hybridopt.core.ledger import Budget, Ledger
@@ -105,7 +105,7 @@ class Run:
             self.objective = (objective or problem.objective()).to(self.device)
             if strategy is None:
                 settings = defaults(plugin) if settings is None else settings
-                strategy = registry.make(plugin, settings, spec=problem.spec)
+                strategy = building.make(plugin, settings, spec=problem.spec)
         self.strategy = strategy.to(self.device)
         self.layout = ParameterLayout.of(dict(self.model.named_parameters()))
         self._batches = problem.batches(seed)

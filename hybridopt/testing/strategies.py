@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core import oracle
 from hybridopt.core.ledger import Budget
@@ -50,7 +50,7 @@ def has_a_population(plugin: Plugin) -> bool:
 
 
 def _built(plugin: Plugin) -> Strategy:
-    return registry.make(plugin, defaults(plugin), spec=problem_of(plugin).spec)
+    return building.make(plugin, defaults(plugin), spec=problem_of(plugin).spec)
 
 
 # -- building ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hybridopt import Budget, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
 from proofs import Finding, accuracies, proves
@@ -65,8 +65,8 @@ def from_bad_start(name: str, epochs: int, seed: int) -> float:
         "sgd": {"schedule": "constant"},
         "ensemble_kalman_filter": {"sigma": 1.0, "ensemble": 1000, "repetitions": 4, "gamma": 0.1},
     }[name]
-    strategy = registry.build("strategy", {"name": name, **settings})
-    objective = registry.build("objective", {"name": "cross_entropy"})
+    strategy = building.build("strategy", {"name": name, **settings})
+    objective = building.build("objective", {"name": "cross_entropy"})
     oracle = Oracle(model, objective, Ledger(Budget(forwards=1e12)), torch.Generator().manual_seed(seed))
     strategy.setup(oracle)
     inputs, targets = data.sets["train"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from proofs import Finding, proves, spread
 
@@ -22,10 +22,10 @@ def fit(strategy: dict, steps: int, seed: int, budget: float = 1e9) -> tuple[flo
     """The mean squared error of a network 1-20-1 on sin(x)/x, and the forwards it took."""
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)).double()
-    built = registry.build("strategy", strategy)
+    built = building.build("strategy", strategy)
     oracle = Oracle(
         model,
-        registry.build("objective", {"name": "mse"}),
+        building.build("objective", {"name": "mse"}),
         Ledger(Budget(forwards=budget)),
         torch.Generator().manual_seed(seed),
     )
@@ -64,7 +64,7 @@ def bowls(seeds: int) -> Iterator[Finding]:
     for name, settings in {"snes": {"sigma": 0.5}, "cem": {}, "differential_evolution": {"sigma": 0.5}}.items():
         ends = []
         for seed in range(seeds):
-            search = registry.build("strategy", {"name": name, **settings})
+            search = building.build("strategy", {"name": name, **settings})
             search.generator = torch.Generator().manual_seed(seed)
             search.start(torch.ones(10))
             asked = 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from proofs import Finding, proves, spread
 
@@ -31,10 +31,10 @@ def error(strategy: dict, objective: dict, seed: int) -> float:
     batch, (inputs, targets) = outliers(seed)
     torch.manual_seed(seed)
     model = nn.Linear(10, 2)
-    built = registry.build("strategy", strategy)
+    built = building.build("strategy", strategy)
     oracle = Oracle(
         model,
-        registry.build("objective", objective),
+        building.build("objective", objective),
         Ledger(Budget(forwards=300 * 5000)),
         torch.Generator().manual_seed(seed),
     )

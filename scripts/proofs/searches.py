@@ -10,7 +10,7 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
@@ -140,7 +140,7 @@ def surrogate(seeds: int) -> Iterator[Finding]:
             strategy = guided(wrong, alpha=alpha, lr=0.2 * SCALE, descent="sgd", schedule="constant", **settings)
             x = run(strategy, Point(torch.zeros(1000)), Rows(a, b, False, seed), point(1000), 3000 * 5, seed)
             ends[name].append(float((a @ x - b).square().mean()) - best)
-        sgd = registry.build("strategy", {"name": "sgd", "lr": 5.0, "momentum": 0.0, "schedule": "constant"})
+        sgd = building.build("strategy", {"name": "sgd", "lr": 5.0, "momentum": 0.0, "schedule": "constant"})
         x = run(sgd, Point(torch.zeros(1000)), wrong, point(1000), 3000 * 5, seed)
         ends["biased gradient"].append(float((a @ x - b).square().mean()) - best)
     said = "; ".join(f"{name} {spread(values)}" for name, values in ends.items())
@@ -161,7 +161,7 @@ def subspace(seeds: int) -> Iterator[Finding]:
         basis = torch.linalg.qr(torch.randn(200, 3, generator=torch.Generator().manual_seed(seed))).Q
         for learns in needed:
             settings = {"warmup": 5 if learns else 10**9, "fewest": 3, "lr": 0.05, "schedule": "constant"}
-            search = registry.build("strategy", {"name": "asebo", **settings})
+            search = building.build("strategy", {"name": "asebo", **settings})
             search.generator = torch.Generator().manual_seed(seed)
             search.start(20 * basis.sum(1))
             asked = 0
@@ -221,7 +221,7 @@ def trap(seeds: int) -> Iterator[Finding]:
         solved[name] = 0
         for seed in range(seeds):
             torch.manual_seed(seed)
-            strategy = registry.build("strategy", {"name": name, **given})
+            strategy = building.build("strategy", {"name": name, **given})
             model = Point(0.1 * torch.randn(2 * STEPS))
             run(strategy, model, Trap(), point(2 * STEPS), 30_000, seed)
             with torch.no_grad():
@@ -253,7 +253,7 @@ def safe(seeds: int) -> Iterator[Finding]:
             model = Uneven()
             plain = {"name": "genetic_algorithm", "sigma": 0.1}
             chosen = plain if name == plain["name"] else {"name": name, "search": plain, "refreshes": 1}
-            run(registry.build("strategy", chosen), model, MeanSquaredError(), (x, x), 4000, seed)
+            run(building.build("strategy", chosen), model, MeanSquaredError(), (x, x), 4000, seed)
             values.append(float((model(x) - x).square().mean().detach()))
     said = "; ".join(f"{name} {spread(values)}" for name, values in ends.items())
     claim = "on the authors' two weights of unequal weight, safe steps end a hundred times closer in as many losses"

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from hybridopt import Budget, Trial
 from hybridopt.callbacks.alignment import Alignment
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.datasets.digits import digits
 from hybridopt.errors import ConfigError
 
@@ -40,9 +40,9 @@ def cosines(strategy: dict[str, object], every: int = 1, forwards: float = 40_00
     torch.manual_seed(0)
     data = digits(batch_size=64)
     data.setup("fit")
-    model = registry.build("model", {"name": "linear"}, spec=data.spec)
-    objective = registry.build("objective", {"name": "cross_entropy"})
-    trial = Trial(model, objective, registry.build("strategy", strategy), Budget(forwards=forwards, marks=1))
+    model = building.build("model", {"name": "linear"}, spec=data.spec)
+    objective = building.build("objective", {"name": "cross_entropy"})
+    trial = Trial(model, objective, building.build("strategy", strategy), Budget(forwards=forwards, marks=1))
     trainer(Alignment(every), logger=memory).fit(trial, datamodule=data)
     return memory.seen
 
@@ -73,8 +73,8 @@ def test_it_measures_every_so_many_steps_and_charges_nothing() -> None:
 def test_a_loss_without_a_gradient_is_refused() -> None:
     data = digits()
     data.setup("fit")
-    model = registry.build("model", {"name": "linear"}, spec=data.spec)
-    parts = registry.build("objective", {"name": "zero_one"}), registry.build("strategy", {"name": "openai_es"})
+    model = building.build("model", {"name": "linear"}, spec=data.spec)
+    parts = building.build("objective", {"name": "zero_one"}), building.build("strategy", {"name": "openai_es"})
     trial = Trial(model, *parts, Budget(forwards=1e5))
     with pytest.raises(ConfigError, match="compares steps with the gradient, and ZeroOne has none"):
         trainer(Alignment()).fit(trial, datamodule=data)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from hybridopt.composition.building import build
 from hybridopt.composition.describe import REQUIRED
-from hybridopt.composition.registry import build, find, plugins
+from hybridopt.composition.registry import find, plugins
 from hybridopt.core.data import DataModule
 from hybridopt.datasets.digits import digits
 from hybridopt.datasets.friedman import friedman

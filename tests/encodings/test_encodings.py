@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.core.encoding import Direct
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
@@ -34,7 +34,7 @@ def source(seed=0):
 
 
 def build(name):
-    return registry.build("encoding", {"name": name} | SMALL.get(name, {}))
+    return building.build("encoding", {"name": name} | SMALL.get(name, {}))
 
 
 def attached(encoding, seed=0):
@@ -253,7 +253,7 @@ def test_a_model_without_weights_is_refused():
 def test_a_group_is_the_parameters_that_match(pattern, chosen):
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     own = dict(model.named_parameters())
-    encoding = registry.build("encoding", {"name": "parameter_group", "pattern": pattern})
+    encoding = building.build("encoding", {"name": "parameter_group", "pattern": pattern})
     z = encoding.attach(own, torch.Generator())
     decoded = encoding.decode(z[None])
     assert list(decoded) == chosen
@@ -263,14 +263,14 @@ def test_a_group_is_the_parameters_that_match(pattern, chosen):
 def test_a_pattern_that_nothing_matches_is_refused():
     model = torch.nn.Linear(3, 2)
     with pytest.raises(ConfigError, match=r"No parameter matches encoding\.pattern='head\*': the model has weight"):
-        registry.build("encoding", {"name": "parameter_group", "pattern": "head*"}).attach(
+        building.build("encoding", {"name": "parameter_group", "pattern": "head*"}).attach(
             dict(model.named_parameters()), torch.Generator()
         )
 
 
 def test_bits_say_which_weights_are_used():
     model = torch.nn.Linear(2, 2)
-    encoding = registry.build("encoding", {"name": "supermask", "rule": "sign"})
+    encoding = building.build("encoding", {"name": "supermask", "rule": "sign"})
     z = encoding.attach(dict(model.named_parameters()), torch.Generator())
     assert not z.any()
     kept = encoding.mask(torch.tensor([1.0, -1.0, 0.0, -0.5]))["weight"]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from hybridopt.composition.registry import build, find, plugins
+from hybridopt.composition.building import build
+from hybridopt.composition.registry import find, plugins
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.models.cnn import cnn

@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
 
-from hybridopt.composition.registry import build, plugins
+from hybridopt.composition.building import build
+from hybridopt.composition.registry import plugins
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
 from hybridopt.objectives.auc import AUC

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 
 SHAPES = {"W": torch.Size((6, 5)), "b": torch.Size((6,))}
@@ -28,7 +28,7 @@ def estimate(name: str, pairs: int, generator: torch.Generator, A: Tensor, x: Te
     if name != "mezo":
         noise = name.partition(" ")[2]
         settings = {"popsize": 2 * pairs, "sigma": 0.1, "shaping": "none"} | ({"noise": noise} if noise else {})
-    search = registry.build("strategy", {"name": name.partition(" ")[0], **settings})
+    search = building.build("strategy", {"name": name.partition(" ")[0], **settings})
     search.generator, search.shapes = generator, SHAPES
     search.start(x.clone())
     population = search.ask()
@@ -58,7 +58,7 @@ def test_the_alignment_law_on_a_real_network(name: str, pairs: int) -> None:
     """cos(estimate, gradient) = sqrt(m / (m + d)) for m mirrored pairs (methods: Salimans 2017; Zhang et al. 2017)."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 12), nn.Tanh(), nn.Linear(12, 10))
-    objective = registry.build("objective", {"name": "cross_entropy"})
+    objective = building.build("objective", {"name": "cross_entropy"})
     oracle = Oracle(model, objective, Ledger(Budget(forwards=1e12)), torch.Generator().manual_seed(5))
     batch = torch.randn(64, 64), torch.randint(10, (64,))
     oracle.gradient(batch)
@@ -73,7 +73,7 @@ def cosine_of_step(name: str, pairs: int, oracle: Oracle, batch: tuple[Tensor, T
     settings = {"popsize": 2 * pairs, "sigma": 1e-2, "shaping": "none", "noise": noise}
     if name == "mezo":
         settings = {"samples": pairs, "epsilon": 1e-2}
-    search = registry.build("strategy", {"name": name, **settings})
+    search = building.build("strategy", {"name": name, **settings})
     start = oracle.start.clone()
     search.setup(oracle)
     population = search.ask()

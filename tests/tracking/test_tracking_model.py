@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hybridopt import DataSpec
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.tracking.model import save_model
 
 OURS = [name for name in registry.names("model") if registry.find("model", name).distribution == "hybridopt"]
@@ -38,7 +38,7 @@ def test_models_are_used_without_hybridopt(tmp_path: Path) -> None:
     for name in OURS:
         shape = SHAPES.get(name, (5,))
         torch.manual_seed(0)
-        model = registry.build("model", {"name": name}, spec=DataSpec(shape, 3, "classification"))
+        model = building.build("model", {"name": name}, spec=DataSpec(shape, 3, "classification"))
         sample = torch.randn(2, *shape)
         folder = save_model(model, sample, tmp_path / name)
         assert folder is not None, name

@@ -10,13 +10,13 @@ from hybridopt_cma.cma_es import CmaEs
 from hybridopt_cma.restarts import Regimes
 from torch import Tensor
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 
 AMPLE = 1e9
 
 
 def make(**settings: Any) -> CmaEs:
-    search = registry.build("strategy", {"name": "cma_es", "popsize": 6, "sigma": 0.5, **settings})
+    search = building.build("strategy", {"name": "cma_es", "popsize": 6, "sigma": 0.5, **settings})
     search.generator = torch.Generator().manual_seed(0)
     search.horizon = 100_000
     search.start(torch.ones(3, dtype=torch.float64))

@@ -14,7 +14,7 @@ from hybridopt_cma.search import NARROWEST, default_popsize
 from torch import Tensor
 
 from hybridopt import Search
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.errors import ConfigError
 
 NAMES = ["cma_es", "sep_cma_es", "vkd_cma_es"]
@@ -52,7 +52,7 @@ def rotated_cigar(x: Tensor) -> Tensor:
 
 
 def make(name: str, start: Tensor, seed: int = 0, **settings: Any) -> Search:
-    search = registry.build("strategy", {"name": name, **settings})
+    search = building.build("strategy", {"name": name, **settings})
     search.generator = torch.Generator().manual_seed(seed)
     search.horizon = 100_000
     search.start(start)
@@ -264,7 +264,7 @@ def test_the_checkpoint_of_the_separable_one_is_linear_in_the_dimension() -> Non
 )
 def test_bad_values_are_refused(name: str, settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        registry.build("strategy", {"name": name, **settings})
+        building.build("strategy", {"name": name, **settings})
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_bad_values_are_refused(name: str, settings: dict[str, Any], sentence: s
 )
 def test_bad_values_of_cma_es_are_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        registry.build("strategy", {"name": "cma_es", **settings})
+        building.build("strategy", {"name": "cma_es", **settings})
 
 
 def test_a_full_covariance_is_refused_in_high_dimensions() -> None:

@@ -15,7 +15,7 @@ from hybridopt_combinatorial.reference import Yardstick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.errors import ConfigError
 
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -24,8 +24,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 def parts(problem, objective, **config):
     """A small problem: its data, and its objective."""
-    data = registry.build("dataset", {"name": problem, **config})
-    return data, registry.build("objective", {"name": objective}, spec=data.spec)
+    data = building.build("dataset", {"name": problem, **config})
+    return data, building.build("objective", {"name": objective}, spec=data.spec)
 
 
 def lowest(objective, data, solutions):

@@ -24,7 +24,7 @@ from hybridopt_combinatorial.tsp import tsp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
 
@@ -61,8 +61,8 @@ def cost(objective, data, outputs):
 
 @pytest.fixture(params=PROBLEMS)
 def problem(request):
-    data = registry.build("dataset", {"name": request.param, "time_limit": 0})
-    return data, registry.build("objective", {"name": PROBLEMS[request.param]}, spec=data.spec)
+    data = building.build("dataset", {"name": request.param, "time_limit": 0})
+    return data, building.build("objective", {"name": PROBLEMS[request.param]}, spec=data.spec)
 
 
 def test_a_population_costs_what_its_members_cost(problem):
@@ -115,7 +115,7 @@ def test_training_validation_and_test_are_the_instance_and_a_batch_is_one_forwar
 def test_the_same_seed_draws_the_same_instance_and_another_one_another(problem):
     data, _ = problem
     drawn = [
-        instance_of(registry.build("dataset", {"name": data.spec.task, "time_limit": 0, "instance_seed": seed}))
+        instance_of(building.build("dataset", {"name": data.spec.task, "time_limit": 0, "instance_seed": seed}))
         for seed in (5, 5, 6)
     ]
     assert torch.equal(drawn[0], drawn[1])

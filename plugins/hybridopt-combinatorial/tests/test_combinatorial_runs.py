@@ -12,7 +12,7 @@ import hybridopt_combinatorial.conf
 import pytest
 import torch
 
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
@@ -51,12 +51,12 @@ def searches():
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("strategy", list(searches()))
 def test_any_search_works_on_any_problem(problem, strategy):
-    data = registry.build("dataset", {"name": problem, "time_limit": 0})
-    objective = registry.build("objective", {"name": PROBLEMS[problem]}, spec=data.spec)
+    data = building.build("dataset", {"name": problem, "time_limit": 0})
+    objective = building.build("objective", {"name": PROBLEMS[problem]}, spec=data.spec)
     torch.manual_seed(0)
-    model = registry.build("model", {"name": "solution"}, spec=data.spec)
+    model = building.build("model", {"name": "solution"}, spec=data.spec)
     oracle = Oracle(model, objective, Ledger(Budget(forwards=600)), torch.Generator().manual_seed(0))
-    search, batch = registry.build("strategy", {"name": strategy}), data.sets["train"]
+    search, batch = building.build("strategy", {"name": strategy}), data.sets["train"]
     first = objective.loss(model(batch[0]), batch[1])
     search.setup(oracle)
     while not oracle.exhausted:

@@ -10,7 +10,7 @@ from hybridopt_combinatorial.permutation_annealing import MOVES, PermutationAnne
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.encodings.subspace import Subspace
@@ -21,10 +21,10 @@ OBJECTIVES = {"tsp": "tour_length", "flow_shop": "makespan", "knapsack": "packed
 
 def problem(name="tsp", forwards=1e6, encoding=None, seed=0, **config):
     """An oracle, and its batch."""
-    data = registry.build("dataset", {"name": name, "time_limit": 0, **config})
-    objective = registry.build("objective", {"name": OBJECTIVES[name]}, spec=data.spec)
+    data = building.build("dataset", {"name": name, "time_limit": 0, **config})
+    objective = building.build("objective", {"name": OBJECTIVES[name]}, spec=data.spec)
     torch.manual_seed(seed)
-    model = registry.build("model", {"name": "solution"}, spec=data.spec)
+    model = building.build("model", {"name": "solution"}, spec=data.spec)
     generator = torch.Generator().manual_seed(seed)
     oracle = Oracle(model, objective, Ledger(Budget(forwards=forwards)), generator, encoding=encoding)
     return oracle, data.sets["train"]
@@ -187,7 +187,7 @@ def test_a_small_budget_is_not_spent_on_probes():
 )
 def test_it_finds_the_optimum_of_a_small_problem(name, config, settings):
     oracle, batch = problem(name, forwards=4000, **config)
-    optimum = registry.build("dataset", {"name": name, **config}).spec.reference
+    optimum = building.build("dataset", {"name": name, **config}).spec.reference
     search = ready(oracle, **settings)
     while not oracle.exhausted:
         search.step(oracle, batch)

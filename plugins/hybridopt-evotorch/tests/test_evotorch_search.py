@@ -19,7 +19,7 @@ from hybridopt_evotorch.library import imported
 from torch import Tensor
 
 from hybridopt import Search
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.errors import ConfigError
 
 SEARCHERS: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ def sphere(x: Tensor) -> Tensor:
 
 
 def build(name: str, **settings: Any) -> Search:
-    return registry.build("strategy", {"name": "evotorch", "searcher": name, **SEARCHERS.get(name, {}), **settings})
+    return building.build("strategy", {"name": "evotorch", "searcher": name, **SEARCHERS.get(name, {}), **settings})
 
 
 def make(name: str, dimension: int = 8, seed: int = 0, dtype: torch.dtype = torch.float32, **settings: Any) -> Search:
@@ -225,7 +225,7 @@ def test_resumed_equals_uninterrupted(name: str, steps: int) -> None:
 )
 def test_what_cannot_work_is_refused_at_once(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        registry.build("strategy", {"name": "evotorch", **settings})
+        building.build("strategy", {"name": "evotorch", **settings})
 
 
 @pytest.mark.parametrize(("name", "most"), [("XNES", 500), ("CMAES", 1000)])
@@ -240,7 +240,7 @@ def test_a_full_covariance_is_refused_in_high_dimensions(name: str, most: int) -
 
 DESCRIBED = """
 import sys
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 names = [parameter.name for parameter in registry.find("strategy", "evotorch").describe().parameters]
 assert names[:2] == ["searcher", "popsize"], names
 assert not {"evotorch", "ray", "torch"} & set(sys.modules)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from hybridopt_gymnasium.environment import EnvironmentSpec
 
+from hybridopt.composition.building import build
 from hybridopt.composition.describe import REQUIRED
-from hybridopt.composition.registry import build, find, names
+from hybridopt.composition.registry import find, names
 from hybridopt.errors import ConfigError
 
 ENVIRONMENTS = [

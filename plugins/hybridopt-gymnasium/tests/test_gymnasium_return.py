@@ -12,7 +12,7 @@ from hybridopt_gymnasium.episode_return import ask
 from hybridopt_gymnasium.spaces import Observations, actor
 
 from hybridopt import Budget, Oracle
-from hybridopt.composition.registry import build
+from hybridopt.composition.building import build
 from hybridopt.core.ledger import Ledger
 from hybridopt.errors import ConfigError
 

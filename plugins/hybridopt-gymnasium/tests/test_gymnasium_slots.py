@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hybridopt_gymnasium.slots import CartPoles, Pool, slots
 
-from hybridopt.composition.registry import build
+from hybridopt.composition.building import build
 
 SEEDS = np.array([3, 2**31 + 7, 11])
 COPIES = 4

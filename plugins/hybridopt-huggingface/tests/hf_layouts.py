@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as Picture
 from sklearn.datasets import load_digits
 
-from hybridopt.composition.registry import build
+from hybridopt.composition.building import build
 from hybridopt.errors import HybridoptError
 
 SETS = ("train", "val", "test")

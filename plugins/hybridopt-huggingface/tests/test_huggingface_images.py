@@ -13,7 +13,7 @@ from hybridopt_huggingface.huggingface import huggingface
 from hybridopt_huggingface.mnist import mnist
 from PIL import Image as Picture
 
-from hybridopt.composition.registry import build
+from hybridopt.composition.building import build
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])

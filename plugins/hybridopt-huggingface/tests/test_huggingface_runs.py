@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
 from hybridopt import Budget, Trial
-from hybridopt.composition import registry
+from hybridopt.composition import building, registry
 from hybridopt.composition.compose import compose, plain_values
 
 EXPERIMENTS = sorted(
@@ -20,9 +20,9 @@ EXPERIMENTS = sorted(
 def trained(data, model, strategy, forwards):
     """The validation accuracy after a run."""
     torch.manual_seed(0)
-    network = registry.build("model", model, spec=data.spec)
-    objective = registry.build("objective", {"name": "cross_entropy"}, spec=data.spec)
-    trial = Trial(network, objective, registry.build("strategy", strategy), Budget(forwards=forwards, marks=4))
+    network = building.build("model", model, spec=data.spec)
+    objective = building.build("objective", {"name": "cross_entropy"}, spec=data.spec)
+    trial = Trial(network, objective, building.build("strategy", strategy), Budget(forwards=forwards, marks=4))
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     Trainer(**Trial.trainer_settings, **quiet, enable_checkpointing=False).fit(trial, datamodule=data)
     inputs, targets = zip(*data.val_dataloader(), strict=True)

@@ -7,7 +7,7 @@ import torch
 from hf_layouts import refused, whole
 from hybridopt_huggingface.huggingface import huggingface
 
-from hybridopt.composition.registry import build
+from hybridopt.composition.building import build
 from hybridopt.core.spec import DataSpec
 
 RNG = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from hybridopt_neat.xor import xor
 from neat.nn import FeedForwardNetwork
 
 from hybridopt import Budget, DataSpec, Oracle
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 
 SEEDS = range(10)
@@ -31,7 +31,7 @@ SOLVED = 0.025  # mean squared error: neat-python's example asks for a sum of 0.
 def search(seed: int, spec: DataSpec, **settings: Any) -> tuple[Oracle, NEAT]:
     """A strategy that has met its oracle."""
     torch.manual_seed(seed)
-    objective = registry.build("objective", {"name": "mse"}, spec=spec)
+    objective = building.build("objective", {"name": "mse"}, spec=spec)
     generator = torch.Generator().manual_seed(seed)
     oracle = Oracle(genome_network(spec), objective, Ledger(Budget(forwards=1e12)), generator)
     strategy = NEAT(**settings)

@@ -5,7 +5,7 @@ import torch
 from hybridopt_neat.neat_search import NEAT
 
 from hybridopt import DataSpec
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
@@ -13,15 +13,15 @@ from hybridopt.errors import ConfigError
 
 def problem(dataset="xor", objective="mse", model=None, encoding=None, seed=0, **settings):
     """The oracle, a strategy that has met it, and the batch."""
-    data = registry.build("dataset", {"name": dataset})
+    data = building.build("dataset", {"name": dataset})
     torch.manual_seed(seed)
     supplied = {"spec": data.spec}
     parts = {
-        "model": registry.build("model", {"name": "genome_network", **(model or {})}, **supplied),
-        "objective": registry.build("objective", {"name": objective}, **supplied),
+        "model": building.build("model", {"name": "genome_network", **(model or {})}, **supplied),
+        "objective": building.build("objective", {"name": objective}, **supplied),
     }
     generator = torch.Generator().manual_seed(seed)
-    wrapped = registry.build("encoding", {"name": encoding}, **supplied) if encoding else None
+    wrapped = building.build("encoding", {"name": encoding}, **supplied) if encoding else None
     oracle = Oracle(**parts, ledger=Ledger(Budget(forwards=1e9)), generator=generator, encoding=wrapped)
     strategy = NEAT(**settings)
     strategy.setup(oracle)
@@ -103,10 +103,10 @@ def test_what_does_not_fit_is_refused(settings, says):
 
 @pytest.mark.parametrize(("task", "objective"), [("regression", "mse"), ("classification", "cross_entropy")])
 def test_the_data_set_is_exclusive_or(task, objective):
-    data = registry.build("dataset", {"name": "xor", "task": task})
+    data = building.build("dataset", {"name": "xor", "task": task})
     inputs, targets = next(iter(data.train_dataloader()))
     assert data.spec == DataSpec((2,), 1 if task == "regression" else 2, task)
     assert [int(a) ^ int(b) for a, b in inputs] == targets.flatten().tolist()
-    loss = registry.build("objective", {"name": objective}, spec=data.spec)
-    model = registry.build("model", {"name": "genome_network"}, spec=data.spec)
+    loss = building.build("objective", {"name": objective}, spec=data.spec)
+    model = building.build("model", {"name": "genome_network"}, spec=data.spec)
     assert torch.isfinite(loss.loss(model(inputs), targets))

@@ -10,7 +10,7 @@ from schedulefree import AdamWScheduleFree
 from torch import nn
 
 from hybridopt import Budget
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
@@ -36,7 +36,7 @@ def test_it_is_the_package_s_own(name: str) -> None:
     ours, theirs = nn.Linear(3, 1), nn.Linear(3, 1)
     theirs.load_state_dict(ours.state_dict())
     settings = {"name": name} if name == "schedule_free" else {"name": name, "schedule": "constant"}
-    strategy = registry.build("strategy", settings)
+    strategy = building.build("strategy", settings)
     oracle = Oracle(ours, MeanSquaredError(), Ledger(Budget(forwards=1e6)), torch.Generator().manual_seed(0))
     strategy.setup(oracle)
     peer = PEERS[name](list(theirs.parameters()))

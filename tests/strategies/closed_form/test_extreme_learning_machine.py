@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from hybridopt import DataSpec
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.cross_entropy import CrossEntropy
 
@@ -18,7 +18,7 @@ from hybridopt.objectives.cross_entropy import CrossEntropy
 def network(features: int = 20, **settings: object) -> nn.Module:
     torch.manual_seed(0)
     spec = DataSpec((5,), 2, "regression")
-    return registry.build("model", {"name": "random_features", "features": features, **settings}, spec=spec)
+    return building.build("model", {"name": "random_features", "features": features, **settings}, spec=spec)
 
 
 def data(samples: int = 100) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.strategies.evolution_strategies.snes import utilities
 
 
 def run(name: str, loss, d: int, generations: int, **settings: object) -> torch.Tensor:
-    search = registry.build("strategy", {"name": name, **settings})
+    search = building.build("strategy", {"name": name, **settings})
     search.generator = torch.Generator().manual_seed(0)
     search.start(torch.ones(d))
     for generation in range(generations):
@@ -47,7 +47,7 @@ def test_a_stretched_quadratic_is_solved(name: str) -> None:
 
 
 def test_snes_narrows_where_it_matters() -> None:
-    search = registry.build("strategy", {"name": "snes", "sigma": 0.5})
+    search = building.build("strategy", {"name": "snes", "sigma": 0.5})
     search.generator = torch.Generator().manual_seed(0)
     search.start(torch.zeros(2))
     for _ in range(200):
@@ -57,7 +57,7 @@ def test_snes_narrows_where_it_matters() -> None:
 
 
 def test_cem_learns_nothing_from_failures() -> None:
-    search = registry.build("strategy", {"name": "cem", "popsize": 8})
+    search = building.build("strategy", {"name": "cem", "popsize": 8})
     search.generator = torch.Generator().manual_seed(0)
     search.start(torch.ones(3))
     search.tell(search.ask(), torch.full((8,), torch.inf))
@@ -76,7 +76,7 @@ def cigar(x: torch.Tensor) -> torch.Tensor:
 def test_a_learnt_direction_solves_what_a_round_gaussian_does_not() -> None:
     ends = {}
     for directions in (1, None):
-        search = registry.build("strategy", {"name": "lm_ma_es", "sigma": 0.5, "directions": directions})
+        search = building.build("strategy", {"name": "lm_ma_es", "sigma": 0.5, "directions": directions})
         search.generator = torch.Generator().manual_seed(0)
         search.start(torch.ones(20, dtype=torch.float64))
         search._c_d = search._c_d if directions is None else torch.zeros(1)  # the round one learns no direction
@@ -88,13 +88,13 @@ def test_a_learnt_direction_solves_what_a_round_gaussian_does_not() -> None:
 
 
 def test_its_memory_grows_with_the_logarithm_of_the_dimension() -> None:
-    search = registry.build("strategy", {"name": "lm_ma_es"})
+    search = building.build("strategy", {"name": "lm_ma_es"})
     search.start(torch.zeros(100_000))
     assert sum(value.numel() for value in search.buffers()) < 41 * 100_000
 
 
 def test_failures_move_nothing() -> None:
-    search = registry.build("strategy", {"name": "lm_ma_es", "popsize": 8})
+    search = building.build("strategy", {"name": "lm_ma_es", "popsize": 8})
     search.generator = torch.Generator().manual_seed(0)
     search.start(torch.ones(3))
     search.tell(search.ask(), torch.full((8,), torch.inf))

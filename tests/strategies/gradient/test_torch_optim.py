@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
@@ -96,7 +96,7 @@ def test_the_learning_rate_follows_the_schedule_over_the_budget(schedule):
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop", "torch_optim"])
 def test_every_registered_gradient_method_lowers_the_loss(name):
     model = network()
-    records = run(registry.build("strategy", {"name": name, "lr": 0.01}), model)
+    records = run(building.build("strategy", {"name": name, "lr": 0.01}), model)
     assert records[-1]["loss"] < records[STEPS - 5 - 1]["loss"] < records[4]["loss"]  # on one and the same batch
 
 
@@ -113,7 +113,7 @@ def test_the_registered_names_hand_all_their_settings_on(name, optimizer, settin
     given = settings | {"lr": 0.02, "schedule": "linear", "final_lr": 0.5}
     config = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     ours, reference = network(), network()
-    records = run(registry.build("strategy", {"name": name} | config), ours)
+    records = run(building.build("strategy", {"name": name} | config), ours)
     run_by_hand(optimizer, reference, [record["lr"] for record in records], **settings)
     assert records[0]["lr"] == pytest.approx(0.02)
     assert records[-1]["lr"] == pytest.approx(0.02 * (1 - 0.5 * (STEPS - 1) / STEPS))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.errors import ConfigError
 
 
 def searching(name: str, d: int = 6, **settings: object):
-    search = registry.build("strategy", {"name": name, **settings})
+    search = building.build("strategy", {"name": name, **settings})
     search.generator = torch.Generator().manual_seed(0)
     search.start(torch.zeros(d))
     return search
@@ -73,4 +73,4 @@ def test_on_a_ring_the_neighbours_lead() -> None:
 )
 def test_what_cannot_be_is_refused(settings: dict, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        registry.build("strategy", settings)
+        building.build("strategy", settings)

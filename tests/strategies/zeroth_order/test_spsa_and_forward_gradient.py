@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hybridopt import Budget
-from hybridopt.composition import registry
+from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
@@ -28,7 +28,7 @@ def gradient(oracle: Oracle, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.
 def test_a_forward_gradient_is_unbiased() -> None:
     oracle, batch = door()
     true = gradient(oracle, batch)
-    strategy = registry.build("strategy", {"name": "forward_gradient", "samples": 20_000})
+    strategy = building.build("strategy", {"name": "forward_gradient", "samples": 20_000})
     strategy.setup(oracle)
     _, estimate = strategy.estimate(oracle, batch)
     spread = true.norm() * ((len(true) + 1) / 20_000) ** 0.5  # its standard deviation, in all
@@ -39,7 +39,7 @@ def test_a_forward_gradient_is_unbiased() -> None:
 def test_a_forward_gradient_has_the_alignment_that_theory_gives() -> None:
     oracle, batch = door()
     true = gradient(oracle, batch)
-    strategy = registry.build("strategy", {"name": "forward_gradient", "samples": 10})
+    strategy = building.build("strategy", {"name": "forward_gradient", "samples": 10})
     strategy.setup(oracle)
     found = [torch.cosine_similarity(strategy.estimate(oracle, batch)[1], true, dim=0) for _ in range(300)]
     wanted = (10 / (10 + len(true))) ** 0.5  # sqrt(n / (n + d))
@@ -48,7 +48,7 @@ def test_a_forward_gradient_has_the_alignment_that_theory_gives() -> None:
 
 def test_spsa_asks_for_two_losses_whatever_the_dimension() -> None:
     oracle, batch = door()
-    strategy = registry.build("strategy", {"name": "spsa", "calibration": 3})
+    strategy = building.build("strategy", {"name": "spsa", "calibration": 3})
     strategy.setup(oracle)
     strategy.step(oracle, batch)
     assert oracle.ledger.evaluations == 6
@@ -58,7 +58,7 @@ def test_spsa_asks_for_two_losses_whatever_the_dimension() -> None:
 
 def test_the_first_step_of_spsa_has_the_wanted_size() -> None:
     oracle, batch = door()
-    strategy = registry.build("strategy", {"name": "spsa", "first_step": 0.01, "calibration": 200})
+    strategy = building.build("strategy", {"name": "spsa", "first_step": 0.01, "calibration": 200})
     strategy.setup(oracle)
     strategy.step(oracle, batch)
     before = strategy.theta.clone()
