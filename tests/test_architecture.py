@@ -32,6 +32,7 @@ BREACHES = {  # contract -> a file, and an import that the contract must forbid 
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/composition/describe.py", "import torch"),
     "programs": ("hybridopt/programs/sync.py", "import hybridopt.programs.ui"),
+    "plugins": ("hybridopt/programs/plugins/showing.py", "import hybridopt.programs.plugins.doctor"),
     "mlflow": ("hybridopt/execution/experiment.py", "import mlflow"),
     "hydra": ("hybridopt/core/strategy.py", "import omegaconf"),
     "nevergrad": ("hybridopt/core/strategy.py", "import nevergrad"),

@@ -53,6 +53,11 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all_others(tmp_path: Pa
     assert all(name in str(caught.value) for name in [*registry.names("model"), "widget"])
 
 
+def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
+    with pytest.raises(PluginError, match=r"no kind of plugin called 'strategie'\. Did you mean 'strategy'\?"):
+        registry.names("strategie")
+
+
 def test_a_name_like_no_other_brings_no_suggestion() -> None:
     with pytest.raises(PluginError) as caught:
         registry.find("model", "0")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ("strategy", "model", "dataset", "objective", "encoding")
+from hybridopt.programs.plugins.scaffold import OFFERED
 
 
 def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,7 @@ def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OFFERED)
 def test_a_generated_package_passes_its_own_tests(kind: str, tmp_path: Path) -> None:
     made = run("hybridopt.programs.plugins", "new", "my-package", "--kind", kind, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
