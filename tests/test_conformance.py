@@ -1,4 +1,4 @@
-"""What every built-in plugin must do, by the kit; and every strategy, on a small problem, through the front door."""
+"""What every built-in plugin must do, by the kit; and whole runs, for each of the ways in which a trial is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from jobs import FORWARDS, SMALL, strategy_overrides
+from jobs import FORWARDS, SMALL
+from mechanisms import representatives
 from pytorch_lightning import Callback
 
 from hybridopt.composition.registry import Plugin
@@ -21,7 +22,7 @@ from hybridopt.execution import experiment
 from hybridopt.execution.checkpoint import FILE
 from hybridopt.testing import Check, installed, parametrize_with_checks
 
-STRATEGIES = [plugin.name for plugin in installed("strategy", package="hybridopt")]
+MECHANISMS = representatives()
 
 
 @parametrize_with_checks(installed(package="hybridopt"))
@@ -29,13 +30,13 @@ def test_conformance(plugin: Plugin, check: Check) -> None:
     check(plugin)
 
 
-# -- through the front door -------------------------------------------------------------------------------------------
+# -- whole runs -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=STRATEGIES)
+@pytest.fixture(params=MECHANISMS)
 def config(request: pytest.FixtureRequest, composed: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     overrides = [*SMALL, f"budget.forwards={FORWARDS}", "trainer.enable_progress_bar=false"]
-    return composed(*overrides, *strategy_overrides(request.param))
+    return composed(*overrides, *MECHANISMS[request.param])
 
 
 def curve(directory: Path) -> list[dict[str, float]]:
