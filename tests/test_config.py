@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fake_packages import install, on_path
+from hydra.core.object_type import ObjectType
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
@@ -20,7 +21,7 @@ from omegaconf.errors import MissingMandatoryValue
 from hybridopt import conf
 from hybridopt.composition import building, registry
 from hybridopt.composition.compose import compose
-from hybridopt.composition.config_source import kind_of
+from hybridopt.composition.config_source import EntryPointConfigSource, kind_of
 from hybridopt.composition.describe import REQUIRED, Parameter, from_object, read
 from hybridopt.composition.kinds import CONFIGURED
 from hybridopt.composition.source import Unreadable
@@ -109,15 +110,17 @@ def test_plugin_composes_to_its_signature(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name", "parameter"), SETTINGS, ids=lambda value: getattr(value, "name", value))
 def test_nested_group_offers_every_plugin_of_its_kind(kind: str, name: str, parameter: Parameter) -> None:
+    """The group lists them all; that a listed one composes where the group is used is seen by the last of them."""
     where = f"{kind}.{parameter.name}.first" if parameter.many else f"{kind}.{parameter.name}"
     inside = (
         kind_of(f"{kind}/{parameter.name}") == parameter.nested
     )  # its name tells what it is, as strategy/encoding's
-    group = f"{kind}/{parameter.name}" if inside else f"{parameter.nested}@{where}"
-    group = f"+{kind}/{parameter.name}@{where}" if parameter.many else group
-    for nested in registry.names(parameter.nested):
-        config = job(f"{kind}={name}", f"{group}={nested}")
-        assert OmegaConf.select(config, where).name == nested
+    group = f"{kind}/{parameter.name}" if inside else parameter.nested
+    offered = registry.names(parameter.nested)
+    assert EntryPointConfigSource("entrypoints", "entrypoints://").list(group, ObjectType.CONFIG) == offered
+    chosen = f"+{group}@{where}" if parameter.many else group if inside else f"{group}@{where}"
+    config = job(f"{kind}={name}", f"{chosen}={offered[-1]}")
+    assert OmegaConf.select(config, where).name == offered[-1]
 
 
 @pytest.mark.parametrize(("kind", "name", "parameter"), SETTINGS, ids=lambda value: getattr(value, "name", value))
