@@ -48,9 +48,13 @@ class Interrupted(HybridoptError):
 def options(names: Iterable[str], asked: str | None = None) -> str:
     """The names there are, the most similar one first as a suggestion, as the end of a sentence."""
     known = sorted(names)
-    close = get_close_matches(asked or "", known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{hint} Choose from: {', '.join(known) or '(there are none)'}."
+    return f"{suggestion(known, asked)} Choose from: {', '.join(known) or '(there are none)'}."
+
+
+def suggestion(names: Iterable[str], asked: str | None) -> str:
+    """The most similar name as a question at the end of a message; nothing where none is similar."""
+    close = get_close_matches(asked or "", list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def check_positive(part: str, **settings: float | None) -> None:

@@ -1,11 +1,9 @@
 """Friedman's first regression problem (Friedman 1991, https://doi.org/10.1214/aos/1176347963; Breiman 1996)."""
 
-from math import inf
-
 from sklearn.datasets import make_friedman1
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 from hybridopt.toolbox.splits import check_settings, split_arrays
 
 
@@ -36,12 +34,9 @@ def friedman(
         ConfigError: a setting is out of range.
     """
     check_settings(val_fraction, test_fraction, split_seed)
-    if samples < 10:
-        raise ConfigError(f"dataset.samples must be at least 10, but is {samples}.")
-    if features < 5:
-        raise ConfigError(f"dataset.features must be at least 5, those that the value depends on, but is {features}.")
-    if not 0 <= noise < inf:
-        raise ConfigError(f"dataset.noise must be a standard deviation, 0 or more, but is {noise}.")
+    ranges.at_least("dataset", 10, samples=samples)
+    ranges.at_least("dataset", 5, features=features)  # the value depends on five
+    ranges.at_least("dataset", 0, noise=noise)
     inputs, targets = make_friedman1(n_samples=samples, n_features=features, noise=noise, random_state=split_seed)
     return split_arrays(
         inputs,

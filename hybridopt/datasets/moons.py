@@ -1,11 +1,9 @@
 """Two moons: two half circles, each reaching into the other (scikit-learn's ``make_moons``)."""
 
-from math import inf
-
 from sklearn.datasets import make_moons
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 from hybridopt.toolbox.splits import check_settings, split_arrays
 
 
@@ -34,10 +32,8 @@ def moons(
         ConfigError: a setting is out of range.
     """
     check_settings(val_fraction, test_fraction, split_seed)
-    if samples < 10:
-        raise ConfigError(f"dataset.samples must be at least 10, but is {samples}.")
-    if not 0 <= noise < inf:
-        raise ConfigError(f"dataset.noise must be a standard deviation, 0 or more, but is {noise}.")
+    ranges.at_least("dataset", 10, samples=samples)
+    ranges.at_least("dataset", 0, noise=noise)
     inputs, targets = make_moons(n_samples=samples, noise=noise, random_state=split_seed)
     return split_arrays(
         inputs,

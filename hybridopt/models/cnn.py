@@ -10,6 +10,7 @@ from torch import nn
 
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 
 SMALLEST = 8  # pixels a side
 
@@ -61,5 +62,4 @@ def _check_sizes(channels: list[int], hidden: int, side: int) -> None:
             f"model.channels must list 1 to {most} stages (each halves the {side} pixels of the shorter side), each of "
             f"1 feature map or more, but is {list(channels)}: write for example model.channels=[6,16]."
         )
-    if hidden < 1:
-        raise ConfigError(f"model.hidden must be at least 1 unit, but is {hidden}: write for example model.hidden=64.")
+    ranges.at_least("model", 1, hidden=hidden)

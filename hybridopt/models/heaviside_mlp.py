@@ -10,7 +10,7 @@ from math import prod
 from torch import Tensor, nn
 
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 
 
 class Heaviside(nn.Module):
@@ -46,11 +46,7 @@ def heaviside_mlp(spec: DataSpec, hidden: list[int] = [64], straight_through: bo
     Raises:
         ConfigError: there is no hidden layer, or one without units.
     """
-    if not hidden or min(hidden) < 1:
-        raise ConfigError(
-            f"model.hidden must list at least one layer, each of 1 unit or more, but is {list(hidden)}: write for "
-            "example model.hidden=[64]."
-        )
+    ranges.sizes("model", "write for example model.hidden=[64]", hidden=hidden)
     widths = [prod(spec.input_shape), *hidden]
     layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), Heaviside(straight_through))]
     return nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], spec.output_size))

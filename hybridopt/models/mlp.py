@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError, options
+from hybridopt.toolbox import ranges
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -38,13 +38,10 @@ def mlp(
     Raises:
         ConfigError: there is no hidden layer, one without units, or no such activation.
     """
-    if not hidden or min(hidden) < 1:
-        raise ConfigError(
-            f"model.hidden must list at least one layer, each of 1 unit or more, but is {list(hidden)}: "
-            "write for example model.hidden=[32,32], or take model=linear for no hidden layer."
-        )
-    if activation not in ACTIVATIONS:
-        raise ConfigError(f"There is no model.activation called {activation!r}.{options(ACTIVATIONS, activation)}")
+    ranges.sizes(
+        "model", "write for example model.hidden=[32,32], or take model=linear for no hidden layer", hidden=hidden
+    )
+    ranges.one_of("model", ACTIVATIONS, activation=activation)
     widths = [prod(spec.input_shape), *hidden]
     layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), ACTIVATIONS[activation]())]
     return nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], spec.output_size))

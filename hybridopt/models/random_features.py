@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
@@ -50,8 +50,7 @@ def random_features(
     Raises:
         ConfigError: there is no feature.
     """
-    if features < 1:
-        raise ConfigError(f"model.features must be at least 1, but is {features}.")
+    ranges.at_least("model", 1, features=features)
     inputs = prod(spec.input_shape)
     hidden = nn.Sequential(nn.Linear(inputs, features), ACTIVATIONS[activation]())
     width = features + inputs if direct_link else features

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError, options
+from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 
 
 def rnn(spec: DataSpec, cell: Literal["gru", "lstm", "rnn"] = "gru", hidden: int = 64) -> nn.Module:
@@ -40,10 +41,8 @@ def rnn(spec: DataSpec, cell: Literal["gru", "lstm", "rnn"] = "gru", hidden: int
             "model=rnn reads sequences (steps, features), images (channels, height, width) and flat inputs (features,),"
             f" but the data set's inputs have the shape {tuple(spec.input_shape)}: take model=mlp, which reads any."
         )
-    if hidden < 1:
-        raise ConfigError(f"model.hidden must be at least 1 unit, but is {hidden}: write for example model.hidden=64.")
-    if cell not in CELLS:
-        raise ConfigError(f"There is no model.cell called {cell!r}.{options(CELLS, cell)}")
+    ranges.at_least("model", 1, hidden=hidden)
+    ranges.one_of("model", CELLS, cell=cell)
     return Recurrent(step_size(spec.input_shape), hidden, spec.output_size, cell)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 
 THRESHOLD = 0.7  # of the mean magnitude
 
@@ -59,11 +59,7 @@ def ternary_mlp(spec: DataSpec, hidden: list[int] = [64, 32], straight_through: 
     Raises:
         ConfigError: there is no hidden layer, or one without units.
     """
-    if not hidden or min(hidden) < 1:
-        raise ConfigError(
-            f"model.hidden must list at least one layer, each of 1 unit or more, but is {list(hidden)}: write for "
-            "example model.hidden=[64,32]."
-        )
+    ranges.sizes("model", "write for example model.hidden=[64,32]", hidden=hidden)
     widths = [prod(spec.input_shape), *hidden]
     layers = [layer for a, b in pairwise(widths) for layer in (TernaryLinear(a, b, straight_through), nn.ReLU())]
     return nn.Sequential(nn.Flatten(), *layers, TernaryLinear(widths[-1], spec.output_size, straight_through))

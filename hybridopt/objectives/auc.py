@@ -12,6 +12,8 @@ from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
+from hybridopt.toolbox.fitness import mean_ranks
+from hybridopt.toolbox.margins import margins
 from hybridopt.toolbox.metrics import classification_metrics
 
 
@@ -38,11 +40,7 @@ def wrong_pairs(outputs: Tensor, targets: Tensor) -> Tensor:
 
     Classes that have no pair in the batch do not count; with NaN scores all pairs are wrong.
     """
-    scores = margins(outputs).mT.contiguous()  # (n, C, B)
-    ordered = scores.sort(dim=2).values
-    below = torch.searchsorted(ordered, scores)
-    up_to = torch.searchsorted(ordered, scores, right=True)
-    ranks = (below + up_to + 1).to(outputs.dtype) / 2
+    ranks = 1 + mean_ranks(margins(outputs).mT, outputs.dtype)  # (n, C, B)
     positive = F.one_hot(targets, outputs.shape[2]).to(outputs.dtype).T  # (C, B)
     p = positive.sum(dim=1)
     pairs = p * (positive.shape[1] - p)
@@ -50,12 +48,3 @@ def wrong_pairs(outputs: Tensor, targets: Tensor) -> Tensor:
     wrong = torch.where(pairs > 0, 1 - right / pairs.clamp(min=1), 0.0)
     mean = wrong.sum(dim=1) / (pairs > 0).sum().clamp(min=1)
     return torch.where(outputs.isnan().flatten(1).any(dim=1), 1.0, mean)
-
-
-def margins(outputs: Tensor) -> Tensor:
-    """By how much each score leads the best other one of its sample, (n, B, C)."""
-    if outputs.shape[2] == 1:
-        return outputs
-    best = outputs.topk(2, dim=2)
-    rival = torch.where(outputs == best.values[..., :1], best.values[..., 1:], best.values[..., :1])
-    return outputs - rival

@@ -12,6 +12,7 @@ from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
+from hybridopt.toolbox.margins import right_and_rival
 from hybridopt.toolbox.metrics import classification_metrics
 
 
@@ -23,9 +24,7 @@ class Hinge(Objective):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of max(0, 1 + max_{r != y} s_r - s_y) over scores s (B, output_size) and targets y (B,)."""
-        index = targets.unsqueeze(1)
-        right = outputs.gather(1, index).squeeze(1)
-        rival = outputs.scatter(1, index, float("-inf")).amax(dim=1)
+        right, rival = right_and_rival(outputs, targets)
         return F.relu(1 + rival - right).mean()
 
     def metrics(self, spec: DataSpec) -> MetricCollection:

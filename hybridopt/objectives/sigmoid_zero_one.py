@@ -11,7 +11,8 @@ from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.margins import right_and_rival
 from hybridopt.toolbox.metrics import classification_metrics
 
 
@@ -30,15 +31,12 @@ class SigmoidZeroOne(Objective):
 
     def __init__(self, beta: float = 1.0):
         super().__init__()
-        if not beta > 0:
-            raise ConfigError(f"objective.beta must be positive, but is {beta:g}.")
+        ranges.positive("objective", beta=beta)
         self.beta = beta
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of sigmoid(beta (max_{r != y} s_r - s_y)) over scores s (B, output_size) and targets y (B,)."""
-        index = targets.unsqueeze(1)
-        right = outputs.gather(1, index).squeeze(1)
-        rival = outputs.scatter(1, index, float("-inf")).amax(dim=1)
+        right, rival = right_and_rival(outputs, targets)
         return (self.beta * (rival - right)).sigmoid().mean()
 
     def metrics(self, spec: DataSpec) -> MetricCollection:

@@ -7,7 +7,7 @@ from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 from hybridopt.toolbox.metrics import classification_metrics
 
 
@@ -26,8 +26,7 @@ class TopK(Objective):
 
     def __init__(self, k: int = 2):
         super().__init__()
-        if k < 1:
-            raise ConfigError(f"objective.k must be at least 1, but is {k}.")
+        ranges.at_least("objective", 1, k=k)
         self.k = k
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from hybridopt.core.data import TensorDataModule
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
+from hybridopt.toolbox import ranges
 
 LARGEST_SEED = 2**32 - 1  # numpy's
 
@@ -77,8 +78,16 @@ def check_settings(val_fraction: float, test_fraction: float, split_seed: int) -
             "dataset.val_fraction and dataset.test_fraction must each be above 0 and together below 1, "
             f"but are {val_fraction} and {test_fraction}: write for example 0.2 for both."
         )
-    if not 0 <= split_seed <= LARGEST_SEED:
-        raise ConfigError(f"dataset.split_seed must be between 0 and {LARGEST_SEED}, but is {split_seed}.")
+    check_seed(split_seed=split_seed)
+
+
+def check_seed(**seeds: int) -> None:
+    """Refuse seeds of a data set that numpy does not know.
+
+    Raises:
+        ConfigError: one is out of range.
+    """
+    ranges.between("dataset", 0, LARGEST_SEED, **seeds)
 
 
 def _encode(labels: np.ndarray) -> tuple[np.ndarray, int]:
@@ -119,29 +128,53 @@ def _split(count: int, sizes: tuple[int, int], labels: np.ndarray | None, seed: 
     val, test = sizes
     strata = None if labels is None else labels.reshape(-1)
     try:
-        rest, test_part = _cut(np.arange(count), test, strata, seed)
-        train_part, val_part = _cut(rest, val, strata, seed)
-    except ValueError as error:  # scikit-learn's word for: these classes cannot be spread over these sets
-        raise _too_few(strata, sizes) from error
+        rest, test_part = cut(np.arange(count), test, strata, seed)
+        train_part, val_part = cut(rest, val, strata, seed)
+    except ValueError as error:  # scikit-learn's error where these classes cannot be spread over these sets
+        raise _cannot_spread(strata, sizes) from error
     if strata is not None and len(np.unique(strata[train_part])) < len(np.unique(strata)):
-        raise _too_few(strata, sizes)
+        raise _cannot_spread(strata, sizes)
     yield from (train_part, val_part, test_part)
 
 
-def _cut(part: np.ndarray, size: int, strata: np.ndarray | None, seed: int) -> list[np.ndarray]:
-    stratify = None if strata is None else strata[part]
-    return train_test_split(part, test_size=size, random_state=seed, stratify=stratify)
+def cut(rows: np.ndarray, size: int, labels: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of rows in two parts, drawn at random: those that stay, and ``size`` that are taken.
 
+    Args:
+        rows: their numbers (n,).
+        size: how many are taken.
+        labels: the class of every sample, by its number, which both parts have in proportion; None for no classes.
+        seed: fixes the draw.
 
-def _too_few(strata: np.ndarray, sizes: tuple[int, int]) -> DataError:
-    names, counts = np.unique(strata, return_counts=True)
-    rarest, least = names.tolist()[counts.argmin()], counts.min()
-    train, (val, test) = len(strata) - sum(sizes), sizes
-    return DataError(
-        f"{len(names)} classes, of which {rarest!r} has the fewest samples ({least}), cannot be spread over {train} "
-        f"training, {val} validation and {test} test samples: give each class more samples (5 are enough for most "
-        "splits), drop the rare ones, or change dataset.val_fraction and dataset.test_fraction."
+    Raises:
+        ValueError: the classes cannot be spread over these parts (:func:`too_few` is the sentence for it).
+    """
+    stay, taken = train_test_split(
+        rows, test_size=size, random_state=seed, stratify=None if labels is None else labels[rows]
     )
+    return stay, taken
+
+
+def too_few(labels: np.ndarray, parts: str, settings: str) -> DataError:
+    """What is wrong where classes cannot be spread in proportion.
+
+    Args:
+        labels: the classes of all samples (N,).
+        parts: over which they cannot be spread, in words.
+        settings: that could be changed.
+    """
+    names, counts = np.unique(labels, return_counts=True)
+    return DataError(
+        f"{len(names)} classes, of which {names.tolist()[counts.argmin()]!r} has the fewest samples ({counts.min()}), "
+        f"cannot be spread over {parts}: give each class more samples (5 are enough for most splits), drop the rare "
+        f"ones, or change {settings}."
+    )
+
+
+def _cannot_spread(strata: np.ndarray, sizes: tuple[int, int]) -> DataError:
+    train, (val, test) = len(strata) - sum(sizes), sizes
+    parts = f"{train} training, {val} validation and {test} test samples"
+    return too_few(strata, parts, "dataset.val_fraction and dataset.test_fraction")
 
 
 def _standardised(sets: list[np.ndarray]) -> list[np.ndarray]:

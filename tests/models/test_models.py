@@ -164,14 +164,14 @@ def test_rnn_reads_images_row_by_row_and_flat_inputs_value_by_value():
     [
         (mlp, FLAT, {"hidden": []}, r"model\.hidden .* is \[\].* model=linear"),
         (mlp, FLAT, {"hidden": [8, 0]}, r"model\.hidden .* is \[8, 0\]"),
-        (mlp, FLAT, {"activation": "rellu"}, r"model\.activation called 'rellu'\. Did you mean 'relu'\?"),
+        (mlp, FLAT, {"activation": "rellu"}, r"model\.activation must be one of .* is 'rellu'\. Did you mean 'relu'\?"),
         (cnn, IMAGE, {"channels": []}, r"model\.channels must list 1 to 3 stages .* is \[\]"),
         (cnn, IMAGE, {"channels": [4, -1]}, r"model\.channels .* is \[4, -1\]"),
         (cnn, IMAGE, {"channels": [4, 4, 4, 4]}, r"model\.channels must list 1 to 3 stages"),
         (cnn, IMAGE, {"hidden": 0}, r"model\.hidden .* is 0"),
         (cnn, DataSpec((1, 8, 7), 2, "classification"), {}, r"8x8 pixels.*\(1, 8, 7\).*model=mlp"),
         (rnn, FLAT, {"hidden": 0}, r"model\.hidden .* is 0"),
-        (rnn, FLAT, {"cell": "gruu"}, r"model\.cell called 'gruu'\. Did you mean 'gru'\?"),
+        (rnn, FLAT, {"cell": "gruu"}, r"model\.cell must be one of .* is 'gruu'\. Did you mean 'gru'\?"),
         (rnn, DataSpec((1, 2, 3, 4), 2, "classification"), {}, r"\(1, 2, 3, 4\).*model=mlp"),
     ],
 )
@@ -213,5 +213,5 @@ def test_the_last_layer_sees_the_inputs_where_there_is_a_direct_link():
 
 @pytest.mark.parametrize("name", ["heaviside_mlp", "ternary_mlp"])
 def test_a_network_without_hidden_units_is_refused(name):
-    with pytest.raises(ConfigError, match=r"model\.hidden must list at least one layer"):
+    with pytest.raises(ConfigError, match=r"model\.hidden must list at least one size"):
         build("model", {"name": name, "hidden": []}, spec=FLAT)

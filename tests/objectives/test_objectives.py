@@ -213,5 +213,5 @@ def test_a_steep_sigmoid_is_the_zero_one_loss(generator):
 def test_numbers_out_of_range_are_refused():
     with pytest.raises(ConfigError, match=r"objective\.k must be at least 1, but is 0"):
         TopK(0)
-    with pytest.raises(ConfigError, match=r"objective\.beta must be positive, but is 0"):
+    with pytest.raises(ConfigError, match=r"objective\.beta must be a positive number, but is 0"):
         SigmoidZeroOne(0.0)

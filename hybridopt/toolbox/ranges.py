@@ -1,0 +1,123 @@
+"""Refuse settings that are out of range: one sentence for each setting, ``part.setting must be this, but is that``.
+
+Each helper takes the part of the config that the settings belong to ("strategy", "model", ...), what they must be, and
+the settings by keyword. ``None`` stands for a setting that is not set. NaN and infinity are refused everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+from hybridopt.errors import ConfigError, suggestion
+
+Interval = Literal["(0, 1)", "(0, 1]", "[0, 1)", "[0, 1]"]
+
+
+def positive(part: str, /, **settings: float | None) -> None:
+    """Refuse what is no positive number.
+
+    Raises:
+        ConfigError: "strategy.sigma must be a positive number, but is -1."
+    """
+    for name, value in settings.items():
+        if value is not None and not (_finite(value) and value > 0):
+            raise _refusal(part, name, "be a positive number", value)
+
+
+def finite(part: str, /, **settings: float | None) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ConfigError: "strategy.bias must be a finite number, but is nan."
+    """
+    for name, value in settings.items():
+        if value is not None and not _finite(value):
+            raise _refusal(part, name, "be a finite number", value)
+
+
+def at_least(part: str, least: float, /, **settings: float | None) -> None:
+    """Refuse what is below a number.
+
+    Raises:
+        ConfigError: "strategy.popsize must be at least 2, but is 1."
+    """
+    _check(part, f"be at least {_shown(least)}", lambda value: value >= least, settings)
+
+
+def between(part: str, least: float, most: float, /, **settings: float | None) -> None:
+    """Refuse what is below a number or above another one.
+
+    Raises:
+        ConfigError: "dataset.channels must be between 1 and 3, but is 4."
+    """
+    _check(part, f"be between {_shown(least)} and {_shown(most)}", lambda value: least <= value <= most, settings)
+
+
+def share(part: str, interval: Interval, /, **settings: float | None) -> None:
+    """Refuse what is no share of a whole.
+
+    Args:
+        part: of the config.
+        interval: the shares there may be; a round bracket leaves that end out.
+        settings: the values, by name.
+
+    Raises:
+        ConfigError: "strategy.momentum must lie in [0, 1), but is 1."
+    """
+    above = (lambda value: value >= 0) if interval[0] == "[" else (lambda value: value > 0)
+    below = (lambda value: value <= 1) if interval[-1] == "]" else (lambda value: value < 1)
+    _check(part, f"lie in {interval}", lambda value: above(value) and below(value), settings)
+
+
+def one_of(part: str, choices: Iterable[Any], /, **settings: Any) -> None:
+    """Refuse what is none of the choices.
+
+    Raises:
+        ConfigError: "strategy.covariance must be one of full, diagonal, but is 'half'."
+    """
+    known = list(choices)
+    listed = ", ".join(map(str, known))
+    for name, value in settings.items():
+        if value is not None and value not in known:
+            similar = suggestion(map(str, known), str(value))
+            raise ConfigError(f"{part}.{name} must be one of {listed}, but is {value!r}.{similar}")
+
+
+def sizes(part: str, remedy: str, /, **settings: Sequence[int]) -> None:
+    """Refuse lists of sizes that are empty, or hold one below 1.
+
+    Args:
+        part: of the config.
+        remedy: what to type instead, such as "write for example model.hidden=[64,32]".
+        settings: the lists, by name.
+
+    Raises:
+        ConfigError: "model.hidden must list at least one size, each at least 1, but is []: write for example
+            model.hidden=[64,32]."
+    """
+    for name, values in settings.items():
+        if not values or not all(_finite(value) and value >= 1 for value in values):
+            raise ConfigError(
+                f"{part}.{name} must list at least one size, each at least 1, but is {list(values)}: {remedy}."
+            )
+
+
+def _check(part: str, wanted: str, holds: Callable[[float], bool], settings: dict[str, float | None]) -> None:
+    finite(part, **settings)
+    for name, value in settings.items():
+        if value is not None and not holds(value):
+            raise _refusal(part, name, wanted, value)
+
+
+def _refusal(part: str, name: str, wanted: str, value: float) -> ConfigError:
+    return ConfigError(f"{part}.{name} must {wanted}, but is {_shown(value)}.")
+
+
+def _finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)  # a whole number may be too large for math.isfinite
+
+
+def _shown(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
