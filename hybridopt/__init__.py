@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hybridopt.core.encoding import SparseEncoding as SparseEncoding
     from hybridopt.core.hybrid import Hybrid as Hybrid
     from hybridopt.core.ledger import Budget as Budget
+    from hybridopt.core.ledger import Ledger as Ledger
     from hybridopt.core.objective import Batch as Batch
     from hybridopt.core.objective import Forward as Forward
     from hybridopt.core.objective import Objective as Objective
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hybridopt.engine.population import SeededPopulation as SeededPopulation
     from hybridopt.errors import ConfigError as ConfigError
     from hybridopt.errors import DataError as DataError
+    from hybridopt.errors import HybridoptError as HybridoptError
     from hybridopt.execution.trial import Trial as Trial
 
 _HOMES = {
@@ -38,13 +40,13 @@ _HOMES = {
     "hybridopt.core.data": ("BatchStream", "DataModule", "TensorDataModule"),
     "hybridopt.core.encoding": ("Encoding", "SparseEncoding"),
     "hybridopt.core.hybrid": ("Hybrid",),
-    "hybridopt.core.ledger": ("Budget",),
+    "hybridopt.core.ledger": ("Budget", "Ledger"),
     "hybridopt.core.objective": ("Batch", "Forward", "Objective"),
     "hybridopt.core.oracle": ("Oracle",),
     "hybridopt.core.spec": ("DataSpec",),
     "hybridopt.core.strategy": ("Record", "Search", "Strategy"),
     "hybridopt.engine.population": ("LowRankPopulation", "SeededPopulation"),
-    "hybridopt.errors": ("ConfigError", "DataError"),
+    "hybridopt.errors": ("ConfigError", "DataError", "HybridoptError"),
     "hybridopt.execution.trial": ("Trial",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+import hybridopt
 
 ROOT = Path(__file__).resolve().parents[1]
 LINT_IMPORTS = [str(Path(sysconfig.get_path("scripts")) / "lint-imports"), "--no-cache", "--no-logo"]
@@ -71,6 +74,25 @@ def test_contract_sees_a_breach(contract: str, breached: str) -> None:
     file, line = BREACHES[contract]
     importer = file.removesuffix(".py").replace("/", ".")
     assert re.search(rf"\b{re.escape(importer)} -> {re.escape(line.removeprefix('import '))}\b", report), report
+
+
+@pytest.mark.parametrize("package", sorted((ROOT / "plugins").glob("hybridopt-*")), ids=lambda folder: folder.name)
+def test_packages_in_plugins_build_on_the_public_names_alone(package: Path) -> None:
+    public = {"hybridopt", "hybridopt.toolbox", *(f"hybridopt.{name}" for name in hybridopt.__all__)}
+    found = {(file.name, name) for file in package.glob("hybridopt_*/**/*.py") for name in imported(file.read_text())}
+    ours = {(file, name) for file, name in found if name.split(".")[0] == "hybridopt"}
+    private = {(file, name) for file, name in ours if ".".join(name.split(".")[:2]) not in public}
+    assert ours
+    assert not private, f"import these from hybridopt or hybridopt.toolbox: {sorted(private)}"
+
+
+def imported(source: str) -> set[str]:
+    """Whatever a module's import statements name, in full, wherever they stand."""
+    statements = list(ast.walk(ast.parse(source)))
+    plain = [statement for statement in statements if isinstance(statement, ast.Import)]
+    parts = [statement for statement in statements if isinstance(statement, ast.ImportFrom)]
+    names = {alias.name for statement in plain for alias in statement.names}
+    return names | {f"{statement.module}.{alias.name}" for statement in parts for alias in statement.names}
 
 
 @pytest.mark.parametrize("check", [["check"], ["format", "--check"]], ids=" ".join)

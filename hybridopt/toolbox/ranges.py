@@ -85,6 +85,23 @@ def one_of(part: str, choices: Iterable[Any], /, **settings: Any) -> None:
             raise ConfigError(f"{part}.{name} must be one of {listed}, but is {value!r}.{similar}")
 
 
+def each_of(part: str, choices: Iterable[Any], /, **settings: Sequence[Any]) -> None:
+    """Refuse lists that are empty, or hold what is none of the choices.
+
+    Raises:
+        ConfigError: "strategy.moves must list one or more of two_opt, swap, but has 'swop'. Did you mean 'swap'?"
+    """
+    known = list(choices)
+    wanted = f"list one or more of {', '.join(map(str, known))}"
+    for name, values in settings.items():
+        if not values:
+            raise ConfigError(f"{part}.{name} must {wanted}, but is {list(values)}.")
+        for value in values:
+            if value not in known:
+                similar = suggestion(map(str, known), str(value))
+                raise ConfigError(f"{part}.{name} must {wanted}, but has {value!r}.{similar}")
+
+
 def sizes(part: str, remedy: str, /, **settings: Sequence[int]) -> None:
     """Refuse lists of sizes that are empty, or hold one below 1.
 

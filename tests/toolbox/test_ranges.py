@@ -31,7 +31,7 @@ def accepts(check, *bounds, value):
     try:
         check("strategy", *bounds, value=value)
     except ConfigError as error:
-        return not re.fullmatch(r"strategy\.value must .*, but is .*", str(error), re.DOTALL)
+        return not re.fullmatch(r"strategy\.value must .*, but (is|has) .*", str(error), re.DOTALL)
     return True
 
 
@@ -65,6 +65,11 @@ def test_one_of(choices, value):
     assert accepts(ranges.one_of, choices, value=value) == (value in choices)
 
 
+@given(st.lists(st.text()), st.lists(st.text()))
+def test_each_of(choices, values):
+    assert accepts(ranges.each_of, choices, value=values) == (len(values) > 0 and set(values) <= set(choices))
+
+
 @given(st.lists(NUMBERS))
 def test_sizes(values):
     assert accepts(ranges.sizes, "[8]", value=values) == (
@@ -95,6 +100,8 @@ def test_what_is_not_set_is_not_checked():
         (ranges.share, ("[0, 1)",), 1.0, "strategy.value must lie in [0, 1), but is 1."),
         (ranges.one_of, (["a", "b"],), "c", "strategy.value must be one of a, b, but is 'c'."),
         (ranges.one_of, (["adam"],), "adm", "strategy.value must be one of adam, but is 'adm'. Did you mean 'adam'?"),
+        (ranges.each_of, ("ab",), [], "strategy.value must list one or more of a, b, but is []."),
+        (ranges.each_of, ("ab",), ["a", "c"], "strategy.value must list one or more of a, b, but has 'c'."),
         (
             ranges.sizes,
             ("take [8]",),
@@ -105,7 +112,7 @@ def test_what_is_not_set_is_not_checked():
 )
 def test_sentences(check, bounds, value, says):
     with pytest.raises(ConfigError) as caught:
-        check("strategy", *bounds, fits=None if check is not ranges.sizes else [1], value=value)
+        check("strategy", *bounds, value=value)
     assert str(caught.value) == says
 
 

@@ -5,14 +5,14 @@ Active: Jastrebski & Arnold 2006, https://doi.org/10.1109/CEC.2006.1688662.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
+from hybridopt.toolbox import ranges
 from hybridopt_cma.pycma import Pycma
 from hybridopt_cma.restarts import Regimes
 from hybridopt_cma.search import GaussianSearch, Normals
@@ -52,12 +52,9 @@ class CmaEs(GaussianSearch):
         tolfun: float = 0.0,
     ):
         super().__init__(popsize, sigma)
-        if covariance not in ("full", "diagonal"):
-            raise ConfigError(f"strategy.covariance must be full or diagonal, but is {covariance!r}.")
-        if restarts not in ("none", "ipop", "bipop"):
-            raise ConfigError(f"strategy.restarts must be none, ipop or bipop, but is {restarts!r}.")
-        if not (tolfun >= 0 and math.isfinite(tolfun)):
-            raise ConfigError(f"strategy.tolfun must be 0 or a positive number, but is {tolfun:g}.")
+        ranges.one_of("strategy", ("full", "diagonal"), covariance=covariance)
+        ranges.one_of("strategy", ("none", "ipop", "bipop"), restarts=restarts)
+        ranges.at_least("strategy", 0, tolfun=tolfun)
         self.covariance, self.active = covariance, active
         self.restarts, self.tolfun = restarts, tolfun
 

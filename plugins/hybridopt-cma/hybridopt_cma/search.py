@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt import Search
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError, Search
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.fitness import failures_last
 from hybridopt_cma.frozen import Frozen
 
 SMALLEST = 4  # below this, ranks say too little for the libraries' weights
@@ -83,8 +84,7 @@ class GaussianSearch(Search):
                 f"CMA-ES ranks at least {SMALLEST} candidates a generation: strategy.popsize must be at least "
                 f"{SMALLEST}, or null for 4 + 3 ln d, but is {popsize}."
             )
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise ConfigError(f"strategy.sigma must be a positive number, but is {sigma:g}.")
+        ranges.positive("strategy", sigma=sigma)
         self.popsize = popsize
         self.sigma = sigma
         self._engine: Engine | None = None
@@ -107,7 +107,7 @@ class GaussianSearch(Search):
         if not finite.any():
             engine.sigma = max(engine.sigma / 2, NARROWEST * self.sigma)
             return
-        engine.tell(self._candidates, failures_last(losses).tolist())
+        engine.tell(self._candidates, failures_last(losses.cpu().double()).tolist())
 
     def recommend(self) -> Tensor:
         return self._vectors(self._engine.mean)
@@ -145,11 +145,3 @@ def numbers(values: Tensor) -> np.ndarray:
 def default_popsize(dimension: int) -> int:
     """4 + 3 ln d (Hansen 2016, equation 48)."""
     return 4 + int(3 * math.log(dimension))
-
-
-def failures_last(losses: Tensor) -> Tensor:
-    """Losses (n,) in float64, where those that are not finite are worse than the worst, and finite."""
-    losses = losses.cpu().double()
-    finite = torch.isfinite(losses)
-    worst = losses[finite].max()
-    return torch.where(finite, losses, worst + worst.abs().clamp(min=1.0))

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from hybridopt.composition.compose import compose, plain_values
-from hybridopt.execution import experiment
+from hybridopt import compose, run
 
 QUIET = ("tracking=none", "trainer.enable_progress_bar=false", "budget.marks=4")
-
-
-def composed(*overrides: str) -> dict[str, Any]:
-    return plain_values(compose(*QUIET, *overrides))
 
 
 @pytest.mark.parametrize(
@@ -29,12 +23,12 @@ def composed(*overrides: str) -> dict[str, Any]:
 )
 def test_digits_are_learned(overrides: tuple[str, ...], accuracy: float, tmp_path: Path) -> None:
     """Chance is 0.1. The levels are 0.1 below the worst of five seeds."""
-    summary = experiment.run(composed(*overrides), tmp_path).summary
+    summary = run(*QUIET, *overrides, directory=tmp_path).summary
     assert summary["test/accuracy"] > accuracy
 
 
 def test_the_preset_is_what_it_says() -> None:
-    config = composed("experiment=cma_subspace")
+    config = compose("experiment=cma_subspace")
     assert config["strategy"] == {
         "name": "cma_es",
         "popsize": None,
@@ -50,7 +44,7 @@ def test_the_preset_is_what_it_says() -> None:
 def test_a_later_phase_of_a_hybrid_begins_where_the_former_one_ended(tmp_path: Path) -> None:
     phases = ("strategy=sequence", "+strategy/phases@strategy.phases.a=adam", "dataset=iris", "model.hidden=[4]")
     shares = ("+strategy.shares={a: 0.5, b: 0.5}", "+strategy/phases@strategy.phases.b=cma_es", "budget.forwards=2e4")
-    experiment.run(composed(*phases, *shares, "strategy.phases.b.sigma=0.01"), tmp_path)
+    run(*QUIET, *phases, *shares, "strategy.phases.b.sigma=0.01", directory=tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     losses = [row["values"]["val/loss"] for row in rows if "val/loss" in row.get("values", {})]
     assert losses[-1] < losses[1] < losses[0]

@@ -13,9 +13,8 @@ import torch
 from hybridopt_cma.search import NARROWEST, default_popsize
 from torch import Tensor
 
-from hybridopt import Search
+from hybridopt import ConfigError, Search
 from hybridopt.composition import building
-from hybridopt.errors import ConfigError
 
 NAMES = ["cma_es", "sep_cma_es", "vkd_cma_es"]
 RESTARTING = {
@@ -272,7 +271,7 @@ def test_bad_values_are_refused(name: str, settings: dict[str, Any], sentence: s
     [
         ({"covariance": "half"}, "strategy.covariance must be one of full, diagonal, but is 'half'"),
         ({"restarts": "often"}, "strategy.restarts must be one of none, ipop, bipop, but is 'often'"),
-        ({"tolfun": -1.0}, "strategy.tolfun must be 0 or a positive number, but is -1"),
+        ({"tolfun": -1.0}, "strategy.tolfun must be at least 0, but is -1"),
     ],
 )
 def test_bad_values_of_cma_es_are_refused(settings: dict[str, Any], sentence: str) -> None:

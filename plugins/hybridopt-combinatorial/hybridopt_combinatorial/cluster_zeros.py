@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hybridopt.core.data import TensorDataModule
-from hybridopt.errors import ConfigError, DataError
+from hybridopt import DataError, TensorDataModule
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.messages import brief
 from hybridopt_combinatorial.exact.cluster_zeros import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data
 
@@ -48,10 +49,7 @@ def cluster_zeros(
         DataError: the file cannot be read as a table.
     """
     check_generated(instance_seed, rows=(rows, 2), levels=(levels, 1))
-    if not 0 < least_share <= 1:
-        raise ConfigError(
-            f"dataset.least_share must be a share of all rows, above 0 and up to 1, but is {least_share:g}."
-        )
+    ranges.share("dataset", "(0, 1]", least_share=least_share)
     table = draw(rows, levels, instance_seed) if path is None else read(path)
     instance, legend = encode(table, least_share)
     size = sum(len(names) if factor else 2 for factor, names in legend.values())
@@ -78,9 +76,8 @@ def read(path: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(file)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"dataset.path is {path!r}, but {file.absolute()} cannot be read as a .csv table ({reason})."
+            f"dataset.path is {path!r}, but {file.absolute()} cannot be read as a .csv table ({brief(error)})."
         ) from error
     if len(table) < 2:
         raise DataError(f"{file} must have at least two rows, but has {len(table)}.")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 from hybridopt_combinatorial.problem import ProblemObjective, ProblemSpec
 
 
@@ -31,8 +31,7 @@ class CrewCost(ProblemObjective):
 
     def __init__(self, decode: Literal["greedy", "threshold"] = "greedy"):
         super().__init__()
-        if decode not in ("greedy", "threshold"):
-            raise ConfigError(f"objective.decode must be greedy or threshold, but is {decode!r}.")
+        ranges.one_of("objective", ("greedy", "threshold"), decode=decode)
         self.decode = decode
 
     def costs(self, outputs: Tensor, instances: Tensor) -> Tensor:

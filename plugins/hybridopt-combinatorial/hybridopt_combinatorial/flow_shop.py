@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridopt.core.data import TensorDataModule
-from hybridopt.errors import ConfigError, DataError
+from hybridopt import DataError, TensorDataModule
+from hybridopt.toolbox import ranges
 from hybridopt_combinatorial.exact.flow_shop import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data
 from hybridopt_combinatorial.tables import Numbers
@@ -58,8 +58,7 @@ def flow_shop(
         DataError: the file cannot be read as a flow shop.
     """
     check_generated(0, jobs=(jobs, 1), machines=(machines, 1))
-    if not 0 < instance_seed < MODULUS:
-        raise ConfigError(f"dataset.instance_seed must be between 1 and {MODULUS - 1}, but is {instance_seed}.")
+    ranges.between("dataset", 1, MODULUS - 1, instance_seed=instance_seed)
     if path is None:
         times = draw(jobs, machines, instance_seed)
         best_known = best_known or SHORTEST.get((jobs, machines, instance_seed))

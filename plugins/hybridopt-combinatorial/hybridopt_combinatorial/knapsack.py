@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from hybridopt.core.data import TensorDataModule
-from hybridopt.errors import ConfigError, DataError
+from hybridopt import DataError, TensorDataModule
+from hybridopt.toolbox import ranges
 from hybridopt_combinatorial.exact.knapsack import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data
 from hybridopt_combinatorial.tables import Numbers
@@ -47,8 +47,7 @@ def knapsack(
         DataError: the file cannot be read as a knapsack.
     """
     check_generated(instance_seed, items=(items, 1))
-    if not 0 < fill <= 1:
-        raise ConfigError(f"dataset.fill must be a share of all weights, above 0 and up to 1, but is {fill:g}.")
+    ranges.share("dataset", "(0, 1]", fill=fill)
     instance = draw(items, correlation, fill, instance_seed) if path is None else read(path)
     known = None if best_known is None else -best_known  # what is minimised is minus the value
     return instance_data("knapsack", instance, instance.shape[1], "logits", solve, time_limit, known)

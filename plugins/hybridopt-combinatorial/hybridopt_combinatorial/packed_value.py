@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 from hybridopt_combinatorial.problem import ProblemObjective, ProblemSpec
 
 
@@ -29,8 +29,7 @@ class PackedValue(ProblemObjective):
 
     def __init__(self, repair: Literal["greedy", "penalty"] = "greedy"):
         super().__init__()
-        if repair not in ("greedy", "penalty"):
-            raise ConfigError(f"objective.repair must be greedy or penalty, but is {repair!r}.")
+        ranges.one_of("objective", ("greedy", "penalty"), repair=repair)
         self.repair = repair
 
     def costs(self, outputs: Tensor, instances: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
-from hybridopt.errors import ConfigError, options
+from hybridopt import ConfigError, Search
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.annealing import initial_temperature
 
 SEGMENT = 3  # the most places that or-opt moves at once
 WASTE = 0.25  # neighbours asked for at a time, by those expected until one is accepted: an eighth of them goes unused
@@ -70,17 +71,9 @@ class PermutationAnnealing(Search):
         moves_per_step: int = 200,
     ):
         super().__init__()
-        if not moves:
-            raise ConfigError(f"strategy.moves must name at least one kind of move.{options(MOVES)}")
-        for name in moves:
-            if name not in MOVES:
-                raise ConfigError(f"There is no kind of move {name!r} for strategy.moves.{options(MOVES, str(name))}")
-        for name, value in (("temperature", temperature), ("temperature_decay", temperature_decay)):
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
-        for name, value in (("probes", probes), ("popsize", popsize), ("moves_per_step", moves_per_step)):
-            if value < 1:
-                raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
+        ranges.each_of("strategy", MOVES, moves=moves)
+        ranges.positive("strategy", temperature=temperature, temperature_decay=temperature_decay)
+        ranges.at_least("strategy", 1, probes=probes, popsize=popsize, moves_per_step=moves_per_step)
         self.moves = list(moves)
         self.temperature = temperature
         self.temperature_decay = temperature_decay
@@ -164,13 +157,6 @@ class PermutationAnnealing(Search):
             self.current, self.loss = candidates[seen - 1], losses[seen - 1]
         if self.loss < self.best_loss:
             self.best, self.best_loss = self.current, self.loss
-
-
-def initial_temperature(rises: Tensor) -> Tensor:
-    """T0 at which a rise of the median size is taken with probability 1/2; failures and ties do not count."""
-    sizes = rises.abs()
-    sizes = sizes[torch.isfinite(sizes) & (sizes > 0)]
-    return sizes.median() / math.log(2) if len(sizes) else rises.new_zeros(())
 
 
 # -- moves: draws (4, count, 1) from [0, 1) and places (n,) -> whose element comes to each place, (count, n) ----------

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from hybridopt.core.data import TensorDataModule
-from hybridopt.core.objective import Objective
-from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt import Batch, ConfigError, DataSpec, Forward, Objective, TensorDataModule
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.splits import check_seed
 from hybridopt_combinatorial.exact.proof import Proof
 from hybridopt_combinatorial.reference import Reference, Yardstick
 
@@ -24,7 +23,6 @@ NO_SPLIT = (
     "training, validation and test are one and the same instance: a solution is of this instance alone, and nothing is "
     "learned that could hold for another"
 )
-LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,9 @@ def check_generated(instance_seed: int, **sizes: tuple[int, int]) -> None:
     Raises:
         ConfigError: a setting is out of range.
     """
-    if not 0 <= instance_seed <= LARGEST_SEED:
-        raise ConfigError(f"dataset.instance_seed must be between 0 and {LARGEST_SEED}, but is {instance_seed}.")
+    check_seed(instance_seed=instance_seed)
     for name, (value, least) in sizes.items():
-        if value < least:
-            raise ConfigError(f"dataset.{name} must be at least {least}, but is {value}.")
+        ranges.at_least("dataset", least, **{name: value})
 
 
 class ProblemObjective(Objective):

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
+from hybridopt.toolbox import ranges
 from hybridopt_combinatorial.exact.proof import Proof
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,10 @@ class Yardstick:
         time_limit: float,
         best_known: float | None = None,
     ):
-        if not time_limit >= 0:
-            raise ConfigError(f"dataset.time_limit must be a number of seconds, 0 or more, but is {time_limit:g}.")
-        if best_known is not None and not (np.isfinite(best_known) and best_known != 0):
-            raise ConfigError(f"dataset.best_known must be a finite number other than 0, but is {best_known:g}.")
+        ranges.at_least("dataset", 0, time_limit=time_limit)
+        ranges.finite("dataset", best_known=best_known)
+        if best_known == 0:
+            raise ConfigError("dataset.best_known must not be 0, since the gap to it is a share of its size.")
         self.solver, self.instance = solver, instance
         self.time_limit, self.best_known = time_limit, best_known
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridopt.core.data import TensorDataModule
-from hybridopt.errors import ConfigError, DataError
+from hybridopt import DataError, TensorDataModule
+from hybridopt.toolbox import ranges
 from hybridopt_combinatorial.exact.set_partitioning import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data
 from hybridopt_combinatorial.tables import Numbers
@@ -49,8 +49,7 @@ def set_partitioning(
         DataError: the file cannot be read as a set partitioning problem.
     """
     check_generated(instance_seed, flights=(flights, 2), pairings=(pairings, flights // LEGS[0] + 1))
-    if penalty is not None and not (penalty > 0 and np.isfinite(penalty)):
-        raise ConfigError(f"dataset.penalty must be a positive number, but is {penalty:g}.")
+    ranges.positive("dataset", penalty=penalty)
     costs, flown = draw(flights, pairings, instance_seed) if path is None else read(path)
     instance = np.ones((1 + len(flown), len(costs) + 1))
     instance[0, :-1], instance[0, -1] = costs, penalty or 2 * costs.max()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.spec import DataSpec
+from hybridopt import DataSpec
 from hybridopt_combinatorial.problem import ProblemObjective, ProblemSpec
 
 FACTOR = 2  # what a factor's levels have been raised by

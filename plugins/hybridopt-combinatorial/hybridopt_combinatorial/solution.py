@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt import DataSpec
+from hybridopt.toolbox import ranges
 
 
 class Solution(nn.Module):
@@ -28,8 +26,7 @@ class Solution(nn.Module):
 
     def __init__(self, spec: DataSpec, scale: float = 0.1):
         super().__init__()
-        if not (scale > 0 and math.isfinite(scale)):
-            raise ConfigError(f"model.scale must be a positive number, but is {scale:g}.")
+        ranges.positive("model", scale=scale)
         self.scale = scale
         self.parameter = getattr(spec, "parameter", "outputs")
         self.register_parameter(self.parameter, nn.Parameter(scale * torch.randn(spec.output_size)))

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
 
 
 class SolutionFile(Callback):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridopt.errors import DataError
+from hybridopt import DataError
 
 
 class Numbers:

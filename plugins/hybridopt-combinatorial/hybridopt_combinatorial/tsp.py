@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridopt.core.data import TensorDataModule
+from hybridopt import TensorDataModule
 from hybridopt_combinatorial.exact.tsp import solve
 from hybridopt_combinatorial.problem import NO_SPLIT, check_generated, instance_data
 from hybridopt_combinatorial.tsplib import read

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridopt.errors import DataError, options
+from hybridopt import DataError
+from hybridopt.toolbox.messages import options
 
 Keys = dict[str, str]
 Sections = dict[str, list[float]]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-
-from hybridopt.composition.compose import compose, plain_values
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +20,3 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def composed() -> Callable[..., dict[str, Any]]:
-    """Overrides -> a resolved config of plain values, as a job gets it."""
-
-    def make(*overrides: str) -> dict[str, Any]:
-        return plain_values(compose("tracking=none", *overrides))
-
-    return make

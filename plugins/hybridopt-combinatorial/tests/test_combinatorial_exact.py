@@ -15,8 +15,8 @@ from hybridopt_combinatorial.reference import Yardstick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hybridopt import ConfigError
 from hybridopt.composition import building
-from hybridopt.errors import ConfigError
 
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 2**32 - 1)
@@ -205,9 +205,9 @@ def test_the_best_value_known_takes_the_solvers_place_and_is_no_proof():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"time_limit": -1.0}, "dataset.time_limit must be a number of seconds, 0 or more, but is -1"),
+        ({"time_limit": -1.0}, "dataset.time_limit must be at least 0, but is -1"),
         ({"time_limit": float("nan")}, "dataset.time_limit .* is nan"),
-        ({"time_limit": 1.0, "best_known": 0.0}, "dataset.best_known must be a finite number other than 0, but is 0"),
+        ({"time_limit": 1.0, "best_known": 0.0}, "dataset.best_known must not be 0"),
         ({"time_limit": 1.0, "best_known": float("inf")}, "dataset.best_known .* is inf"),
     ],
 )

@@ -24,9 +24,8 @@ from hybridopt_combinatorial.tsp import tsp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hybridopt import ConfigError, DataError, DataSpec
 from hybridopt.composition import building
-from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError, DataError
 
 some = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 2**32 - 1)
@@ -380,15 +379,15 @@ def test_half_of_each_column_is_zero_and_the_rest_as_the_question_has_it():
         (tsp, {"cities": 1}, r"dataset\.cities must be at least 2, but is 1"),
         (tsp, {"instance_seed": -1}, r"dataset\.instance_seed must be between 0 and 4294967295, but is -1"),
         (knapsack, {"items": 0}, r"dataset\.items must be at least 1"),
-        (knapsack, {"fill": 0.0}, r"dataset\.fill must be a share of all weights, above 0 and up to 1, but is 0"),
+        (knapsack, {"fill": 0.0}, r"dataset\.fill must lie in \(0, 1\], but is 0"),
         (flow_shop, {"jobs": 0}, r"dataset\.jobs must be at least 1"),
         (flow_shop, {"instance_seed": 0}, r"dataset\.instance_seed must be between 1 and 2147483646, but is 0"),
         (set_partitioning, {"flights": 10, "pairings": 5}, r"dataset\.pairings must be at least 6, but is 5"),
         (set_partitioning, {"penalty": 0.0}, r"dataset\.penalty must be a positive number, but is 0"),
         (cluster_zeros, {"rows": 1}, r"dataset\.rows must be at least 2"),
-        (cluster_zeros, {"least_share": 1.5}, r"dataset\.least_share must be a share of all rows.* is 1\.5"),
-        (PackedValue, {"repair": "hope"}, r"objective\.repair must be greedy or penalty, but is 'hope'"),
-        (CrewCost, {"decode": "hope"}, r"objective\.decode must be greedy or threshold, but is 'hope'"),
+        (cluster_zeros, {"least_share": 1.5}, r"dataset\.least_share must lie in \(0, 1\], but is 1\.5"),
+        (PackedValue, {"repair": "hope"}, r"objective\.repair must be one of greedy, penalty, but is 'hope'"),
+        (CrewCost, {"decode": "hope"}, r"objective\.decode must be one of greedy, threshold, but is 'hope'"),
     ],
 )
 def test_a_bad_setting_is_refused_in_one_sentence(plugin, settings, says):

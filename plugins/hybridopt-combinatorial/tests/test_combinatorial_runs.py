@@ -12,12 +12,9 @@ import hybridopt_combinatorial.conf
 import pytest
 import torch
 
+from hybridopt import Budget, ConfigError, Ledger, Oracle, compose, run
 from hybridopt.composition import building, registry
 from hybridopt.composition.describe import REQUIRED
-from hybridopt.core.ledger import Budget, Ledger
-from hybridopt.core.oracle import Oracle
-from hybridopt.errors import ConfigError
-from hybridopt.execution import experiment
 
 PROBLEMS = {
     "tsp": "tour_length",
@@ -70,21 +67,22 @@ def test_any_search_works_on_any_problem(problem, strategy):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_gradient_is_refused(problem, composed, tmp_path):
-    config = composed(
+def test_a_gradient_is_refused(problem, tmp_path):
+    config = [
+        "tracking=none",
         f"dataset={problem}",
         "model=solution",
         f"objective={PROBLEMS[problem]}",
         "strategy=adam",
         "dataset.time_limit=0",
-    )
+    ]
     with pytest.raises(ConfigError, match=r"needs a gradient and the objective .* has none"):
-        experiment.run(config, tmp_path)
+        run(*config, directory=tmp_path)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_ends_near_the_optimum_and_tells_its_solution(name, composed, tmp_path):
-    summary = experiment.run(composed(f"experiment={name}", *SMALL[name], *QUICK), tmp_path).summary
+def test_an_experiment_ends_near_the_optimum_and_tells_its_solution(name, tmp_path):
+    summary = run("tracking=none", f"experiment={name}", *SMALL[name], *QUICK, directory=tmp_path).summary
     told = json.loads((tmp_path / "solution.json").read_text())
     assert summary["test/proven"] == 1
     assert 0 <= summary["test/gap"] + 1e-6 < 0.2
@@ -92,8 +90,8 @@ def test_an_experiment_ends_near_the_optimum_and_tells_its_solution(name, compos
     assert len(told) > 1
 
 
-def test_an_experiment_takes_another_strategy(composed):
-    config = composed("experiment=tsp", "strategy=openai_es")
+def test_an_experiment_takes_another_strategy():
+    config = compose("experiment=tsp", "strategy=openai_es")
     assert config["strategy"]["name"] == "openai_es"
 
 
@@ -101,12 +99,17 @@ def test_there_is_an_experiment_for_each_problem():
     assert sorted(PROBLEMS) == EXPERIMENTS
 
 
-def test_the_solution_of_something_else_is_not_told(composed, tmp_path):
-    config = composed(
-        "dataset=iris", "model=linear", "strategy=openai_es", "+trainer.callbacks.solution_file={}", *QUICK
-    )
+def test_the_solution_of_something_else_is_not_told(tmp_path):
+    config = [
+        "tracking=none",
+        "dataset=iris",
+        "model=linear",
+        "strategy=openai_es",
+        "+trainer.callbacks.solution_file={}",
+        *QUICK,
+    ]
     with pytest.raises(ConfigError, match="CrossEntropy has none to tell: leave it out of trainer"):
-        experiment.run(config, tmp_path)
+        run(*config, directory=tmp_path)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hybridopt_combinatorial import tsplib
 from hybridopt_combinatorial.exact.tsp import solve
 from hybridopt_combinatorial.tsp import tsp
 
-from hybridopt.errors import DataError
+from hybridopt import DataError
 
 BURMA14 = """NAME: burma14
 TYPE: TSP

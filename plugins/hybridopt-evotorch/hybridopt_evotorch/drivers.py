@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hybridopt_evotorch.library import untouched
@@ -158,10 +157,3 @@ def copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     return [copied(item) for item in value] if isinstance(value, list) else value
-
-
-def finite(losses: Tensor) -> Tensor:
-    """Losses (n,), where those that are not finite are worse than the worst, and finite."""
-    fine = torch.isfinite(losses)
-    worst = losses[fine].max()
-    return torch.where(fine, losses, worst + worst.abs().clamp(min=1.0))

@@ -15,8 +15,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt import Search
-from hybridopt.errors import ConfigError, options
+from hybridopt import ConfigError, Search
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.fitness import failures_last
+from hybridopt.toolbox.messages import options
 
 FULL_COVARIANCE = {"XNES": 500, "CMAES": 1000}  # dimensions: each generation makes a d x d matrix for each candidate
 OURS: dict[str, dict[str, Any]] = {  # where EvoTorch leaves a value to the user
@@ -75,10 +77,8 @@ class EvoTorch(Search):
     ):
         super().__init__()
         given = (popsize, stdev_init, center_learning_rate, stdev_learning_rate, optimizer)
-        for name, value in zip(TYPED, given, strict=True):
-            if isinstance(value, (int, float)) and not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"strategy.{name} must be a positive number, but is {value:g}.")
         typed = {name: value for name, value in zip(TYPED, given, strict=True) if value is not None}
+        ranges.positive("strategy", **{name: value for name, value in typed.items() if name != "optimizer"})
         self.searcher = searcher
         self.arguments = self._arguments(typed, settings or {})
         self._driver: Any = None
@@ -98,10 +98,8 @@ class EvoTorch(Search):
         return self._driver.ask()[:, : len(self.x0)]
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        from hybridopt_evotorch.drivers import finite
-
         if torch.isfinite(losses).any():
-            self._driver.tell(finite(losses.to(self.x0.dtype)))
+            self._driver.tell(failures_last(losses.to(self.x0.dtype)))
         else:
             self._driver.fail()
 

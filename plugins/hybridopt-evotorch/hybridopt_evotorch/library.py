@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from hybridopt.errors import ConfigError, options
+from hybridopt import ConfigError
+from hybridopt.toolbox.messages import options
 
 VERBOSITY = "EVOTORCH_VERBOSE_LEVEL"
 ELSEWHERE = {"PyCMAES": "strategy=cma_es of the package hybridopt-cma, which is the same library"}

@@ -18,9 +18,8 @@ from hybridopt_evotorch.drivers import NARROWEST
 from hybridopt_evotorch.library import imported
 from torch import Tensor
 
-from hybridopt import Search
-from hybridopt.composition import building
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError, Search
+from hybridopt.composition import building, registry
 
 SEARCHERS: dict[str, dict[str, Any]] = {
     "PGPE": {"popsize": 20, "center_learning_rate": 0.1},

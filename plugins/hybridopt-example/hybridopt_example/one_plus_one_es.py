@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hybridopt import Search
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox import ranges
 
 GROWTH = math.exp(1 / 3)
 
@@ -31,8 +31,7 @@ class OnePlusOneES(Search):
 
     def __init__(self, sigma: float = 0.05):
         super().__init__()
-        if not sigma > 0:
-            raise ConfigError(f"strategy.sigma must be positive, but is {sigma:g}.")
+        ranges.positive("strategy", sigma=sigma)
         self.sigma = sigma
 
     def start(self, x0: Tensor) -> None:

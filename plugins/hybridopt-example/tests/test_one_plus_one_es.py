@@ -4,7 +4,7 @@ import pytest
 import torch
 from hybridopt_example.one_plus_one_es import OnePlusOneES
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
 
 
 def begun(sigma=0.1):
@@ -37,5 +37,5 @@ def test_the_better_one_of_the_two_stays():
 
 
 def test_a_step_size_must_be_positive():
-    with pytest.raises(ConfigError, match=r"strategy\.sigma must be positive, but is 0\."):
+    with pytest.raises(ConfigError, match=r"strategy\.sigma must be a positive number, but is 0\."):
         OnePlusOneES(0.0)

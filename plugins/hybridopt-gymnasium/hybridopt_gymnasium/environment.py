@@ -13,8 +13,9 @@ from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import FlattenObservation
 
-from hybridopt import DataSpec
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError, DataSpec
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.messages import brief
 
 Scaling = Literal["bounds", "none"]
 
@@ -62,8 +63,7 @@ def make(id: str, kwargs: Mapping[str, Any], max_steps: int | None, package: str
         raise ConfigError(
             f"dataset.id={id} would import a package by the way: say so, by dataset.id={rest} dataset.package={module}."
         )
-    if max_steps is not None and max_steps < 1:
-        raise ConfigError(f"dataset.max_steps must be at least 1, or null for the environment's own, not {max_steps}.")
+    ranges.at_least("dataset", 1, max_steps=max_steps)
     if package is not None:
         _import(package)
     if (
@@ -80,10 +80,10 @@ def _made(id: str, kwargs: Mapping[str, Any], max_steps: int | None) -> gymnasiu
     try:
         return gymnasium.make(id, max_episode_steps=max_steps, disable_env_checker=True, **kwargs)
     except (DependencyNotInstalled, ImportError) as error:
-        raise ConfigError(f"The environment {id} needs more than gymnasium itself: {_brief(error)}.") from error
+        raise ConfigError(f"The environment {id} needs more than gymnasium itself: {brief(error)}.") from error
     except Exception as error:  # an environment may refuse its arguments in any way
         given = ", ".join(f"{key}: {value}" for key, value in kwargs.items())
-        reason = _brief(error).partition(" was raised from")[0]
+        reason = brief(error).partition(" was raised from")[0]
         raise ConfigError(f"The environment {id} cannot be made with the kwargs {{{given}}}: {reason}.") from error
 
 
@@ -92,7 +92,7 @@ def _import(package: str) -> None:
         import_module(package)
     except ImportError as error:
         raise ConfigError(
-            f"dataset.package={package} cannot be imported ({_brief(error)}): install what registers the environment, "
+            f"dataset.package={package} cannot be imported ({brief(error)}): install what registers the environment, "
             "or leave dataset.package out if gymnasium knows it."
         ) from error
 
@@ -119,7 +119,3 @@ def _as_arrays(environment: gymnasium.Env) -> gymnasium.Env:
             "observation can be flattened to a vector."
         )
     return FlattenObservation(environment)
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from hybridopt import DataSpec, Objective
-from hybridopt.core.objective import Batch, Forward
-from hybridopt.errors import ConfigError
+from hybridopt import Batch, ConfigError, DataSpec, Forward, Objective
 from hybridopt_gymnasium.environment import EnvironmentSpec
 from hybridopt_gymnasium.slots import slots
 from hybridopt_gymnasium.spaces import Observations, actor

@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt import DataModule
-from hybridopt.core.data import BatchStream, InOrder
-from hybridopt.core.objective import Batch
-from hybridopt.engine.randomness import derived_seed
-from hybridopt.errors import ConfigError
+from hybridopt import Batch, BatchStream, DataModule
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.data import InOrder, derived_seed
 from hybridopt_gymnasium.environment import EnvironmentSpec, Scaling, make
 from hybridopt_gymnasium.spaces import Observations, actor
 
@@ -43,11 +41,8 @@ class Episodes(DataModule):
     ) -> None:
         super().__init__()
         counts = {"episodes": episodes, "val_episodes": val_episodes, "test_episodes": test_episodes}
-        for name, count in counts.items():
-            if not 1 <= count < ROOM:
-                raise ConfigError(f"dataset.{name} must be at least 1, but is {count}.")
-        if split_seed < 0:
-            raise ConfigError(f"dataset.split_seed must not be negative, but is {split_seed}.")
+        ranges.between("dataset", 1, ROOM - 1, **counts)
+        ranges.at_least("dataset", 0, split_seed=split_seed)
         self.spec, self.episodes = spec, episodes
         self.held_out = {
             VAL: seeds(VAL, derived_seed(split_seed, VAL), val_episodes),

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
 from hybridopt_gymnasium.environment import Scaling
 
 UNBOUNDED = 1e6  # bounds beyond stand for "none": some environments write the largest float

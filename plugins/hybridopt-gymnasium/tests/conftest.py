@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import torch
-
-from hybridopt.composition.compose import compose, plain_values
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +15,3 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def composed() -> Callable[..., dict[str, Any]]:
-    """Overrides -> a resolved config of plain values, as a job gets it."""
-
-    def make(*overrides: str) -> dict[str, Any]:
-        return plain_values(compose(*overrides))
-
-    return make

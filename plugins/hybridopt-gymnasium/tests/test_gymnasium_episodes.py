@@ -10,10 +10,10 @@ import pytest
 import torch
 from hybridopt_gymnasium.environment import EnvironmentSpec
 
-from hybridopt.composition.building import build
+from hybridopt import ConfigError
 from hybridopt.composition.describe import REQUIRED
+from hybridopt.composition.building import build
 from hybridopt.composition.registry import find, names
-from hybridopt.errors import ConfigError
 
 ENVIRONMENTS = [
     name for name in names("dataset") if find("dataset", name).distribution == "hybridopt-gymnasium"
@@ -107,11 +107,11 @@ def test_global_generators_have_no_say(make):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"episodes": 0}, r"dataset\.episodes must be at least 1, but is 0"),
-        ({"val_episodes": -1}, r"dataset\.val_episodes must be at least 1, but is -1"),
+        ({"episodes": 0}, r"dataset\.episodes must be between 1 and 536870911, but is 0"),
+        ({"val_episodes": -1}, r"dataset\.val_episodes must be between 1 and 536870911, but is -1"),
         ({"test_episodes": 0}, r"dataset\.test_episodes"),
-        ({"split_seed": -1}, r"dataset\.split_seed must not be negative"),
-        ({"max_steps": 0}, r"dataset\.max_steps must be at least 1, .* not 0"),
+        ({"split_seed": -1}, r"dataset\.split_seed must be at least 0, but is -1"),
+        ({"max_steps": 0}, r"dataset\.max_steps must be at least 1, but is 0"),
         ({"scaling": "unit"}, r"dataset\.scaling must be one of bounds, none"),
     ],
 )

@@ -12,8 +12,8 @@ import torch
 from hybridopt_gymnasium import conf
 from pytorch_lightning import Callback
 
-from hybridopt.composition import registry
-from hybridopt.errors import ConfigError, Interrupted
+from hybridopt import ConfigError, build, compose, names, run
+from hybridopt.errors import Interrupted
 from hybridopt.execution import experiment
 from hybridopt.execution.checkpoint import FILE
 
@@ -43,18 +43,18 @@ class SignalAt(Callback):
 
 
 @pytest.mark.parametrize(("dataset", "strategy"), [("cartpole", "openai_es"), ("pendulum", "simulated_annealing")])
-def test_a_resumed_run_equals_one_that_was_never_stopped(strategy, dataset, composed, tmp_path, monkeypatch):
+def test_a_resumed_run_equals_one_that_was_never_stopped(strategy, dataset, tmp_path, monkeypatch):
     settings = ["model=linear", "objective=episode_return", "budget.forwards=4000", "budget.marks=4"]
     episodes = ["dataset.max_steps=40", "dataset.episodes=2", "dataset.val_episodes=3", "dataset.test_episodes=3"]
     more = ["strategy.popsize=6"] if strategy == "openai_es" else ["strategy.moves_per_step=7", "strategy.probes=5"]
-    config = composed(f"dataset={dataset}", f"strategy={strategy}", *settings, *episodes, *more, *QUIET)
+    config = [f"dataset={dataset}", f"strategy={strategy}", *settings, *episodes, *more, *QUIET]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    experiment.run(config, whole)
+    run(*config, directory=whole)
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "BudgetBar", lambda: SignalAt(0.4))
         with pytest.raises(Interrupted):
-            experiment.run(config | {"trainer": config["trainer"] | {"enable_progress_bar": True}}, parts)
-    experiment.run({"resume": "parts"}, parts)
+            run(*config, "trainer.enable_progress_bar=true", directory=parts)
+    run(f"resume={parts}")
     assert curve(whole) == curve(parts)
     states = [torch.load(directory / FILE, weights_only=True)["state_dict"] for directory in (whole, parts)]
     tensors = [{name: value for name, value in state.items() if isinstance(value, torch.Tensor)} for state in states]
@@ -72,16 +72,16 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(strategy, dataset, comp
         (["strategy=openai_es", "dataset=gymnasium", "dataset.id=CartPol-v1"], "Did you mean 'CartPole-v1'"),
     ],
 )
-def test_what_cannot_work_is_refused_before_training(overrides, says, composed, tmp_path):
+def test_what_cannot_work_is_refused_before_training(overrides, says, tmp_path):
     with pytest.raises(ConfigError, match=says):
-        experiment.run(composed(*PLAYS, *overrides), tmp_path)
+        run(*PLAYS, *overrides, directory=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_kwargs_are_typed_at_the_command_line(composed, tmp_path):
+def test_kwargs_are_typed_at_the_command_line():
     settings = ["dataset=gymnasium", "dataset.id=Pendulum-v1", "+dataset.kwargs.g=3.7", "objective=episode_return"]
-    job = experiment.Job(composed(*settings, "strategy=openai_es", *QUIET), tmp_path)
-    assert job.datamodule.spec.make().unwrapped.g == 3.7
+    parts = build(compose(*settings, "strategy=openai_es", *QUIET))
+    assert parts.datamodule.spec.make().unwrapped.g == 3.7
 
 
 def test_there_are_experiments():
@@ -89,21 +89,19 @@ def test_there_are_experiments():
 
 
 @pytest.fixture(params=EXPERIMENTS)
-def planned(request, composed):
-    """The config of each experiment."""
-    if request.param == "cartpole_cma" and "cma_es" not in registry.names("strategy"):
+def planned(request):
+    """The overrides of each experiment."""
+    if request.param == "cartpole_cma" and "cma_es" not in names("strategy"):
         pytest.skip("hybridopt-cma is not installed")
-    return composed(f"experiment={request.param}", *QUIET)
+    return [f"experiment={request.param}", *QUIET]
 
 
-def test_an_experiment_composes_and_its_parts_fit(planned, tmp_path):
-    job = experiment.Job(planned, tmp_path)
-    assert job.datamodule.spec.task == "control"
+def test_an_experiment_composes_and_its_parts_fit(planned):
+    assert build(compose(*planned)).datamodule.spec.task == "control"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("planned", ["cartpole_openai_es", "cartpole_cma", "cartpole_annealing"], indirect=True)
 def test_cartpole_is_solved(planned, tmp_path):
     """As the README says, at seed 0 and with the whole budget."""
-    planned["budget"]["marks"] = 10
-    assert experiment.run(planned, tmp_path).summary["test/return"] >= 475
+    assert run(*planned, "budget.marks=10", directory=tmp_path).summary["test/return"] >= 475

@@ -11,10 +11,8 @@ import torch
 from hybridopt_gymnasium.episode_return import ask
 from hybridopt_gymnasium.spaces import Observations, actor
 
-from hybridopt import Budget, Oracle
+from hybridopt import Budget, ConfigError, Ledger, Oracle
 from hybridopt.composition.building import build
-from hybridopt.core.ledger import Ledger
-from hybridopt.errors import ConfigError
 
 MEMBERS = 5
 GAMES = [

@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 from hybridopt_gymnasium.spaces import Observations, actor
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
 
 LARGEST = np.finfo(np.float32).max
 

@@ -5,7 +5,7 @@ https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf
 
 from typing import Literal
 
-from hybridopt.core.data import DataModule
+from hybridopt import DataModule
 from hybridopt_huggingface.huggingface import huggingface
 
 

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Array2D, Array3D, Array4D, Array5D, ClassLabel, Dataset, Features, Image, LargeList, List, Value
 
-from hybridopt.errors import ConfigError, DataError, options
+from hybridopt import ConfigError, DataError
+from hybridopt.toolbox.messages import options
+from hybridopt.toolbox.tables import chosen_columns, refuse_shared, unfit
 
 KINDS = ("image", "text", "category", "number")
 FEW = 100  # different texts at most that are categories without asking, where there are other columns
@@ -123,8 +125,7 @@ class Chunk:
             shape += lengths
             array = array.flatten()
         values = pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False).reshape(shape)
-        with np.errstate(over="ignore"):
-            bad = ~np.isfinite(values.astype(np.float32)).reshape(len(values), -1).all(axis=1)
+        bad = unfit(values).reshape(len(values), -1).any(axis=1)
         if bad.any():
             raise DataError(
                 f"The column {name!r} has values that are missing (NaN), infinite or too large for 32 bits in "
@@ -135,22 +136,6 @@ class Chunk:
     def texts_of(self, name: str) -> list[str]:
         """A column of texts, or of anything that can be written as text."""
         return pc.cast(self.whole(name), pa.large_string()).to_pylist()
-
-
-def check_columns(features: Features, setting: str, names: str | Sequence[str], source: str) -> list[str]:
-    """The names of existing columns as a list.
-
-    Raises:
-        DataError: there is no such column.
-        ConfigError: none is named.
-    """
-    chosen = [str(names)] if not isinstance(names, list | tuple) else [str(name) for name in names]
-    if not chosen:
-        raise ConfigError(f"dataset.{setting} names no column of {source}.{options(features)}")
-    for name in chosen:
-        if name not in features:
-            raise DataError(f"{source} has no column {name!r} for dataset.{setting}.{options(features, name)}")
-    return chosen
 
 
 def checked_kinds(
@@ -170,7 +155,7 @@ def checked_kinds(
     """
     said = dict.fromkeys(inputs, kinds) if isinstance(kinds, str) else dict(kinds or {})
     for name, kind in said.items():
-        check_columns(features, "kinds", name, source)
+        chosen_columns(features, "kinds", name, source)
         if kind not in KINDS:
             raise ConfigError(
                 f"dataset.kinds gives {name!r} the kind {kind!r}, which there is not.{options(KINDS, kind)}"
@@ -216,12 +201,8 @@ def chosen_inputs(
         rest = [name for name in features if name not in targets]
         names = [name for name in rest if possible_kinds(features[name]) == ("image",)] or rest
     else:
-        names = check_columns(features, "inputs", inputs, source)
-    if both := [name for name in names if name in targets]:
-        raise ConfigError(
-            f"dataset.inputs and dataset.target both name the column {both[0]!r}, so that the answer would be part of "
-            "the question: take it out of one of them."
-        )
+        names = chosen_columns(features, "inputs", inputs, source)
+    refuse_shared(names, targets)
     if not names:
         raise DataError(
             f"{source} has no column besides the target {', '.join(targets)}: add the columns to learn from."

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from hybridopt.core.data import DataModule
+from hybridopt import DataModule
 from hybridopt_huggingface.huggingface import huggingface
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hybridopt.core.data import DataModule
-from hybridopt_huggingface.columns import Rows, check_columns, checked_kinds, chosen_inputs, guessed_kinds
-from hybridopt_huggingface.encoders import inputs_for
+from hybridopt import DataModule
+from hybridopt.toolbox.tables import chosen_columns
+from hybridopt_huggingface.choose import inputs_for
+from hybridopt_huggingface.columns import Rows, checked_kinds, chosen_inputs, guessed_kinds
 from hybridopt_huggingface.examples import examples
 from hybridopt_huggingface.modules import FromDisk, InMemory
 from hybridopt_huggingface.source import open_source
@@ -91,7 +92,7 @@ def huggingface(
     source = open_source(path, config, revision, files)
     splits = chosen_splits(source, train_split, val_split, test_split)
     features = splits["train"].features
-    target_names = check_columns(features, "target", target, path)
+    target_names = chosen_columns(features, "target", target, path)
     input_names = chosen_inputs(features, inputs, target_names, path)
     said = checked_kinds(features, kinds, input_names, path)
     columns = [*input_names, *target_names]

@@ -13,14 +13,10 @@ import psutil
 import torch
 from torch import Tensor
 
-from hybridopt.core.data import EVALUATION_BATCH, BatchStream, DataModule, TensorStream, digest
-from hybridopt.core.objective import Batch
-from hybridopt.core.spec import DataSpec
-from hybridopt.engine.randomness import derived_seed
-from hybridopt.errors import ConfigError
+from hybridopt import Batch, BatchStream, ConfigError, DataModule, DataSpec
+from hybridopt.toolbox.data import EVALUATION_BATCH, TensorStream, derived_seed, digest
 from hybridopt_huggingface.columns import Rows
-from hybridopt_huggingface.encoders import Inputs
-from hybridopt_huggingface.source import Source
+from hybridopt_huggingface.inputs import Inputs
 from hybridopt_huggingface.targets import Targets
 
 Expand = Callable[[Tensor], Tensor]

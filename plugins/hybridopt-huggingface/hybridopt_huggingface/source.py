@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from hybridopt.errors import ConfigError, DataError
+from hybridopt import ConfigError, DataError
 
 PATIENCE = 10.0  # seconds for the hub's first answer; the library itself would ask six times, a minute in all or more
 LONGEST = 300  # characters of a foreign message that are worth repeating

@@ -9,8 +9,9 @@ import numpy as np
 from datasets import Dataset, ReadInstruction, concatenate_datasets
 from sklearn.model_selection import train_test_split
 
-from hybridopt.errors import ConfigError, DataError
-from hybridopt.toolbox.splits import LARGEST_SEED
+from hybridopt import ConfigError, DataError
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.splits import check_seed, cut, too_few
 from hybridopt_huggingface.columns import Rows
 from hybridopt_huggingface.source import Source
 
@@ -24,13 +25,9 @@ def check_settings(val_fraction: float, test_fraction: float, split_seed: int, l
     Raises:
         ConfigError: a setting is out of range.
     """
-    for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-        if not 0 < fraction < 1:
-            raise ConfigError(f"dataset.{name} must be above 0 and below 1, but is {fraction}: write for example 0.1.")
-    if not 0 <= split_seed <= LARGEST_SEED:
-        raise ConfigError(f"dataset.split_seed must be between 0 and {LARGEST_SEED}, but is {split_seed}.")
-    if limit is not None and limit < 1:
-        raise ConfigError(f"dataset.limit must be at least 1 row of each set, or null for all, but is {limit}.")
+    ranges.share("dataset", "(0, 1)", val_fraction=val_fraction, test_fraction=test_fraction)
+    check_seed(split_seed=split_seed)
+    ranges.at_least("dataset", 1, limit=limit)
 
 
 def chosen_splits(source: Source, train: str, val: str | None, test: str | None) -> dict[str, Dataset | None]:
@@ -156,19 +153,10 @@ def drawn(
 def _cut(labels: np.ndarray | None, count: int, size: int, setting: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the rows that are kept, and of ``size`` rows that are taken; classes are spread in proportion."""
     try:
-        kept, taken = train_test_split(np.arange(count), test_size=size, random_state=seed, stratify=labels)
-    except ValueError as error:  # scikit-learn's word for: these classes cannot be spread over these sets
-        raise _too_few(labels, size, setting) from error
+        kept, taken = cut(np.arange(count), size, labels, seed)
+    except ValueError as error:  # these classes cannot be spread over these sets
+        raise too_few(labels, f"{count - size} rows for training and {size} held out", setting) from error
     return np.sort(kept), np.sort(taken)
-
-
-def _too_few(labels: np.ndarray, size: int, setting: str) -> DataError:
-    names, counts = np.unique(labels, return_counts=True)
-    return DataError(
-        f"{len(names)} classes, of which {names.tolist()[counts.argmin()]!r} has the fewest rows ({counts.min()}), "
-        f"cannot be spread over {len(labels) - size} rows for training and {size} held out by {setting}: give each "
-        "class more rows, drop the rare ones, or change the fraction."
-    )
 
 
 def _limited(rows: Rows, strata: Callable[[Rows], np.ndarray | None], limit: int, seed: int) -> Rows:

@@ -10,12 +10,13 @@ import torch
 from datasets import ClassLabel, Features, Value
 from torch import Tensor
 
-from hybridopt.errors import ConfigError, DataError, options
+from hybridopt import DataError
+from hybridopt.toolbox.messages import options
+from hybridopt.toolbox.tables import task_of_numbers
 from hybridopt_huggingface.columns import Chunk, Rows, named, possible_kinds
-from hybridopt_huggingface.encoders import scaled, scaler
+from hybridopt_huggingface.features import scaled, scaler
 
-MOST_CLASSES = 20  # of whole numbers that task=auto takes for classes without asking
-FEWEST_ROWS = 5  # that each of them must have on average
+MOST_NAMES = 20  # of classes that a message lists
 
 
 class Targets(ABC):
@@ -95,7 +96,7 @@ class Classes(Targets):
         return self.names[label] if self.names is not None else label.item()
 
     def _names(self) -> str:
-        return named(str(self._name(label)) for label in self.known[:MOST_CLASSES])
+        return named(str(self._name(label)) for label in self.known[:MOST_NAMES])
 
 
 class Values(Targets):
@@ -103,7 +104,7 @@ class Values(Targets):
 
     Args:
         columns: their names.
-        scaling: as for :class:`~hybridopt_huggingface.encoders.Numbers`; what is reported is in these units.
+        scaling: as for :class:`~hybridopt_huggingface.features.Numbers`; what is reported is in these units.
     """
 
     task = "regression"
@@ -184,13 +185,4 @@ def _guessed(columns: Sequence[str], features: Features, train: Rows) -> str:
         return "regression"
     if isinstance(feature, ClassLabel) or "number" not in possible_kinds(feature) or feature.dtype == "bool":
         return "classification"
-    values = train.column(columns[0]).numbers_of(columns[0])
-    if (values % 1 != 0).any():
-        return "regression"
-    distinct = len(np.unique(values))
-    if distinct <= MOST_CLASSES and distinct * FEWEST_ROWS <= len(values):
-        return "classification"
-    raise ConfigError(
-        f"The column {columns[0]!r} holds whole numbers, {distinct} different ones in {len(values)} rows, which may be "
-        "classes or amounts: say dataset.task=classification or dataset.task=regression."
-    )
+    return task_of_numbers(train.column(columns[0]).numbers_of(columns[0]), f"The column {columns[0]!r}")

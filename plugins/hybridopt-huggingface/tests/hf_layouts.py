@@ -11,8 +11,8 @@ from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as Picture
 from sklearn.datasets import load_digits
 
+from hybridopt import HybridoptError
 from hybridopt.composition.building import build
-from hybridopt.errors import HybridoptError
 
 SETS = ("train", "val", "test")
 

@@ -8,8 +8,8 @@ import torch
 from datasets import Dataset
 from hf_layouts import SETS, digits, encoded, image_set, refused, whole
 from hybridopt_huggingface.cifar10 import cifar10
-from hybridopt_huggingface.encoders import Images
 from hybridopt_huggingface.huggingface import huggingface
+from hybridopt_huggingface.images import Images
 from hybridopt_huggingface.mnist import mnist
 from PIL import Image as Picture
 

@@ -8,9 +8,8 @@ from hybridopt_huggingface.mnist import mnist
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
-from hybridopt import Budget, Trial
+from hybridopt import Budget, Trial, compose
 from hybridopt.composition import building, registry
-from hybridopt.composition.compose import compose, plain_values
 
 EXPERIMENTS = sorted(
     file.name.removesuffix(".yaml") for file in files("hybridopt_huggingface.conf.experiment").iterdir()
@@ -44,8 +43,8 @@ def test_a_search_learns_the_digits(mnist_folder):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes(name):
-    plain = plain_values(compose(f"experiment={name}"))
-    assert registry.find("dataset", plain["dataset"]["name"]).distribution == "hybridopt-huggingface"
+    config = compose(f"experiment={name}")
+    assert registry.find("dataset", config["dataset"]["name"]).distribution == "hybridopt-huggingface"
 
 
 @pytest.mark.parametrize(

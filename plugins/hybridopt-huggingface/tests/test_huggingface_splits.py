@@ -12,7 +12,8 @@ from hf_layouts import SETS, refused, whole
 from hybridopt_huggingface.huggingface import huggingface
 from hybridopt_huggingface.mnist import mnist
 
-from hybridopt.core.data import DataModule, replayable
+from hybridopt import DataModule
+from hybridopt.core.data import replayable
 
 
 @pytest.fixture
@@ -102,8 +103,8 @@ def test_a_limit_below_the_number_of_classes(path):
         ),
         ({"test_split": "validation", "val_split": "validation"}, r"share 20 rows of the split 'validation'"),
         ({"test_split": "test[:0]"}, r"The test set is empty: dataset\.test_split='test\[:0\]' has no rows"),
-        ({"val_fraction": 0.0}, r"dataset\.val_fraction must be above 0"),
-        ({"test_fraction": 1.0}, r"dataset\.test_fraction must be .* below 1, but is 1"),
+        ({"val_fraction": 0.0}, r"dataset\.val_fraction must lie in \(0, 1\), but is 0"),
+        ({"test_fraction": 1.0}, r"dataset\.test_fraction must lie in \(0, 1\), but is 1"),
         ({"split_seed": -1}, r"dataset\.split_seed must be between 0"),
         ({"limit": 0}, r"dataset\.limit must be at least 1"),
         ({"batch_size": 0}, r"dataset\.batch_size must be at least 1"),

@@ -8,7 +8,7 @@ from datasets import Array3D, ClassLabel, Dataset, DatasetDict, Features, Value
 from hf_layouts import SETS, refused
 from hybridopt_huggingface.huggingface import huggingface
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
 
 COUNT = 80
 RNG = np.random.default_rng(0)

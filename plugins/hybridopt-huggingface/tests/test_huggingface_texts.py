@@ -7,8 +7,8 @@ import torch
 from hf_layouts import refused, whole
 from hybridopt_huggingface.huggingface import huggingface
 
+from hybridopt import DataSpec
 from hybridopt.composition.building import build
-from hybridopt.core.spec import DataSpec
 
 RNG = np.random.default_rng(0)
 GOOD, BAD, PLAIN = ["fine", "lovely", "great"], ["awful", "dull", "bad"], ["the", "film", "was", "a", "plot"]

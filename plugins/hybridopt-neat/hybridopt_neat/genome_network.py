@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError, options
+from hybridopt import ConfigError, DataSpec
+from hybridopt.toolbox import ranges
 
 # As neat-python defines them, its clamps included where they change a float32.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -64,19 +64,11 @@ def genome_network(
     Raises:
         ConfigError: there is no room for a hidden node, or no such activation.
     """
-    if max_hidden < 1:
-        raise ConfigError(f"model.max_hidden must be at least 1 node, but is {max_hidden}.")
-    if not activations or len(set(activations)) < len(activations):
-        raise ConfigError(
-            f"model.activations must list at least one function, and each once, but is {list(activations)}: write for "
-            "example model.activations=[sigmoid]."
-        )
-    for setting, name in [
-        *(("activations", name) for name in activations),
-        *([("output_activation", output_activation)] if output_activation is not None else []),
-    ]:
-        if name not in ACTIVATIONS:
-            raise ConfigError(f"model.{setting} knows no function {name!r}.{options(ACTIVATIONS, name)}")
+    ranges.at_least("model", 1, max_hidden=max_hidden)
+    ranges.each_of("model", ACTIVATIONS, activations=activations)
+    if len(set(activations)) < len(activations):
+        raise ConfigError(f"model.activations must list each function once, but is {list(activations)}.")
+    ranges.one_of("model", ACTIVATIONS, output_activation=output_activation)
     return GenomeNetwork(math.prod(spec.input_shape), max_hidden, spec.output_size, activations, output_activation)
 
 

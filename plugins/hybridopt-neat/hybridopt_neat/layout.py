@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridopt.errors import ConfigError
+from hybridopt import ConfigError
 
 GATE = "gates."
 PARAMETERS = ("input.weight", "input.bias", "hidden")

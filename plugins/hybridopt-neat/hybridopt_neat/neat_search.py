@@ -7,14 +7,14 @@ by its rank between the worst and the best mean fitness.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
-from hybridopt.errors import ConfigError, options
+from hybridopt import ConfigError, Search
+from hybridopt.toolbox import ranges
+from hybridopt.toolbox.messages import options
 from hybridopt_neat.evolution import Evolution
 from hybridopt_neat.layout import Layout
 
@@ -245,14 +245,14 @@ def check(settings: dict[str, Any]) -> None:
     Raises:
         ConfigError: in one sentence.
     """
+    ranges.finite("strategy", **{name: value for name, value in settings.items() if isinstance(value, float)})
     for name, value in settings.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"strategy.{name} must be a finite number, but is {value}.")
-        least = AT_LEAST.get(name, 0 if name.endswith((*NOT_NEGATIVE, *SHARES)) else -math.inf)
-        if isinstance(value, int | float) and value < least:
-            raise ConfigError(f"strategy.{name} must be at least {least}, but is {value:g}.")
-        if name.endswith(SHARES) and value > 1:
-            raise ConfigError(f"strategy.{name} must be between 0 and 1, but is {value:g}.")
+        if name in AT_LEAST:
+            ranges.at_least("strategy", AT_LEAST[name], **{name: value})
+        elif name.endswith(NOT_NEGATIVE):
+            ranges.at_least("strategy", 0, **{name: value})
+        elif name.endswith(SHARES):
+            ranges.share("strategy", "[0, 1]", **{name: value})
     for gene in ("weight", "bias", "response"):
         low, high = settings[f"{gene}_min_value"], settings[f"{gene}_max_value"]
         if low > high:

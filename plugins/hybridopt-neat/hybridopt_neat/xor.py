@@ -4,8 +4,7 @@ from typing import Literal
 
 import torch
 
-from hybridopt.core.data import TensorDataModule
-from hybridopt.core.spec import DataSpec
+from hybridopt import DataSpec, TensorDataModule
 
 
 def xor(task: Literal["regression", "classification"] = "regression") -> TensorDataModule:

@@ -19,9 +19,8 @@ from hybridopt_neat.neat_search import NEAT
 from hybridopt_neat.xor import xor
 from neat.nn import FeedForwardNetwork
 
-from hybridopt import Budget, DataSpec, Oracle
+from hybridopt import Budget, DataSpec, Ledger, Oracle
 from hybridopt.composition import building
-from hybridopt.core.ledger import Ledger
 
 SEEDS = range(10)
 GENERATIONS = 300

@@ -13,7 +13,6 @@ from hybridopt_neat.layout import Layout
 from hybridopt_neat.neat_search import NEAT
 
 from hybridopt import DataSpec
-from hybridopt.composition.compose import compose, plain_values
 
 
 @pytest.fixture(autouse=True)
@@ -23,16 +22,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def composed() -> Callable[..., dict[str, Any]]:
-    """Overrides -> a resolved config of plain values, as a job gets it."""
-
-    def make(*overrides: str) -> dict[str, Any]:
-        return plain_values(compose(*overrides))
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from io import BytesIO
 
 import pytest
 import torch
-from hybridopt_neat.evolution import ExactReproduction
+from hybridopt_neat.library import ExactReproduction
 
 SMALL = {"popsize": 20, "node_add_prob": 0.5}
 

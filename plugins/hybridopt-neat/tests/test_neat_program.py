@@ -13,6 +13,7 @@ import torch
 from hybridopt_neat import conf
 from pytorch_lightning import Callback
 
+from hybridopt import build, compose, run
 from hybridopt.errors import Interrupted
 from hybridopt.execution import experiment
 from hybridopt.execution.checkpoint import FILE
@@ -21,6 +22,7 @@ EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experi
 QUIET = ["tracking=none", "trainer.enable_progress_bar=false"]
 MOONS = ["dataset=moons", "dataset.batch_size=32", "model=genome_network", "model.output_activation=identity"]
 NEAT = ["strategy=neat", "strategy.popsize=30"]
+JOB = [*MOONS, *NEAT, *QUIET, "budget.forwards=20000", "budget.marks=4"]
 WITH = {"neat_cartpole": "hybridopt-gymnasium"}  # what an experiment needs besides
 
 
@@ -56,35 +58,30 @@ class SignalAt(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.fixture
-def config(composed):
-    return composed(*MOONS, *NEAT, *QUIET, "budget.forwards=20000", "budget.marks=4")
-
-
 @pytest.mark.parametrize("share", [0.13, 0.5, 0.83])
-def test_a_resumed_run_equals_one_that_was_never_stopped(config, share, tmp_path, monkeypatch):
+def test_a_resumed_run_equals_one_that_was_never_stopped(share, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    experiment.run(config, whole)
+    run(*JOB, directory=whole)
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "BudgetBar", lambda: SignalAt(share))
         with pytest.raises(Interrupted):
-            experiment.run(config | {"trainer": config["trainer"] | {"enable_progress_bar": True}}, parts)
-    experiment.run({"resume": "parts"}, parts)
+            run(*JOB, "trainer.enable_progress_bar=true", directory=parts)
+    run(f"resume={parts}")
     assert_same(whole, parts)
 
 
-def test_the_seed_fixes_the_numbers(config, tmp_path):
+def test_the_seed_fixes_the_numbers(tmp_path):
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
-        experiment.run(config | {"seed": seed}, tmp_path / name)
+        run(*JOB, f"seed={seed}", directory=tmp_path / name)
     assert_same(tmp_path / "one", tmp_path / "two")
     assert curve(tmp_path / "one") != curve(tmp_path / "three")
 
 
-def test_gradient_descent_goes_on_from_the_champion(composed, tmp_path):
+def test_gradient_descent_goes_on_from_the_champion(tmp_path):
     phases = ["+strategy/phases@strategy.phases.grow=neat", "+strategy/phases@strategy.phases.tune=adam"]
     sizes = ["strategy.phases.grow.popsize=30", "strategy.phases.tune.lr=0.01", "budget.forwards=40000"]
-    config = composed(*MOONS, "strategy=sequence", *phases, *sizes, *QUIET, "budget.marks=4")
-    summary = experiment.run(config, tmp_path).summary
+    job = [*MOONS, "strategy=sequence", *phases, *sizes, *QUIET, "budget.marks=4"]
+    summary = run(*job, directory=tmp_path).summary
     ends = [row["val/loss"] for _, row in curve(tmp_path) if "val/loss" in row]
     assert summary["final/val/loss"] < ends[1]  # the search ends at half of the budget
 
@@ -100,20 +97,20 @@ def test_there_are_experiments():
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_composes_and_its_parts_fit(name, composed, tmp_path):
+def test_an_experiment_composes_and_its_parts_fit(name):
     skip_without_its_package(name)
-    job = experiment.Job(composed(f"experiment={name}", *QUIET), tmp_path)
-    assert type(job.trial.strategy).__name__ == "NEAT"
+    parts = build(compose(f"experiment={name}", *QUIET))
+    assert type(parts.trial.strategy).__name__ == "NEAT"
 
 
-def test_the_experiment_on_xor_ends_when_it_is_solved(composed, tmp_path):
-    summary = experiment.run(composed("experiment=neat_xor", *QUIET), tmp_path).summary
+def test_the_experiment_on_xor_ends_when_it_is_solved(tmp_path):
+    summary = run("experiment=neat_xor", *QUIET, directory=tmp_path).summary
     assert summary["test/loss"] <= 0.025
     assert summary["cost/forwards"] < 1e5
 
 
 @pytest.mark.slow
-def test_the_experiment_on_cartpole_solves_it(composed, tmp_path):
+def test_the_experiment_on_cartpole_solves_it(tmp_path):
     skip_without_its_package("neat_cartpole")
-    summary = experiment.run(composed("experiment=neat_cartpole", *QUIET), tmp_path).summary
+    summary = run("experiment=neat_cartpole", *QUIET, directory=tmp_path).summary
     assert summary["test/return"] >= 475

@@ -4,11 +4,8 @@ import pytest
 import torch
 from hybridopt_neat.neat_search import NEAT
 
-from hybridopt import DataSpec
+from hybridopt import Budget, ConfigError, DataSpec, Ledger, Oracle
 from hybridopt.composition import building
-from hybridopt.core.ledger import Budget, Ledger
-from hybridopt.core.oracle import Oracle
-from hybridopt.errors import ConfigError
 
 
 def problem(dataset="xor", objective="mse", model=None, encoding=None, seed=0, **settings):
@@ -71,8 +68,8 @@ def test_a_network_of_several_functions_is_searched():
     ("settings", "says"),
     [
         ({"popsize": 1}, r"strategy\.popsize must be at least 2, but is 1"),
-        ({"weight_mutate_rate": 1.5}, r"strategy\.weight_mutate_rate must be between 0 and 1, but is 1\.5"),
-        ({"node_add_prob": -0.1}, r"strategy\.node_add_prob must be at least 0, but is -0\.1"),
+        ({"weight_mutate_rate": 1.5}, r"strategy\.weight_mutate_rate must lie in \[0, 1\], but is 1\.5"),
+        ({"node_add_prob": -0.1}, r"strategy\.node_add_prob must lie in \[0, 1\], but is -0\.1"),
         ({"bias_init_stdev": -1.0}, r"strategy\.bias_init_stdev must be at least 0"),
         ({"compatibility_threshold": float("nan")}, r"strategy\.compatibility_threshold must be a finite number"),
         ({"weight_min_value": 40.0}, r"strategy\.weight_min_value must not exceed strategy\.weight_max_value"),

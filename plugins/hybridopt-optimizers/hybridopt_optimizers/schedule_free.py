@@ -12,7 +12,8 @@ import torch
 from schedulefree import AdamWScheduleFreeClosure
 from torch import Tensor, nn
 
-from hybridopt import Batch, ConfigError, Oracle, Record
+from hybridopt import Batch, Oracle, Record
+from hybridopt.toolbox import ranges
 from hybridopt.toolbox.gradient import GradientStrategy
 
 
@@ -39,10 +40,8 @@ class ScheduleFree(GradientStrategy):
         warmup: int = 0,
     ):
         super().__init__()
-        if not lr > 0:
-            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
-        if warmup < 0:
-            raise ConfigError(f"strategy.warmup must not be negative, but is {warmup}.")
+        ranges.positive("strategy", lr=lr)
+        ranges.at_least("strategy", 0, warmup=warmup)
         self.settings = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "warmup_steps": warmup}
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -9,10 +9,8 @@ from prodigyopt import Prodigy
 from schedulefree import AdamWScheduleFree
 from torch import nn
 
-from hybridopt import Budget
+from hybridopt import Budget, Ledger, Oracle
 from hybridopt.composition import building
-from hybridopt.core.ledger import Ledger
-from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.testing import installed, parametrize_with_checks
 

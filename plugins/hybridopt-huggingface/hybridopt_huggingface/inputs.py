@@ -1,0 +1,41 @@
+"""What a model reads of a row: encoded once, kept small, made floats batch by batch.
+
+An encoder has two halves. ``encode`` runs once for each row on the CPU and gives a compact tensor (bytes for pixels,
+whole numbers for tokens); ``expand`` runs for each batch on the device and gives the floats that a model reads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from hybridopt_huggingface.columns import Chunk, Rows
+
+
+class Inputs(ABC):
+    """What a model reads of a row.
+
+    Attributes:
+        shape: of one sample, as floats; known after :meth:`fit`.
+        sample_bytes: what one row takes in memory, compact.
+    """
+
+    shape: tuple[int, ...]
+    sample_bytes: int
+
+    @abstractmethod
+    def fit(self, train: Rows) -> None:
+        """Learn shapes, vocabularies and statistics from the training rows."""
+
+    @abstractmethod
+    def encode(self, chunk: Chunk) -> Tensor:
+        """Some rows, compact: (N, ...)."""
+
+    def calibrate(self, encoded: Iterable[Tensor]) -> None:  # noqa: B027
+        """Learn what takes the encoded training rows; they come in parts."""
+
+    def expand(self, compact: Tensor) -> Tensor:
+        """Compact rows (B, ...) on any device as float32 (B, *shape)."""
+        return compact
