@@ -27,7 +27,7 @@ def arrays(
 ) -> TensorDataModule:
     """Your own data from a .npz, .csv or .parquet file.
 
-    A table has one sample a row; an .npz holds an array of inputs (N, ...) and one of targets (N,) or (N, outputs).
+    A table has one sample per row; an .npz holds an array of inputs (N, ...) and one of targets (N,) or (N, outputs).
     Class labels may be text; they are numbered in sorted order.
 
     Args:

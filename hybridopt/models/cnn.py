@@ -12,7 +12,7 @@ from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox import ranges
 
-SMALLEST = 8  # pixels a side
+SMALLEST = 8  # pixels per side
 
 
 def cnn(

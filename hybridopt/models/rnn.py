@@ -58,7 +58,7 @@ def step_size(shape: tuple[int, ...]) -> int:
 
 
 def as_sequence(inputs: Tensor) -> Tensor:
-    """(B, F), (B, T, F) or (B, C, H, W) as sequences (B, T, values a step)."""
+    """(B, F), (B, T, F) or (B, C, H, W) as sequences (B, T, values per step)."""
     if inputs.ndim == 2:
         return inputs.unsqueeze(2)
     return inputs.transpose(1, 2).flatten(2) if inputs.ndim == 4 else inputs
@@ -68,7 +68,7 @@ class Recurrent(nn.Module):
     """One recurrent layer and a linear output.
 
     Args:
-        features: values a step.
+        features: values per step.
         hidden: hidden units H.
         outputs: values of the output.
         cell: a key of :data:`CELLS`.

@@ -1,4 +1,4 @@
-"""A perceptron whose weights are -1, 0 or 1, times one number a layer (Li, Zhang & Liu 2016).
+"""A perceptron whose weights are -1, 0 or 1, times one number per layer (Li, Zhang & Liu 2016).
 
 https://arxiv.org/abs/1605.04711: a weight is 0 if it is below 0.7 of the layer's mean magnitude, and the number is the
 mean magnitude of the others. Gradients go straight through (Bengio, Leonard & Courville 2013,

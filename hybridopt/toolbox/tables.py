@@ -48,12 +48,12 @@ class Part:
         """Class labels (N,), numbers or text.
 
         Raises:
-            DataError: there are several a sample, some are missing, or they are neither numbers nor text.
+            DataError: there are several per sample, some are missing, or they are neither numbers nor text.
         """
         values = self.joined()
         if values.shape[1:] != (1,):
             raise DataError(
-                f"Classification needs one label a sample, but the {self} has the shape {values.shape}: "
+                f"Classification needs one label per sample, but the {self} has the shape {values.shape}: "
                 "give class labels (for one-hot rows, array.argmax(1)), or take dataset.task=regression."
             )
         if values.dtype.kind in NUMERIC:
@@ -75,7 +75,7 @@ class Part:
         if values.ndim > 2:
             raise DataError(
                 f"Regression targets must have the shape (samples, outputs), but the {self} has "
-                f"the shape {values.shape}: give one row a sample, as array.reshape(len(array), -1) does."
+                f"the shape {values.shape}: give one row per sample, as array.reshape(len(array), -1) does."
             )
         return values
 

@@ -286,7 +286,7 @@ def test_dates_are_no_numbers(tmp_path):
 
 def test_one_hot_targets(savez):
     path = savez(inputs=np.zeros((9, 2)), target=np.eye(9))
-    refused(path, r"one label a sample.*\(9, 9\).*argmax", task="classification")
+    refused(path, r"one label per sample.*\(9, 9\).*argmax", task="classification")
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "M8[D]", [("a", int)]], ids=str)

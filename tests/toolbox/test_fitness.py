@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
@@ -15,6 +15,7 @@ from hybridopt.toolbox.fitness import bounded, failures_last, mean_ranks
 LOSSES = st.lists(st.floats(-1e6, 1e6, width=32) | st.sampled_from([math.inf, math.nan, -math.inf]), min_size=1)
 
 
+@settings(deadline=None)
 @given(LOSSES)
 def test_finite_losses_stay_and_failures_are_among_the_worst(values):
     losses = torch.tensor(values)
@@ -27,6 +28,7 @@ def test_finite_losses_stay_and_failures_are_among_the_worst(values):
             assert (told[~finite] >= losses[finite].max()).all()
 
 
+@settings(deadline=None)
 @given(LOSSES)
 def test_failures_are_equal_and_behind_all_others(values):
     told, finite = failures_last(torch.tensor(values)), torch.isfinite(torch.tensor(values))
@@ -42,6 +44,7 @@ def test_nothing_but_failures(rule):
     assert rule(losses, 5.0).tolist() == [5, 5]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5), min_size=1))
 def test_equal_values_share_their_mean_rank(values):
     ranks = mean_ranks(torch.tensor(values))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridopt.toolbox.margins import margins, right_and_rival
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(2, 6), st.integers(0, 10**6))
 def test_they_are_to_the_best_of_the_others(samples, classes, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridopt.errors import ConfigError
@@ -35,41 +35,49 @@ def accepts(check, *bounds, value):
     return True
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_positive(value):
     assert accepts(ranges.positive, value=value) == (fine(value) and value > 0)
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_finite(value):
     assert accepts(ranges.finite, value=value) == fine(value)
 
 
+@settings(deadline=None)
 @given(FINITE, NUMBERS)
 def test_at_least(least, value):
     assert accepts(ranges.at_least, least, value=value) == (fine(value) and value >= least)
 
 
+@settings(deadline=None)
 @given(FINITE, FINITE, NUMBERS)
 def test_between(least, most, value):
     assert accepts(ranges.between, least, most, value=value) == (fine(value) and least <= value <= most)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(INTERVALS)), NUMBERS | st.floats(-0.1, 1.1))
 def test_share(interval, value):
     assert accepts(ranges.share, interval, value=value) == (fine(value) and INTERVALS[interval](value))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text()), st.text())
 def test_one_of(choices, value):
     assert accepts(ranges.one_of, choices, value=value) == (value in choices)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text()), st.lists(st.text()))
 def test_each_of(choices, values):
     assert accepts(ranges.each_of, choices, value=values) == (len(values) > 0 and set(values) <= set(choices))
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS))
 def test_sizes(values):
     assert accepts(ranges.sizes, "[8]", value=values) == (

@@ -30,7 +30,7 @@ class CmaEs(GaussianSearch):
     and the better of the two is recommended.
 
     Args:
-        popsize: candidates a generation, in the first run; 4 + 3 ln d if None.
+        popsize: candidates per generation, in the first run; 4 + 3 ln d if None.
         sigma: the first standard deviation around the start vector.
         covariance: "full", for up to 2000 dimensions, or "diagonal", for any.
         active: whether bad steps are learned from too.

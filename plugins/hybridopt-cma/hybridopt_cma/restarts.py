@@ -1,4 +1,4 @@
-"""What a search that has come to its end begins anew with.
+"""What a search that has come to its end restarts with.
 
 IPOP: Auger & Hansen 2005, https://doi.org/10.1109/CEC.2005.1554902. BIPOP: Hansen 2009,
 https://doi.org/10.1145/1570256.1570333, followed here; pycma's own loop, which cannot be asked and told, differs in

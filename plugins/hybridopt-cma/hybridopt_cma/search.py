@@ -1,4 +1,4 @@
-"""What all these strategies share: a library's CMA-ES, asked and told a generation at a time.
+"""What all these strategies share: a library's CMA-ES, asked and told one generation at a time.
 
 The libraries count in float64 on the CPU; a generation is handed out in the type and on the device of the weights.
 """
@@ -73,7 +73,7 @@ class GaussianSearch(Search):
     generation of nothing but failures says that its steps are too long, and halves the step size.
 
     Args:
-        popsize: candidates a generation; 4 + 3 ln d if None.
+        popsize: candidates per generation; 4 + 3 ln d if None.
         sigma: the first standard deviation around the start vector.
     """
 
@@ -81,7 +81,7 @@ class GaussianSearch(Search):
         super().__init__()
         if popsize is not None and popsize < SMALLEST:
             raise ConfigError(
-                f"CMA-ES ranks at least {SMALLEST} candidates a generation: strategy.popsize must be at least "
+                f"CMA-ES ranks at least {SMALLEST} candidates per generation: strategy.popsize must be at least "
                 f"{SMALLEST}, or null for 4 + 3 ln d, but is {popsize}."
             )
         ranges.positive("strategy", sigma=sigma)

@@ -18,7 +18,7 @@ class SepCmaEs(GaussianSearch):
     """Evolution strategy that learns a step size for each coordinate: linear in time and memory, for any dimension.
 
     Args:
-        popsize: candidates a generation; 4 + 3 ln d if None.
+        popsize: candidates per generation; 4 + 3 ln d if None.
         sigma: the first standard deviation around the start vector.
 
     Raises:

@@ -19,7 +19,7 @@ class VkdCmaEs(GaussianSearch):
     """Evolution strategy that learns coordinate-wise step sizes and a few directions: linear in the dimension.
 
     Args:
-        popsize: candidates a generation; 4 + 3 ln d if None.
+        popsize: candidates per generation; 4 + 3 ln d if None.
         sigma: the first standard deviation around the start vector.
 
     Raises:

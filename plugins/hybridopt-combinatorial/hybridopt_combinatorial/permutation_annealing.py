@@ -34,7 +34,7 @@ class PermutationAnnealing(Search):
     On a new batch the current and the best permutation are evaluated again, and charged. The best one is recommended.
 
     Args:
-        moves: what neighbours are, drawn anew for each ask: "two_opt" turns a part around, "or_opt" takes up to three
+        moves: what neighbours are, drawn again for each ask: "two_opt" turns a part around, "or_opt" takes up to three
             in a row elsewhere, either way around, "insertion" takes one elsewhere, "swap" exchanges two. The first two
             suit tours, the last two schedules.
         temperature: at the start, in units of the loss; None measures it: a rise of the median size is accepted with

@@ -111,7 +111,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        log.info("%s cannot be written (%s): the reference is computed anew.", path.parent, error)
+        log.info("%s cannot be written (%s): the reference is computed again.", path.parent, error)
     try:
         yield
     finally:

@@ -47,7 +47,7 @@ class EvoTorch(Search):
 
     Args:
         searcher: a class of ``evotorch.algorithms``.
-        popsize: candidates a generation.
+        popsize: candidates per generation.
         stdev_init: the first standard deviation around the start vector.
         center_learning_rate: how fast the centre moves; the searcher's own default if None, and 0.05 for PGPE, where
             it is the length of ClipUp's steps.

@@ -188,7 +188,7 @@ def _local(place: Path, found: list[str], config: str | None, files: Files) -> D
             f"dataset.files is relative to a folder, but dataset.path is {str(place)!r}: give the folder."
         )
     builder, settings = _reader(found)
-    with _reading(str(place), "repair the file, or write it anew", map(Path, found)):
+    with _reading(str(place), "repair the file, or write it again", map(Path, found)):
         return datasets.load_dataset(builder, data_files=found, **settings)
 
 

@@ -44,7 +44,7 @@ class Targets(ABC):
 
 
 class Classes(Targets):
-    """One class a row.
+    """One class per row.
 
     Args:
         column: class numbers with names (``ClassLabel``), or text, booleans or whole numbers, which are numbered in
@@ -119,7 +119,7 @@ class Values(Targets):
         columns = [train.column(name).numbers_of(name) for name in self.columns]
         if shaped := [name for name, values in zip(self.columns, columns, strict=True) if values.ndim > 2]:
             raise DataError(
-                f"Regression needs one row of targets a sample, but the column {shaped[0]!r} holds matrices."
+                f"Regression needs one row of targets per sample, but the column {shaped[0]!r} holds matrices."
             )
         values = np.column_stack(columns)
         if (values == values[:1]).all():
@@ -172,7 +172,7 @@ def targets_for(task: str, columns: Sequence[str], features: Features, train: Ro
         return Values(columns, "standardise" if scaling == "auto" else scaling)
     if len(columns) > 1 or "category" not in possible_kinds(features[columns[0]]):
         raise DataError(
-            f"Classification needs one class a row, but dataset.target names {named(columns)} of the type "
+            f"Classification needs one class per row, but dataset.target names {named(columns)} of the type "
             f"{features[columns[0]]}: name one column of classes, or take dataset.task=regression."
         )
     return Classes(columns[0], features[columns[0]])

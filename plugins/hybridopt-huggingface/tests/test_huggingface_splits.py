@@ -141,7 +141,7 @@ def test_too_few_rows(tmp_path):
     pd.DataFrame({"a": range(3), "label": [0, 1, 0]}).to_csv(tmp_path / "data.csv", index=False)
     settings = {"path": tmp_path / "data.csv", "task": "classification"}
     refused(r"3 rows leave nothing to train on", val_fraction=0.5, test_fraction=0.5, **settings)
-    refused(r"2 classes, of which 1 has the fewest rows \(1\).*dataset\.test_fraction=0\.2", **settings)
+    refused(r"2 classes, of which 1 has the fewest samples \(1\).*dataset\.test_fraction=0\.2", **settings)
 
 
 # -- memory and disk --------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_auto_tells_classes_from_amounts(write, target, task, size):
 
 
 def test_auto_asks_where_it_cannot_tell(write):
-    refused(r"80 different ones in 80 rows.*task=classification or dataset\.task=reg", path=write(TABLE), target="b")
+    refused(r"80 different ones in 80 samples.*task=classification or dataset\.task=reg", path=write(TABLE), target="b")
     assert huggingface(write(TABLE), target="b", task="regression").spec.output_size == 1
 
 
@@ -251,7 +251,7 @@ def test_hidden_classes(tmp_path):
 
 def test_several_classes_a_row(write):
     refused(
-        r"one class a row, but dataset\.target names 'label', 'colour'",
+        r"one class per row, but dataset\.target names 'label', 'colour'",
         path=write(TABLE),
         target=["label", "colour"],
         task="classification",

@@ -219,7 +219,7 @@ def _revived(settings: Mapping[str, Any], layout: Layout, state: Mapping[str, An
 
 
 def plain_genome(genome: BoundedGenome) -> dict[str, Any]:
-    """A genome's genes as lists, in their order, by which neat-python draws; its fitness is told anew each time."""
+    """A genome's genes as lists, in their order, by which neat-python draws; its fitness is told again each time."""
     return {
         "key": genome.key,
         "nodes": [[key, *attributes(gene)] for key, gene in genome.nodes.items()],

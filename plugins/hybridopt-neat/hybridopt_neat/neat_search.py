@@ -55,7 +55,7 @@ class NEAT(Search):
         weight_init_type: its distribution; "uniform" reaches two standard deviations from the mean.
         weight_mutate_rate: the probability that a weight of a child is changed.
         weight_mutate_power: the standard deviation of the change.
-        weight_replace_rate: the probability that it is drawn anew instead.
+        weight_replace_rate: the probability that it is drawn again instead.
         weight_min_value: the least weight.
         weight_max_value: the greatest.
         bias_init_mean: the same for the bias of a node, and so on; a node that splits a connection begins with 0.
