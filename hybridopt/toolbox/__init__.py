@@ -1,6 +1,9 @@
 """Parts that several plugins share; public, as the contracts are.
 
-Settings: ``ranges`` refuses what is out of range, ``messages`` names the choices there are, ``schedule`` maps progress to
-a step size. Searches: ``fitness`` (failures, ranks), ``descent`` (estimated gradients), ``annealing``. Gradient methods:
-``gradient``, ``masking``. Data sets: ``splits``, ``files``, ``tables``, ``data``. Objectives: ``metrics``, ``margins``.
+- Settings: ``ranges`` refuses what is out of range, ``messages`` names the choices there are, ``schedule`` maps progress
+  to a step size.
+- Searches: ``fitness`` (failures and ranks), ``descent`` (along estimated gradients), ``annealing``.
+- Gradient methods: ``gradient``, ``masking``.
+- Data sets: ``splits``, ``files``, ``tables``, ``data``.
+- Objectives: ``metrics``, ``margins``.
 """
