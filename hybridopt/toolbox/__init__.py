@@ -1,7 +1,7 @@
 """Parts that several plugins share; public, as the contracts are.
 
-- Settings: ``ranges`` refuses what is out of range, ``messages`` names the choices there are, ``schedule`` maps progress
-  to a step size.
+- Settings: ``ranges`` refuses what is out of range, ``messages`` names the choices, ``schedule`` maps progress to a
+  step size.
 - Searches: ``fitness`` (failures and ranks), ``descent`` (along estimated gradients), ``annealing``.
 - Gradient methods: ``gradient``, ``masking``.
 - Data sets: ``splits``, ``files``, ``tables``, ``data``.
