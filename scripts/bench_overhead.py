@@ -37,6 +37,7 @@ from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial
 from hybridopt.composition import building, registry
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import GRADIENT, Ledger
+from hybridopt.testing.runs import begin
 
 BATCH = 256
 REPEATS = 32  # batches that plain inference takes in one go, if it likes
@@ -100,7 +101,7 @@ class Bench:
         generator = torch.Generator(device).manual_seed(0)
         self.oracle = Oracle(mlp(64, [32], str(device)), objective, self.ledger, generator)
         self.strategy = build(self.name).to(device)
-        self.strategy.setup(self.oracle)
+        begin(self.strategy, self.oracle, self.batch)
         self.strategy.step(self.oracle, self.batch)  # the first step makes what the others find made
 
     def run(self) -> tuple[int, int, int]:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from hybridopt import Budget, DataSpec, Oracle, Strategy
 from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
+from hybridopt.testing.runs import begin
 
 Case = Callable[[], object]
 Rows = list[dict[str, Any]]
@@ -217,7 +218,7 @@ class Work:
         self.oracle = Oracle(model, objective, self.ledger, generator, mode=variant.mode)
         self.strategy: Strategy = building.build("strategy", variant.config(popsize), spec=CLASSES)
         self.strategy.to(batch[0].device)
-        self.strategy.setup(self.oracle)
+        begin(self.strategy, self.oracle, batch)
 
     def __call__(self) -> None:
         """One generation: noise, evaluation, update."""

@@ -32,6 +32,7 @@ from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
 from hybridopt.testing.plugins import filled
+from hybridopt.testing.runs import begin
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES, PICTURE, PAGE = (DOCS / f"methods.{kind}" for kind in ("json", "png", "md"))
@@ -122,9 +123,9 @@ def measured(strategy) -> tuple[str, str]:
     model = building.build("model", {"name": "mlp"}, spec=data.spec)
     objective = building.build("objective", {"name": "cross_entropy"})
     oracle = Oracle(model, objective, Ledger(Budget(forwards=FORWARDS)), torch.Generator().manual_seed(0))
-    strategy.setup(oracle)
-    optimizers = strategy.optimizers(model)
     costs, batch = [], next(iter(data.train_dataloader()))
+    begin(strategy, oracle, batch)
+    optimizers = strategy.optimizers()
     for _ in range(3):
         before = oracle.ledger.forwards
         strategy.step(oracle, batch)

@@ -13,6 +13,8 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.testing.plugins import filled
+from hybridopt.testing.runs import begin as begin
+from hybridopt.testing.runs import deploy as deploy
 
 
 def door(model: nn.Module, objective: Objective | None = None, forwards: float = 1e7, seed: int = 0) -> Oracle:
@@ -28,12 +30,12 @@ def built(name: str, **settings: object) -> Strategy:
 
 def trained(strategy: Strategy, oracle: Oracle, batch: Batch, steps: int) -> Strategy:
     """So many steps on one batch, or until the budget is spent; the model is what is recommended then."""
-    strategy.setup(oracle)
+    begin(strategy, oracle, batch)
     for _ in range(steps):
         if oracle.exhausted:
             break
         strategy.step(oracle, batch)
-    strategy.deploy(oracle)
+    deploy(strategy, oracle)
     return strategy
 
 

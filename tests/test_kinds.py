@@ -17,7 +17,7 @@ import pytest
 from fake_packages import announce
 
 from hybridopt import conf
-from hybridopt.composition import building, kinds, registry, schema
+from hybridopt.composition import kinds, schema
 from hybridopt.testing.plugins import CHECKS, KINDS
 
 ROOT = Path(__file__).resolve().parents[1] / "hybridopt"

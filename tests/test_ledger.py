@@ -171,14 +171,16 @@ def test_a_phase_ends_with_the_whole():
     assert inner.exhausted
 
 
-def test_a_phase_that_exists_is_kept_as_it_is():
+def test_a_phase_that_comes_again_may_spend_what_is_left_until_then():
     root = Ledger(Budget(forwards=100))
-    phase = root.phase("a", 0.5)
-    phase.charge(20)
-    root.phase("b", 1.0)
+    phase = root.phase("a", 0.3)
+    phase.charge(30)
+    root.phase("b", 0.5).charge(20)
     assert root.phase("a", 0.9) is phase
     assert root.active == "a"
-    assert phase.budget.forwards == 50
+    assert phase.budget.forwards == 30 + 40
+    assert (phase.remaining, phase.exhausted) == (40, False)
+    assert list(root.tree()) == ["a", "b"]
 
 
 def test_path_and_current_follow_the_active_phases():

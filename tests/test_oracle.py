@@ -315,7 +315,8 @@ def test_a_jacobian_costs_a_forward_and_a_backward_for_each_output():
 def test_what_costs_nothing_is_not_charged():
     oracle = oracle_of(network("mlp"))
     oracle.assign(around(oracle, 1)[0])
-    oracle.encoded(Subspace(4)).assign(torch.ones(4))
+    view = oracle.encoded(Subspace(4))
+    view.assign(view.start + 1)
     oracle.masked({"1.weight": torch.zeros(7, FEATURES, dtype=torch.bool)})
     assert (oracle.ledger.forwards, oracle.ledger.evaluations) == (0, 0)
 
@@ -504,7 +505,8 @@ def test_what_vmap_cannot_run_is_run_one_by_one_and_that_is_said_once(name, capl
     with caplog.at_level(logging.INFO, logger="hybridopt"):
         for seed in range(3):
             oracle.losses(around(oracle, 7, seed=seed), batch_for(seed=seed))
-        oracle.encoded(Subspace(2)).losses(torch.ones(7, 2), batch_for())
+        view = oracle.encoded(Subspace(2))
+        view.losses(view.start + torch.ones(7, 2), batch_for())
     said = [text for text in caplog.messages if "members run one by one" in text]
     assert len(said) == 1
     assert said[0].startswith(type(oracle.model).__name__)
@@ -669,7 +671,7 @@ def test_an_objective_without_gradient_is_refused_a_derivative(ask):
     oracle = oracle_of(network("mlp"), ZeroOne())
     with pytest.raises(ConfigError) as caught:
         oracle.gradient(batch_for()) if ask == "gradient" else oracle.jvp(around(oracle, 1), batch_for())
-    assert str(caught.value) == "ZeroOne has no gradient."
+    assert str(caught.value).startswith("ZeroOne has no gradient: choose another objective")
     assert oracle.ledger.forwards == 0
 
 
@@ -717,7 +719,7 @@ def test_views_share_the_ledger():
     oracle, batch = oracle_of(network("mlp")), batch_for()
     view = oracle.encoded(Subspace(4))
     assert view.dimension == 4
-    view.losses(torch.zeros(3, 4), batch)
+    view.losses(view.start + torch.zeros(3, 4), batch)
     assert oracle.ledger.forwards == 3 * B
     oracle.masked({}).losses(around(oracle, 2), batch)
     assert oracle.ledger.forwards == view.ledger.forwards == 5 * B
@@ -841,7 +843,7 @@ def test_a_mask_holds_in_every_other_view():
     oracle = oracle_of(network("mlp"))
     mask = random_mask(oracle.model)
     view = oracle.masked(mask).phase("a", 0.5).encoded(Subspace(4))
-    view.assign(torch.ones(4))
+    view.assign(view.start + 1)
     assert_masked(dict(oracle.model.named_parameters()), mask)
 
 

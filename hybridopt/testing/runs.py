@@ -70,6 +70,7 @@ class Run:
         strategy: the strategy.
         model: the network.
         taken: steps taken.
+        first_batch: the batch of the first step.
 
     Args:
         plugin: the strategy's plugin.
@@ -109,8 +110,8 @@ class Run:
         self.strategy = strategy.to(self.device)
         self.layout = ParameterLayout.of(dict(self.model.named_parameters()))
         self._batches = problem.batches(seed)
-        first = self._moved(next(problem.batches(seed)))
-        self.ledger = SpyLedger(budget or Budget(forwards=LOSSES * len(first[0])))
+        self.first_batch = self._moved(next(problem.batches(seed)))
+        self.ledger = SpyLedger(budget or Budget(forwards=LOSSES * len(self.first_batch[0])))
         generator = torch.Generator(self.device).manual_seed(seed)
         self.oracle = Oracle(self.model, self.objective, self.ledger, generator)
         if mask is not None:
@@ -128,11 +129,15 @@ class Run:
     def step(self) -> Mapping[str, float | Tensor]:
         """One step on the next batch."""
         batch = self._moved(next(self._batches))
+        self.begin(batch)
+        self.taken += 1
+        return self.strategy.step(self.oracle, batch)
+
+    def begin(self, batch: Batch) -> None:
+        """Let the strategy make its first state, if it has none yet."""
         if not self.begun:
             self.strategy.begin(self.oracle, batch)
             self.begun = True
-        self.taken += 1
-        return self.strategy.step(self.oracle, batch)
 
     def steps(self, most: int = MOST) -> Iterator[int]:
         """Step until the budget is spent, or so many steps are taken in all; their numbers, from 1."""
@@ -208,6 +213,23 @@ class Run:
         self.strategy.attach(self.oracle)
         self._batches = islice(self._batches, self.taken, None)
         return self
+
+
+# -- a strategy by hand ------------------------------------------------------------------------------------------------
+
+
+def begin(strategy: Strategy, oracle: Oracle, batch: Batch) -> Strategy:
+    """Bind a strategy to an oracle, and let it make its first state."""
+    strategy.attach(oracle)
+    strategy.begin(oracle, batch)
+    return strategy
+
+
+def deploy(strategy: Strategy, oracle: Oracle) -> None:
+    """Make the model what the strategy recommends."""
+    recommended = strategy.recommend()
+    if recommended is not None:
+        oracle.assign(recommended)
 
 
 # -- around runs ------------------------------------------------------------------------------------------------------

@@ -373,10 +373,11 @@ def dimension_of_one(plugin: Plugin) -> None:
 
 @check("strategy")
 def recommends_at_any_time(plugin: Plugin) -> None:
-    """Before the first step and after each one, what it recommends can be evaluated; and looking changes nothing."""
+    """Once it has begun, and after each step, what it recommends can be evaluated; and looking changes nothing."""
     problem = problem_of(plugin)
     budget = short_budget(plugin, problem)
     looked = Run(plugin, problem, budget=budget)
+    looked.begin(looked.first_batch)
     for step in chain([0], looked.steps()):
         with during(f"asked for a recommendation after step {step}"):
             finite(looked.answer(), f"after step {step} it recommends parameters")

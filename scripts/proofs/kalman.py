@@ -12,6 +12,7 @@ from hybridopt import Budget, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
+from hybridopt.testing.runs import begin, deploy
 from proofs import Finding, accuracies, proves
 from proofs.jobs import command, test_accuracies
 
@@ -68,13 +69,13 @@ def from_bad_start(name: str, epochs: int, seed: int) -> float:
     strategy = building.build("strategy", {"name": name, **settings})
     objective = building.build("objective", {"name": "cross_entropy"})
     oracle = Oracle(model, objective, Ledger(Budget(forwards=1e12)), torch.Generator().manual_seed(seed))
-    strategy.setup(oracle)
     inputs, targets = data.sets["train"]
+    begin(strategy, oracle, (inputs[:64], targets[:64]))
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         for part in torch.randperm(len(inputs), generator=generator).split(64):
             strategy.step(oracle, (inputs[part], targets[part]))
-    strategy.deploy(oracle)
+    deploy(strategy, oracle)
     x, y = data.sets["val"]
     with torch.no_grad():
         return float((model(x).argmax(1) == y).float().mean())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hybridopt import Budget, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
+from hybridopt.testing.runs import begin, deploy
 from proofs import Finding, proves, spread
 
 X = torch.linspace(-10, 10, 200, dtype=torch.float64)[:, None]
@@ -29,10 +30,10 @@ def fit(strategy: dict, steps: int, seed: int, budget: float = 1e9) -> tuple[flo
         Ledger(Budget(forwards=budget)),
         torch.Generator().manual_seed(seed),
     )
-    built.setup(oracle)
+    begin(built, oracle, SINC)
     for _ in range(steps):
         built.step(oracle, SINC)
-    built.deploy(oracle)
+    deploy(built, oracle)
     with torch.no_grad():
         return float(((model(X) - SINC[1]) ** 2).mean()), oracle.ledger.forwards
 

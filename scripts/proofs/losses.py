@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hybridopt import Budget, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
+from hybridopt.testing.runs import begin, deploy
 from proofs import Finding, proves, spread
 
 
@@ -38,10 +39,10 @@ def error(strategy: dict, objective: dict, seed: int) -> float:
         Ledger(Budget(forwards=300 * 5000)),
         torch.Generator().manual_seed(seed),
     )
-    built.setup(oracle)
+    begin(built, oracle, batch)
     while not oracle.exhausted:
         built.step(oracle, batch)
-    built.deploy(oracle)
+    deploy(built, oracle)
     with torch.no_grad():
         return float((model(inputs).argmax(1) != targets).float().mean())
 

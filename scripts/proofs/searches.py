@@ -14,6 +14,7 @@ from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
+from hybridopt.testing.runs import begin, deploy
 from proofs import Finding, accuracies, proves, spread
 from proofs.jobs import command, test_accuracies
 
@@ -89,10 +90,10 @@ def run(
     """Train until so many losses of one sample are asked for; the weights then."""
     budget = Budget(forwards=losses * len(batch[0]))
     oracle = Oracle(model, objective, Ledger(budget), torch.Generator().manual_seed(seed))
-    strategy.setup(oracle)
+    begin(strategy, oracle, batch)
     while not oracle.exhausted:
         strategy.step(oracle, batch)
-    strategy.deploy(oracle)
+    deploy(strategy, oracle)
     return model.weight.detach().flatten()
 
 

@@ -38,7 +38,13 @@ def build(name):
 
 
 def attached(encoding, seed=0):
-    return encoding, encoding.attach(parameters(seed), source(seed))
+    return encoding, begun(encoding, parameters(seed), source(seed))
+
+
+def begun(encoding, own, generator):
+    """The start of an encoding at these parameters."""
+    encoding.attach(own)
+    return encoding.begin(own, generator)
 
 
 def perturbed(start, count, seed=1):
@@ -95,7 +101,7 @@ def test_a_saved_encoding_decodes_the_same_wherever_it_was_attached(encoding, re
 
 def test_what_happens_to_the_model_afterwards_is_of_no_matter(encoding):
     own = parameters()
-    start = encoding.attach(own, source())
+    start = begun(encoding, own, source())
     z = perturbed(start, 3)
     before, start_before = {name: value.clone() for name, value in encoding.decode(z).items()}, start.clone()
     for value in own.values():
@@ -106,7 +112,7 @@ def test_what_happens_to_the_model_afterwards_is_of_no_matter(encoding):
 
 def test_attaching_leaves_parameters_and_global_generator_alone(encoding):
     own, before = parameters(), torch.get_rng_state()
-    encoding.attach(own, source())
+    begun(encoding, own, source())
     assert_same(own, parameters())
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -140,7 +146,7 @@ def test_a_step_in_the_subspace_is_a_step_of_the_same_scale_in_each_parameter():
     """The root mean square of theta - theta0 for z ~ N(0, s^2): k = 200 directions and 20 000 parameters; its relative
     deviation is about sqrt(1/(2k)) = 0.05 for one z and 0.008 over 40, so that 0.04 is five standard errors."""
     encoding, scale = Subspace(200), 0.3
-    start = encoding.attach({"w": torch.zeros(20_000)}, source(0))
+    start = begun(encoding, {"w": torch.zeros(20_000)}, source(0))
     z = scale * torch.randn(40, len(start), generator=source(1))
     assert encoding.decode(z)["w"].square().mean().sqrt() == pytest.approx(scale, rel=0.04)
 
@@ -149,7 +155,7 @@ def test_a_step_in_the_subspace_is_a_step_of_the_same_scale_in_each_parameter():
 @given(st.integers(1, 12), st.integers(0, 10**6))
 def test_the_subspace_is_affine_and_has_its_dimension(k, seed):
     encoding = Subspace(k)
-    start = encoding.attach({"w": torch.ones(12, dtype=torch.float32)}, source(seed))
+    start = begun(encoding, {"w": torch.ones(12, dtype=torch.float32)}, source(seed))
     assert torch.equal(start, torch.zeros(k))
     a, b = torch.randn(2, k, generator=source(seed + 1))
     moved = encoding.decode(torch.stack([a, b, a + 2 * b]))["w"] - 1
@@ -167,9 +173,9 @@ def test_a_subspace_without_dimension_is_refused(dimension):
 
 def test_a_subspace_larger_than_the_model_is_refused():
     with pytest.raises(ConfigError) as caught:
-        Subspace(13).attach({"w": torch.zeros(12)}, source())
+        begun(Subspace(13), {"w": torch.zeros(12)}, source())
     assert str(caught.value) == "encoding.dimension is 13, but the model has only 12 parameters: choose less."
-    assert len(Subspace(12).attach({"w": torch.zeros(12)}, source())) == 12
+    assert len(begun(Subspace(12), {"w": torch.zeros(12)}, source())) == 12
 
 
 # -- supermask --------------------------------------------------------------------------------------------------------
@@ -239,7 +245,7 @@ def test_a_sparsity_outside_of_its_range_is_refused(sparsity):
 
 def test_a_model_without_weights_is_refused():
     with pytest.raises(ConfigError) as caught:
-        Supermask().attach({"bias": torch.zeros(3)}, source())
+        begun(Supermask(), {"bias": torch.zeros(3)}, source())
     assert str(caught.value) == ("encoding=supermask needs weights of two or more dimensions, but the model has none.")
 
 
@@ -254,7 +260,7 @@ def test_a_group_is_the_parameters_that_match(pattern, chosen):
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     own = dict(model.named_parameters())
     encoding = building.build("encoding", {"name": "parameter_group", "pattern": pattern})
-    z = encoding.attach(own, torch.Generator())
+    z = begun(encoding, own, torch.Generator())
     decoded = encoding.decode(z[None])
     assert list(decoded) == chosen
     assert all(torch.equal(decoded[name][0], own[name]) for name in chosen)
@@ -264,14 +270,14 @@ def test_a_pattern_that_nothing_matches_is_refused():
     model = torch.nn.Linear(3, 2)
     with pytest.raises(ConfigError, match=r"No parameter matches encoding\.pattern='head\*': the model has weight"):
         building.build("encoding", {"name": "parameter_group", "pattern": "head*"}).attach(
-            dict(model.named_parameters()), torch.Generator()
+            dict(model.named_parameters())
         )
 
 
 def test_bits_say_which_weights_are_used():
     model = torch.nn.Linear(2, 2)
     encoding = building.build("encoding", {"name": "supermask", "rule": "sign"})
-    z = encoding.attach(dict(model.named_parameters()), torch.Generator())
+    z = begun(encoding, dict(model.named_parameters()), torch.Generator())
     assert not z.any()
     kept = encoding.mask(torch.tensor([1.0, -1.0, 0.0, -0.5]))["weight"]
     assert kept.tolist() == [[True, False], [True, False]]

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from doors import begin
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle
@@ -75,7 +76,7 @@ def cosine_of_step(name: str, pairs: int, oracle: Oracle, batch: tuple[Tensor, T
         settings = {"samples": pairs, "epsilon": 1e-2}
     search = building.build("strategy", {"name": name, **settings})
     start = oracle.start.clone()
-    search.setup(oracle)
+    begin(search, oracle, batch)
     population = search.ask()
     losses = oracle.losses(population, batch)
     if name == "mezo":

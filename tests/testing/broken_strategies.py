@@ -39,7 +39,7 @@ class ClimbPlainly(Strategy):
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
 
-    def setup(self, oracle: Oracle) -> None:
+    def begin(self, oracle: Oracle, batch: Any) -> None:
         self.register_buffer("x", oracle.start)
 
     def step(self, oracle: Oracle, batch: Any) -> dict[str, Tensor]:
@@ -49,8 +49,8 @@ class ClimbPlainly(Strategy):
         self.x = population[losses.argmin()]
         return {"loss": losses.min()}
 
-    def deploy(self, oracle: Oracle) -> None:
-        oracle.assign(self.x)
+    def recommend(self) -> Tensor:
+        return self.x
 
 
 class Undocumented(Climb):
@@ -214,12 +214,17 @@ class Averaging(Climb):
 
 
 class Pruned(ClimbPlainly):
-    """Which writes to the network past the mask."""
+    """Which writes to the network past the mask, and recommends it as it stands."""
 
-    def deploy(self, oracle: Oracle) -> None:
+    def step(self, oracle: Oracle, batch: Any) -> dict[str, Tensor]:
+        record = super().step(oracle, batch)
         with torch.no_grad():
             for parameter, piece in zip(oracle.model.parameters(), self.pieces(oracle), strict=True):
                 parameter.copy_(piece + 0.01)
+        return record
+
+    def recommend(self) -> None:
+        return None
 
     def pieces(self, oracle: Oracle) -> list[Tensor]:
         sizes = [parameter.numel() for parameter in oracle.model.parameters()]
@@ -247,13 +252,9 @@ class Manifold(Climb):
 class Tardy(Climb):
     """Which has nothing to recommend before the first step."""
 
-    def start(self, x0: Tensor) -> None:
-        super().start(x0)
-        self.register_buffer("best", None)
-
     def tell(self, population: Tensor, losses: Tensor) -> None:
         super().tell(population, losses)
-        self.best = self.x
+        self.register_buffer("best", self.x)
 
     def recommend(self) -> Tensor:
         return self.best

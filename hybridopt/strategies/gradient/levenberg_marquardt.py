@@ -1,13 +1,18 @@
 """Levenberg-Marquardt (Levenberg 1944; Marquardt 1963, https://doi.org/10.1137/0111030), for any convex loss.
 
-For squared errors it is the classical method. For other losses the Gauss-Newton matrix takes their second derivative by
-the outputs (Schraudolph 2002, https://doi.org/10.1162/08997660260028683), which needs no square root of the loss.
-Damping and its factors are those of Marquardt: a tenth after a success, tenfold after a failure. The package
-torch-levenberg-marquardt does the same for squared errors, but runs the network itself, which nobody would charge.
+For squared errors and full batches it is the classical method. For other losses the Gauss-Newton matrix takes their
+second derivative by the outputs (Schraudolph 2002, https://doi.org/10.1162/08997660260028683), which needs no square
+root of the loss. Damping and its factors are those of Marquardt: a tenth after a success, tenfold after a failure.
+Ours, because a step that solves one minibatch may ruin the next: a success is a step that lowers the loss of the next
+batch too, another one is taken back (both points are asked for their loss on that batch); and damping has a floor. On
+full batches the next batch is the same one, whose loss is known, so that nothing is asked twice.
+The package torch-levenberg-marquardt does the same as the classical method for squared errors, but runs the network
+itself, which nobody would charge.
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -22,6 +27,7 @@ from hybridopt.errors import ConfigError
 LARGEST = 5000  # equations that are solved at once
 NUMBERS = 5e8  # in a Jacobian
 RANGE = (1e-10, 1e10)  # of the damping
+SAME = 1e-6  # two losses that differ by a smaller share are those of one batch
 
 
 class LevenbergMarquardt(Strategy):
@@ -31,52 +37,86 @@ class LevenbergMarquardt(Strategy):
 
     Args:
         damping: lambda at the start, which is added to the diagonal of the Gauss-Newton matrix of the mean loss.
-        factor: what lambda is divided by after a step that lowers the loss, and multiplied with after another.
-        attempts: steps that are tried on one batch until one lowers the loss; each costs a loss.
+        factor: what lambda is divided by after a step that lowers the loss of its batch and of the next one, and
+            multiplied with after another.
+        attempts: steps that are tried on one batch until one lowers its loss; each costs a loss.
+        floor: below this lambda is not lowered; in the units of the matrix, not a share of it, because the matrix of
+            a batch that is classified without error vanishes, and its steps are those to be kept short.
 
     Raises:
         ConfigError: a number is out of range, the loss has no derivative, or network and batch are both too large.
     """
 
     showcase: ClassVar[tuple[str, ...]] = ("budget.forwards=2e5", "dataset.batch_size=64")
-    requires: ClassVar[frozenset[str]] = frozenset({"jacobian", "outputs", "losses", "direct", "loss_slope"})
+    requires: ClassVar[frozenset[str]] = frozenset({"jacobian", "outputs", "direct", "loss_slope"})
     search_space: ClassVar[dict[str, str]] = {"damping": "tag(log, interval(1e-5, 1.0))"}
 
-    def __init__(self, damping: float = 1e-3, factor: float = 10.0, attempts: int = 10):
+    theta: Tensor  # (d,)
+    previous: Tensor  # (d,), where the last step began
+    lam: Tensor  # the damping, a float64 scalar
+    reached: Tensor  # the loss that the last step has reached on its batch, a float64 scalar; NaN where there was none
+
+    def __init__(self, damping: float = 1e-3, factor: float = 10.0, attempts: int = 10, floor: float = 1e-4):
         super().__init__()
-        if not (RANGE[0] <= damping <= RANGE[1] and factor > 1 and attempts >= 1):
-            raise ConfigError(
-                "strategy.damping must lie between 1e-10 and 1e10, strategy.factor be above 1 and strategy.attempts at "
-                f"least 1, but are {damping:g}, {factor:g} and {attempts}."
-            )
-        self.damping, self.factor, self.attempts = damping, factor, attempts
+        for name, value in {"damping": damping, "floor": floor}.items():
+            if not RANGE[0] <= value <= RANGE[1]:
+                raise ConfigError(f"strategy.{name} must be between 1e-10 and 1e10, but is {value:g}.")
+        if not 1 < factor < math.inf:
+            raise ConfigError(f"strategy.factor must be a number above 1, but is {factor:g}.")
+        if attempts < 1:
+            raise ConfigError(f"strategy.attempts must be at least 1, but is {attempts}.")
+        self.damping, self.factor, self.attempts, self.floor = damping, factor, attempts, floor
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("theta", oracle.start)
+        self.register_buffer("previous", self.theta.clone())
         self.register_buffer("lam", self.theta.new_tensor(self.damping, dtype=torch.float64))
+        self.register_buffer("reached", torch.full_like(self.lam, torch.nan))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        outputs = oracle.outputs(self.theta[None], batch)[0]
+        outputs, loss = self._judge(oracle, batch)
         self._refuse_if_too_large(outputs)
         oracle.assign(self.theta)
-        system = System(oracle.jacobian(batch).double(), outputs.double(), batch[1], oracle.objective)
-        loss = system.loss
+        system = System(oracle.jacobian(batch).double(), outputs, batch[1], oracle.objective)
+        self.previous, self.reached = self.theta, torch.full_like(self.lam, torch.nan)
         for _ in range(self.attempts):
             if oracle.exhausted:
                 break
             candidate = self.theta + system.solve(float(self.lam)).to(self.theta)
-            if torch.isfinite(candidate).all() and float(oracle.losses(candidate[None], batch)[0]) < loss:
-                self.theta = candidate
-                self._damp(1 / self.factor)
+            _, reached = self._ask(oracle, candidate, batch)
+            if reached < loss:
+                self.theta, self.reached = candidate, reached
                 break
-            self._damp(self.factor)
-        return {"loss": loss, "damping": float(self.lam)}
+            self._raise_damping()
+        return {"loss": float(loss), "damping": float(self.lam)}
+
+    def _judge(self, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Take the last step back where it has raised the loss of this batch; outputs and loss where we stand now."""
+        here = self._ask(oracle, self.theta, batch)
+        if self.reached.isnan():
+            return here
+        if not torch.isclose(here[1], self.reached, rtol=SAME, atol=0.0):
+            before = self._ask(oracle, self.previous, batch)
+            if not here[1] <= before[1]:
+                self.theta = self.previous
+                self._raise_damping()
+                return before
+        self._lower_damping()
+        return here
+
+    def _ask(self, oracle: Oracle, theta: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Outputs (B, C) and mean loss, float64, at one point; costs a loss."""
+        outputs = oracle.outputs(theta[None], batch)[0].double()
+        return outputs, oracle.objective.loss(outputs, exact(batch[1])).detach().double()
 
     def recommend(self) -> Tensor:
         return self.theta
 
-    def _damp(self, factor: float) -> None:
-        self.lam = (self.lam * factor).clamp(*RANGE)
+    def _lower_damping(self) -> None:
+        self.lam = (self.lam / self.factor).maximum(self.lam.clamp(max=self.floor))  # it may have begun below
+
+    def _raise_damping(self) -> None:
+        self.lam = (self.lam * self.factor).clamp(max=RANGE[1])
 
     def _refuse_if_too_large(self, outputs: Tensor) -> None:
         rows, d = outputs.numel(), len(self.theta)
@@ -99,12 +139,11 @@ class System:
     """
 
     def __init__(self, jacobian: Tensor, outputs: Tensor, targets: Tensor, objective):
-        targets = targets.double() if targets.is_floating_point() else targets
+        targets = exact(targets)
 
         def of_one(output: Tensor, target: Tensor) -> Tensor:
             return objective.loss(output[None], target[None]) / len(outputs)
 
-        self.loss = float(objective.loss(outputs, targets))
         slopes = vmap(grad(of_one))(outputs, targets)
         root = square_root(vmap(hessian(of_one))(outputs, targets))
         self.g = torch.einsum("bcd,bc->d", jacobian, slopes)
@@ -117,6 +156,11 @@ class System:
             return -spd_solve(self.a.T @ self.a, lam, self.g)
         dual = spd_solve(self.a @ self.a.T, lam, self.a @ self.g)
         return -(self.g - self.a.T @ dual) / lam
+
+
+def exact(targets: Tensor) -> Tensor:
+    """Targets in float64, unless they are classes."""
+    return targets.double() if targets.is_floating_point() else targets
 
 
 def square_root(matrices: Tensor) -> Tensor:

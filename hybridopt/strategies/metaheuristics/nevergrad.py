@@ -89,6 +89,7 @@ class Nevergrad(Search):
         refuse_name(self.optimizer, self.popsize, self.allow_recast)
         self._seed = int(torch.randint(2**32, (), generator=self.generator, device=self.generator.device))
         self._budget = self.horizon
+        self._optimizer = self._build(self._seed, self._budget)
 
     def ask(self) -> Tensor:
         if self._optimizer is None:

@@ -90,13 +90,24 @@ class PermutationAnnealing(Search):
         self.register_buffer("best", self.current.clone())
         self.register_buffer("loss", x0.new_tensor(math.inf))
         self.register_buffer("best_loss", x0.new_tensor(math.inf))
-        self.register_buffer("T0", None if self.temperature is None else x0.new_tensor(self.temperature))
+        self.register_buffer("T0", x0.new_tensor(self.temperature or 0.0))
         self.register_buffer("acceptance", x0.new_tensor(1.0))
+
+    def first_ask(self) -> Tensor | None:
+        """The current permutation and its neighbours, of which at most a tenth of the budget."""
+        if self.temperature is not None:
+            return None
+        neighbours = self._neighbours(max(1, min(self.probes, self.horizon // 10 - 2)))
+        return self._keys(torch.cat([self.current[None], neighbours]))
+
+    def first_tell(self, population: Tensor, losses: Tensor) -> None:
+        self.T0 = initial_temperature(losses[1:] - losses[0])
 
     def ask(self) -> Tensor:
         self._asked = self._neighbours(self._count())
         if self.move == 0:
-            self._asked = torch.cat([self.current[None], self.best[None], self._asked])  # they meet the new batch
+            incumbents = torch.stack([self.current, self.best])  # evaluated again on the new batch
+            self._asked = torch.cat([incumbents, self._asked])
         return self._keys(self._asked)
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
@@ -104,8 +115,6 @@ class PermutationAnnealing(Search):
         if self.move == 0:
             self.loss, self.best_loss = losses[0], losses[1]
             candidates, losses = candidates[2:], losses[2:]
-        if self.T0 is None:
-            self.T0 = initial_temperature(losses - self.loss)
         self._walk(candidates, losses)
 
     def recommend(self) -> Tensor:
@@ -125,9 +134,7 @@ class PermutationAnnealing(Search):
             )
 
     def _count(self) -> int:
-        """How many neighbours are worth asking for; at the start, those of the thermometer, a tenth of the budget."""
-        if self.T0 is None:
-            return max(1, min(self.probes, self.horizon // 10 - 2))
+        """How many neighbours are worth asking for."""
         return max(1, min(self.popsize, int(WASTE / float(self.acceptance))))
 
     def _neighbours(self, count: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from hybridopt import Batch, ConfigError, DataSpec, Forward, Objective, TensorDataModule
+from hybridopt import ConfigError, DataSpec, Objective, TensorDataModule
 from hybridopt.toolbox import ranges
 from hybridopt.toolbox.splits import check_seed
 from hybridopt_combinatorial.exact.proof import Proof

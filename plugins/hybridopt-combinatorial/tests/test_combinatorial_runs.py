@@ -15,6 +15,7 @@ import torch
 from hybridopt import Budget, ConfigError, Ledger, Oracle, compose, run
 from hybridopt.composition import building, registry
 from hybridopt.composition.describe import REQUIRED
+from hybridopt.testing.runs import begin, deploy
 
 PROBLEMS = {
     "tsp": "tour_length",
@@ -55,10 +56,10 @@ def test_any_search_works_on_any_problem(problem, strategy):
     oracle = Oracle(model, objective, Ledger(Budget(forwards=600)), torch.Generator().manual_seed(0))
     search, batch = building.build("strategy", {"name": strategy}), data.sets["train"]
     first = objective.loss(model(batch[0]), batch[1])
-    search.setup(oracle)
+    begin(search, oracle, batch)
     while not oracle.exhausted:
         search.step(oracle, batch)
-    search.deploy(oracle)
+    deploy(search, oracle)
     last = objective.loss(model(batch[0]), batch[1])
     assert torch.isfinite(last)
     assert oracle.ledger.forwards == oracle.ledger.evaluations >= 600  # one forward is one solution

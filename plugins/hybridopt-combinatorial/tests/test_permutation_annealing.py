@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hybridopt import Budget, ConfigError, Ledger, Oracle
 from hybridopt.composition import building
 from hybridopt.encodings.subspace import Subspace
+from hybridopt.testing.runs import begin
 
 OBJECTIVES = {"tsp": "tour_length", "flow_shop": "makespan", "knapsack": "packed_value"}
 
@@ -28,12 +29,9 @@ def problem(name="tsp", forwards=1e6, encoding=None, seed=0, **config):
     return oracle, data.sets["train"]
 
 
-def ready(oracle, **settings):
-    """A search that has met its oracle."""
-    search = PermutationAnnealing(**settings)
-    search.setup(oracle)
-    search.horizon = 10**6
-    return search
+def ready(oracle, batch, **settings):
+    """A search that has begun."""
+    return begin(PermutationAnnealing(**settings), oracle, batch)
 
 
 def drawn(seed, count=50):
@@ -84,7 +82,7 @@ def test_swap_exchanges_two():
 
 def test_the_length_of_a_neighbour_is_what_two_exchanged_legs_make_of_it():
     oracle, batch = problem(cities=15)
-    search = ready(oracle, moves=["two_opt"])
+    search = ready(oracle, batch, moves=["two_opt"])
     tour, D = search.current, batch[1][0]
     length = oracle.losses(search._keys(tour[None]), batch)[0]
     population = search.ask()[2:]
@@ -98,8 +96,8 @@ def test_the_length_of_a_neighbour_is_what_two_exchanged_legs_make_of_it():
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(2, 200), seed=st.integers(0, 10**6))
 def test_keys_are_dealt_so_that_their_order_is_the_permutation(n, seed):
-    oracle, _ = problem(cities=n)
-    search = ready(oracle)
+    oracle, batch = problem(cities=n)
+    search = ready(oracle, batch)
     orders = torch.stack([torch.randperm(n, generator=torch.Generator().manual_seed(seed + k)) for k in range(3)])
     keys = search._keys(orders)
     assert torch.equal(keys.argsort(dim=1), orders)
@@ -109,15 +107,15 @@ def test_keys_are_dealt_so_that_their_order_is_the_permutation(n, seed):
 def test_keys_that_are_all_zero_have_an_order_too():
     oracle, batch = problem(cities=9)
     oracle.assign(torch.zeros(9))
-    search = ready(oracle)
+    search = ready(oracle, batch)
     search.step(oracle, batch)
     assert torch.equal(search.recommend().argsort(), search.best)
 
 
 @pytest.mark.parametrize(("rise", "probability"), [(-1.0, 1.0), (0.0, 1.0), (0.5, math.exp(-1)), (1.0, math.exp(-2))])
 def test_uphill_moves_are_accepted_with_the_metropolis_probability(rise, probability):
-    oracle, _ = problem(cities=8)
-    search, accepted, n = ready(oracle, temperature=0.5), 0, 3000
+    oracle, batch = problem(cities=8)
+    search, accepted, n = ready(oracle, batch, temperature=0.5), 0, 3000
     candidate = search.current.roll(1)
     for _ in range(n):
         search.current, search.loss = candidate.roll(1), torch.tensor(1.0)
@@ -127,8 +125,8 @@ def test_uphill_moves_are_accepted_with_the_metropolis_probability(rise, probabi
 
 
 def test_the_first_that_is_accepted_is_taken_and_those_after_it_are_not_looked_at():
-    oracle, _ = problem(cities=8)
-    search = ready(oracle, temperature=1e-9)
+    oracle, batch = problem(cities=8)
+    search = ready(oracle, batch, temperature=1e-9)
     search.loss = torch.tensor(1.0)
     candidates = torch.stack([search.current.roll(k) for k in range(1, 5)])
     search._walk(candidates, torch.tensor([2.0, math.inf, 0.9, 0.1]))
@@ -139,14 +137,14 @@ def test_the_first_that_is_accepted_is_taken_and_those_after_it_are_not_looked_a
 
 def test_on_fifty_cities_the_temperature_that_is_measured_is_the_usual_one():
     oracle, batch = problem(cities=50, forwards=1e5)
-    search = ready(oracle, moves=["two_opt"])
+    search = ready(oracle, batch, moves=["two_opt"])
     search.step(oracle, batch)
     assert search.T0.item() == pytest.approx(0.5, abs=0.2)
 
 
 def test_it_asks_for_more_at_a_time_as_it_cools():
     oracle, batch = problem(cities=20, forwards=10_000)
-    search, sizes = ready(oracle), []
+    search, sizes = ready(oracle, batch), []
     while not oracle.exhausted:
         before = oracle.ledger.evaluations
         search.step(oracle, batch)
@@ -158,7 +156,7 @@ def test_it_asks_for_more_at_a_time_as_it_cools():
 
 def test_all_neighbours_are_charged_and_the_best_is_met_again_on_each_batch():
     oracle, batch = problem(cities=20)
-    search = ready(oracle, moves_per_step=1, probes=10)
+    search = ready(oracle, batch, moves_per_step=1, probes=10)
     search.step(oracle, batch)
     assert oracle.ledger.evaluations == oracle.ledger.forwards == 12
     search.best_loss = torch.tensor(-1.0)  # of an easier batch
@@ -168,7 +166,7 @@ def test_all_neighbours_are_charged_and_the_best_is_met_again_on_each_batch():
 
 def test_a_small_budget_is_not_spent_on_probes():
     oracle, batch = problem(cities=20, forwards=100)
-    search = ready(oracle, moves_per_step=1)
+    search = ready(oracle, batch, moves_per_step=1)
     search.step(oracle, batch)
     assert oracle.ledger.evaluations == 10
 
@@ -180,7 +178,7 @@ def test_a_small_budget_is_not_spent_on_probes():
 def test_it_finds_the_optimum_of_a_small_problem(name, config, settings):
     oracle, batch = problem(name, forwards=4000, **config)
     optimum = building.build("dataset", {"name": name, **config}).spec.reference
-    search = ready(oracle, **settings)
+    search = ready(oracle, batch, **settings)
     while not oracle.exhausted:
         search.step(oracle, batch)
     assert optimum.proven
@@ -188,15 +186,15 @@ def test_it_finds_the_optimum_of_a_small_problem(name, config, settings):
 
 
 def test_what_has_no_keys_is_refused():
-    oracle, _ = problem("knapsack")
+    oracle, batch = problem("knapsack")
     with pytest.raises(ConfigError, match=r"needs model=solution.* parameters are logits: choose another"):
-        ready(oracle)
+        ready(oracle, batch)
 
 
 def test_another_encoding_is_refused():
-    oracle, _ = problem(encoding=Subspace(dimension=5))
+    oracle, batch = problem(encoding=Subspace(dimension=5))
     with pytest.raises(ConfigError, match="leave it at encoding=direct"):
-        ready(oracle)
+        ready(oracle, batch)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hybridopt_evotorch.library import imported
 from torch import Tensor
 
 from hybridopt import ConfigError, Search
-from hybridopt.composition import building, registry
+from hybridopt.composition import building
 
 SEARCHERS: dict[str, dict[str, Any]] = {
     "PGPE": {"popsize": 20, "center_learning_rate": 0.1},

@@ -11,8 +11,8 @@ import torch
 from hybridopt_gymnasium.environment import EnvironmentSpec
 
 from hybridopt import ConfigError
-from hybridopt.composition.describe import REQUIRED
 from hybridopt.composition.building import build
+from hybridopt.composition.describe import REQUIRED
 from hybridopt.composition.registry import find, names
 
 ENVIRONMENTS = [

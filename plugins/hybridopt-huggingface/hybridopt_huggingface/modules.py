@@ -17,6 +17,7 @@ from hybridopt import Batch, BatchStream, ConfigError, DataModule, DataSpec
 from hybridopt.toolbox.data import EVALUATION_BATCH, TensorStream, derived_seed, digest
 from hybridopt_huggingface.columns import Rows
 from hybridopt_huggingface.inputs import Inputs
+from hybridopt_huggingface.source import Source
 from hybridopt_huggingface.targets import Targets
 
 Expand = Callable[[Tensor], Tensor]

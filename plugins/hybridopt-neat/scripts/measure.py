@@ -21,6 +21,7 @@ from neat.nn import FeedForwardNetwork
 
 from hybridopt import Budget, DataSpec, Ledger, Oracle
 from hybridopt.composition import building
+from hybridopt.testing.runs import begin
 
 SEEDS = range(10)
 GENERATIONS = 300
@@ -28,13 +29,13 @@ SOLVED = 0.025  # mean squared error: neat-python's example asks for a sum of 0.
 
 
 def search(seed: int, spec: DataSpec, **settings: Any) -> tuple[Oracle, NEAT]:
-    """A strategy that has met its oracle."""
+    """A strategy that has begun."""
     torch.manual_seed(seed)
     objective = building.build("objective", {"name": "mse"}, spec=spec)
     generator = torch.Generator().manual_seed(seed)
     oracle = Oracle(genome_network(spec), objective, Ledger(Budget(forwards=1e12)), generator)
     strategy = NEAT(**settings)
-    strategy.setup(oracle)
+    begin(strategy, oracle, xor().sets["train"])
     return oracle, strategy
 
 

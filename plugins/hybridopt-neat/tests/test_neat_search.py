@@ -6,6 +6,7 @@ from hybridopt_neat.neat_search import NEAT
 
 from hybridopt import Budget, ConfigError, DataSpec, Ledger, Oracle
 from hybridopt.composition import building
+from hybridopt.testing.runs import begin, deploy
 
 
 def problem(dataset="xor", objective="mse", model=None, encoding=None, seed=0, **settings):
@@ -21,7 +22,7 @@ def problem(dataset="xor", objective="mse", model=None, encoding=None, seed=0, *
     wrapped = building.build("encoding", {"name": encoding}, **supplied) if encoding else None
     oracle = Oracle(**parts, ledger=Ledger(Budget(forwards=1e9)), generator=generator, encoding=wrapped)
     strategy = NEAT(**settings)
-    strategy.setup(oracle)
+    begin(strategy, oracle, data.sets["train"])
     return oracle, strategy, data.sets["train"]
 
 
@@ -30,7 +31,7 @@ def test_xor_is_solved():
     for _ in range(100):
         if strategy.step(oracle, batch)["loss"] < 0.025:
             break
-    strategy.deploy(oracle)
+    deploy(strategy, oracle)
     outputs = oracle.model(batch[0])
     assert (outputs.round() == batch[1]).all()
     facts = strategy.facts()

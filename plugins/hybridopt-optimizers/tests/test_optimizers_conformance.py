@@ -13,6 +13,7 @@ from hybridopt import Budget, Ledger, Oracle
 from hybridopt.composition import building
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.testing import installed, parametrize_with_checks
+from hybridopt.testing.runs import begin
 
 
 @parametrize_with_checks(installed(package="hybridopt-optimizers"))
@@ -36,7 +37,7 @@ def test_it_is_the_package_s_own(name: str) -> None:
     settings = {"name": name} if name == "schedule_free" else {"name": name, "schedule": "constant"}
     strategy = building.build("strategy", settings)
     oracle = Oracle(ours, MeanSquaredError(), Ledger(Budget(forwards=1e6)), torch.Generator().manual_seed(0))
-    strategy.setup(oracle)
+    begin(strategy, oracle, (inputs, targets))
     peer = PEERS[name](list(theirs.parameters()))
     if name == "schedule_free":
         peer.train()

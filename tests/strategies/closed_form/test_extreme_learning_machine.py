@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from doors import Point, built, door, trained
+from doors import Point, begin, built, deploy, door, trained
 from sklearn.linear_model import Ridge
 from torch import nn
 
@@ -45,10 +45,10 @@ def test_batches_one_after_the_other_are_all_the_data_at_once() -> None:
     for size in (100, 10):
         model = network()
         oracle, strategy = door(model), built("extreme_learning_machine")
-        strategy.setup(oracle)
+        begin(strategy, oracle, (x, y))
         for batch in zip(x.split(size), y.split(size), strict=True):
             strategy.step(oracle, batch)
-        strategy.deploy(oracle)
+        deploy(strategy, oracle)
         assert oracle.ledger.forwards == 100
         ends.append(model[-1].weight.detach().clone())
     assert torch.allclose(*ends, atol=1e-4)
@@ -74,7 +74,7 @@ def test_classes_are_learnt_as_signs() -> None:
 
 def test_a_network_without_a_last_linear_layer_is_refused() -> None:
     with pytest.raises(ConfigError, match="solves the last linear layer of a network, and this one does not end in"):
-        built("extreme_learning_machine").setup(door(Point(torch.ones(1, 2))))
+        built("extreme_learning_machine").attach(door(Point(torch.ones(1, 2))))
 
 
 def test_a_network_that_goes_on_after_it_is_refused() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from doors import Point, built, door, trained
+from doors import Point, begin, built, door, trained
 from torch import Tensor
 
 from hybridopt.errors import ConfigError
@@ -24,8 +24,8 @@ def test_the_proxy_is_as_well_aligned_as_a_population(pairs: int) -> None:
     d = 2000
     model = Point(torch.ones(d, 1))
     oracle, proxy = door(model), built("sgd_proxy", pairs=pairs)
-    proxy.setup(oracle)
     batch = (torch.zeros(1, 1), torch.zeros(1, d))
+    begin(proxy, oracle, batch)
     oracle.gradient(batch)
     true = model.weight.grad.clone()
     cosines = []
@@ -74,7 +74,7 @@ def test_without_guides_its_estimate_is_that_of_a_plain_evolution_strategy() -> 
     d = 10
     strategy = built("guided_es", alpha=1.0, pairs=20_000, beta=1.0, sigma=0.1, surrogate={"name": "mse"})
     oracle = door(Point(torch.zeros(d, 1)))
-    strategy.setup(oracle)
+    begin(strategy, oracle, (torch.zeros(1, 1), torch.zeros(1, d)))
     epsilon = strategy._perturbations(oracle)
     slope = torch.arange(1.0, d + 1)
     losses = torch.cat([epsilon @ slope, -epsilon @ slope])
@@ -98,7 +98,7 @@ def test_a_surrogate_without_gradient_or_of_another_task_is_refused() -> None:
     with pytest.raises(ConfigError, match="The surrogate ZeroOne has no gradient to guide by"):
         built("guided_es", surrogate={"name": "zero_one"})
     with pytest.raises(ConfigError, match="CrossEntropy is made for classification, and the objective MeanSquaredErr"):
-        built("guided_es").setup(door(Point(torch.ones(2, 1))))
+        built("guided_es").attach(door(Point(torch.ones(2, 1))))
 
 
 def test_a_basis_leaves_out_what_is_zero() -> None:
@@ -176,12 +176,13 @@ def test_the_archive_forgets_the_oldest() -> None:
 def test_it_turns_to_novelty_when_stuck_and_back_after_a_new_best() -> None:
     strategy = built("nsra_es")
     oracle = door(Point(torch.zeros(2, 1)))
-    strategy.setup(oracle)
-    strategy._turn(-0.05)
+    batch = (torch.zeros(1, 1), torch.zeros(1, 2))
+    begin(strategy, oracle, batch)
+    strategy._adapt_weight(-0.05)
     assert float(strategy.weight) == pytest.approx(0.95)
-    strategy._turn(0.5)
+    strategy._adapt_weight(0.5)
     assert float(strategy.weight) == 1.0
     fixed = built("nsr_es")
-    fixed.setup(oracle)
-    fixed._turn(-0.05)
+    begin(fixed, oracle, batch)
+    fixed._adapt_weight(-0.05)
     assert float(fixed.weight) == 0.5

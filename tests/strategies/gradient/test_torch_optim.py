@@ -6,6 +6,7 @@ from itertools import cycle, islice
 
 import pytest
 import torch
+from doors import begin
 from torch import nn
 
 from hybridopt.composition import building
@@ -49,7 +50,7 @@ def oracle_of(model):
 def run(strategy, model):
     """The records of a run over the whole budget."""
     oracle = oracle_of(model)
-    strategy.setup(oracle)
+    begin(strategy, oracle, next(iter(batches())))
     return [strategy.step(oracle, batch) for batch in batches()]
 
 
@@ -124,7 +125,9 @@ def test_the_optimizers_are_over_the_trainable_parameters():
     model = network()
     model[0].weight.requires_grad_(False)
     frozen = model[0].weight.clone()
-    (optimizer,) = TorchOptim("AdamW", 0.1, settings={"weight_decay": 0.5}).optimizers(model)
+    strategy = TorchOptim("AdamW", 0.1, settings={"weight_decay": 0.5})
+    strategy.attach(oracle_of(model))
+    (optimizer,) = strategy.optimizers()
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert held == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     run(TorchOptim("AdamW", 0.1, settings={"weight_decay": 0.5}), model)
@@ -135,14 +138,15 @@ def test_goes_on_from_a_checkpoint_as_if_it_had_not_stopped():
     straight, model = network(), network()
     run(TorchOptim("Adam", 0.05, "cosine"), straight)
     first, oracle, stream = TorchOptim("Adam", 0.05, "cosine"), oracle_of(model), list(batches())
-    (optimizer,) = first.optimizers(model)
+    begin(first, oracle, stream[0])
+    (optimizer,) = first.optimizers()
     for batch in stream[:7]:
         first.step(oracle, batch)
     saved = copy.deepcopy((model.state_dict(), optimizer.state_dict(), oracle.ledger.state_dict()))
     second, model = TorchOptim("Adam", 0.05, "cosine"), network()
     oracle = oracle_of(model)
-    second.setup(oracle)
-    targets = model, *second.optimizers(model), oracle.ledger
+    second.attach(oracle)
+    targets = model, *second.optimizers(), oracle.ledger
     for target, state in zip(targets, saved, strict=True):
         target.load_state_dict(state)
     for batch in stream[7:]:
@@ -187,4 +191,4 @@ def test_bad_settings_are_refused_before_anything_trains(name, lr, settings, rea
 
 def test_an_optimizer_that_cannot_take_the_model_is_refused_in_a_sentence():
     with pytest.raises(ConfigError, match=r"^torch\.optim\.Muon refuses its settings: Muon only supports 2D"):
-        TorchOptim("Muon", 0.1).optimizers(network())
+        TorchOptim("Muon", 0.1).attach(oracle_of(network()))

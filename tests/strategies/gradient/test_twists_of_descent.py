@@ -6,11 +6,12 @@ import math
 
 import pytest
 import torch
-from doors import Point, built, door, linear_problem, trained
+from doors import Point, begin, built, door, linear_problem, trained
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from hybridopt.core.compatibility import check_compatible
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.objectives.zero_one import ZeroOne
@@ -35,7 +36,7 @@ def test_momentum_is_the_published_recursion(rho0: float, steps: int, data: st.D
 def test_cool_momentum_moves_at_its_first_step_and_as_written() -> None:
     model = Point(torch.tensor([[2.0]]))
     oracle, strategy = door(model, forwards=30), built("cool_momentum", lr=0.1, rho0=0.9)
-    strategy.setup(oracle)
+    begin(strategy, oracle, (torch.zeros(1, 1), torch.zeros(1, 1)))
     x, v = 2.0, 0.0
     for step in range(10):
         rho = momentum(0.9, (step * 3) / 30)
@@ -58,8 +59,8 @@ def test_sgld_draws_from_the_gibbs_distribution() -> None:
     n, lr, temperature = 400, 5.0, 1e-3
     model = Point(torch.zeros(n, 1))
     oracle, strategy = door(model, forwards=1e9), built("sgld", lr=lr, temperature=temperature, schedule="constant")
-    strategy.setup(oracle)
     batch = (torch.zeros(1, 1), torch.zeros(1, n))
+    begin(strategy, oracle, batch)
     squares = []
     for step in range(2000):
         strategy.step(oracle, batch)
@@ -104,8 +105,9 @@ def test_every_gradient_of_a_line_search_is_charged() -> None:
 def test_lbfgs_goes_back_where_a_step_led_nowhere() -> None:
     model = Point(torch.tensor([[1.0]]))
     oracle, strategy = door(model), built("lbfgs")
-    strategy.setup(oracle)
-    strategy.step(oracle, (torch.zeros(1, 1), torch.tensor([[math.nan]])))
+    batch = (torch.zeros(1, 1), torch.tensor([[math.nan]]))
+    begin(strategy, oracle, batch)
+    strategy.step(oracle, batch)
     assert model.weight.item() == 1.0
 
 
@@ -176,8 +178,8 @@ def test_too_large_a_system_is_refused() -> None:
 
 
 def test_a_loss_without_a_derivative_is_refused_by_levenberg_marquardt() -> None:
-    with pytest.raises(ConfigError, match="needs the derivatives of the loss by the outputs, and ZeroOne has none"):
-        built("levenberg_marquardt").setup(door(nn.Linear(3, 2), ZeroOne()))
+    with pytest.raises(ConfigError, match="needs the derivative of the loss by the outputs, and the objective ZeroOne"):
+        check_compatible(ZeroOne(), built("levenberg_marquardt"), None, None)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from doors import built, door, trained
+from doors import begin, built, deploy, door, trained
 from torch import nn
 
+from hybridopt.core.compatibility import check_compatible
+from hybridopt.encodings.parameter_group import last_module
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.strategies.hybrid.safe_mutation import Rescaled, sensitivity
@@ -25,14 +27,14 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 def test_only_the_last_layer_moves_once_gradients_are_done_with() -> None:
     model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.5)
     oracle = door(model, CrossEntropy(), 60_000)
-    strategy.setup(oracle)
-    while strategy.position == 0:
+    begin(strategy, oracle, data())
+    while strategy.current == "pretrain":
         strategy.step(oracle, data())
     hidden = model[0].weight.detach().clone()
     head = model[2].weight.detach().clone()
     while not oracle.exhausted:
         strategy.step(oracle, data())
-    strategy.deploy(oracle)
+    deploy(strategy, oracle)
     assert torch.equal(model[0].weight, hidden)
     assert not torch.equal(model[2].weight, head)
 
@@ -40,19 +42,34 @@ def test_only_the_last_layer_moves_once_gradients_are_done_with() -> None:
 def test_annealing_improves_a_network_that_was_trained_too_little() -> None:
     model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.01)
     oracle = door(model, CrossEntropy(), 200_000)
-    strategy.setup(oracle)
-    while strategy.position == 0:
+    begin(strategy, oracle, data())
+    while strategy.current == "pretrain":
         strategy.step(oracle, data())
     before = float(oracle.objective.loss(model(data()[0]), data()[1]).detach())
     while not oracle.exhausted:
         strategy.step(oracle, data())
-    strategy.deploy(oracle)
+    deploy(strategy, oracle)
     assert float(oracle.objective.loss(model(data()[0]), data()[1]).detach()) < before
 
 
-def test_what_is_no_search_cannot_move_the_group() -> None:
-    with pytest.raises(ConfigError, match="The group is moved by a search, and TorchOptim is none"):
-        built("simulated_annealing_head", search={"name": "adam"})
+def test_a_gradient_can_move_the_group_too() -> None:
+    model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.1, search={"name": "adam"})
+    oracle = door(model, CrossEntropy(), 60_000)
+    begin(strategy, oracle, data())
+    while strategy.current == "pretrain":
+        strategy.step(oracle, data())
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    while not oracle.exhausted:
+        strategy.step(oracle, data())
+    deploy(strategy, oracle)
+    moved = [name for name, value in model.named_parameters() if not torch.equal(value, before[name])]
+    assert moved == [name for name in before if name.startswith(last_module(list(before)).removesuffix("*"))]
+
+
+def test_what_works_on_the_parameters_themselves_cannot_move_the_group() -> None:
+    strategy = built("simulated_annealing_head", search={"name": "forward_gradient"})
+    with pytest.raises(ConfigError, match=r"strategy\.search, the strategy ForwardGradient works on the parameters"):
+        check_compatible(CrossEntropy(), strategy, None, None)
 
 
 # -- safe mutations ---------------------------------------------------------------------------------------------------
@@ -62,8 +79,10 @@ def test_coordinates_are_a_change_of_scale_and_nothing_else() -> None:
     model = network()
     own = dict(model.named_parameters())
     scale = torch.rand(sum(value.numel() for value in own.values())) + 0.5
-    encoding = Rescaled(scale)
-    z = encoding.attach(own, torch.Generator())
+    encoding = Rescaled()
+    encoding.scale = scale
+    encoding.attach(own)
+    z = encoding.begin(own, torch.Generator())
     decoded = encoding.decode(z[None])
     assert all(torch.allclose(decoded[name][0], value) for name, value in own.items())
 
@@ -103,6 +122,7 @@ def test_safe_mutations_solve_in_fewer_losses_what_plain_ones_do_not() -> None:
     assert losses["safe_mutation"] < 0.01 < losses["genetic_algorithm"]
 
 
-def test_what_is_no_search_has_no_mutations() -> None:
-    with pytest.raises(ConfigError, match="Mutations are those of a search, and TorchOptim is none"):
-        built("safe_mutation", search={"name": "adam"})
+def test_what_works_on_the_parameters_themselves_has_no_mutations() -> None:
+    strategy = built("safe_mutation", search={"name": "forward_gradient"})
+    with pytest.raises(ConfigError, match=r"strategy\.search, the strategy ForwardGradient works on the parameters"):
+        check_compatible(CrossEntropy(), strategy, None, None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from doors import built, linear_problem
+from doors import begin, built, deploy, linear_problem
 from doors import door as oracle
 from torch import nn
 
+from hybridopt.core.compatibility import check_compatible
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.zero_one import ZeroOne
 
@@ -19,12 +20,12 @@ def eki(**settings: object):
 def test_it_solves_linear_regression() -> None:
     model, batch, wanted = linear_problem()
     door, strategy = oracle(model), eki(ensemble=50, sigma=1.0, h0=1.0, redraw_every=30, final_sigma=0.01)
-    strategy.setup(door)
+    begin(strategy, door, batch)
     while not door.exhausted:
         strategy.step(door, batch)
         if door.ledger.evaluations > 50 * 600:
             break
-    strategy.deploy(door)
+    deploy(strategy, door)
     assert torch.allclose(model.weight.detach()[0], wanted, atol=0.05)
 
 
@@ -33,7 +34,7 @@ def test_without_redraws_it_stays_in_the_span_of_its_ensemble() -> None:
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
     _, batch, _ = linear_problem()
     door, strategy = oracle(model), eki(ensemble=6, redraw_every=0)
-    strategy.setup(door)
+    begin(strategy, door, batch)
     first = strategy.members.clone()
     for _ in range(20):
         strategy.step(door, batch)
@@ -47,7 +48,7 @@ def test_without_redraws_it_stays_in_the_span_of_its_ensemble() -> None:
 def test_redraws_leave_the_span() -> None:
     model, batch, _ = linear_problem()
     door, strategy = oracle(model, forwards=60 * 2 * 30), eki(ensemble=2, redraw_every=5)
-    strategy.setup(door)
+    begin(strategy, door, batch)
     first = strategy.members.clone()
     while not door.exhausted:
         strategy.step(door, batch)
@@ -65,17 +66,17 @@ def test_a_network_without_a_gradient_learns() -> None:
     model = nn.Sequential(nn.Linear(3, 16), Step(), nn.Linear(16, 1))
     _, batch, _ = linear_problem()
     door, strategy = oracle(model), eki(ensemble=100)
-    strategy.setup(door)
+    begin(strategy, door, batch)
     before = ((model(batch[0]) - batch[1]) ** 2).mean()
     for _ in range(100):
         strategy.step(door, batch)
-    strategy.deploy(door)
+    deploy(strategy, door)
     assert ((model(batch[0]) - batch[1]) ** 2).mean() < 0.5 * before
 
 
 def test_a_loss_without_a_derivative_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs the derivative of the loss by the outputs, and ZeroOne has none"):
-        eki().setup(oracle(nn.Linear(3, 2), ZeroOne()))
+    with pytest.raises(ConfigError, match="needs the derivative of the loss by the outputs, and the objective ZeroOne"):
+        check_compatible(ZeroOne(), eki(), None, None)
 
 
 def test_an_ensemble_grows_from_redraw_to_redraw() -> None:
@@ -84,7 +85,7 @@ def test_an_ensemble_grows_from_redraw_to_redraw() -> None:
         oracle(model, forwards=60 * 40 * 100),
         eki(ensemble=10, final_ensemble=40, redraw_every=20, sigma=1.0),
     )
-    strategy.setup(door)
+    begin(strategy, door, batch)
     sizes = []
     while not door.exhausted:
         strategy.step(door, batch)
@@ -92,14 +93,14 @@ def test_an_ensemble_grows_from_redraw_to_redraw() -> None:
     assert sizes == sorted(sizes)
     assert sizes[0] == 10
     assert 30 < sizes[-1] <= 40
-    strategy.deploy(door)
+    deploy(strategy, door)
     assert torch.allclose(model.weight.detach()[0], wanted, atol=0.1)
 
 
 def test_momentum_looks_ahead_by_a_share_of_the_last_move() -> None:
     model, batch, _ = linear_problem()
     door, strategy = oracle(model), eki(ensemble=8, redraw_every=0, momentum=0.5)
-    strategy.setup(door)
+    begin(strategy, door, batch)
     first = strategy.members.clone()
     strategy.step(door, batch)
     second = strategy.members.clone()

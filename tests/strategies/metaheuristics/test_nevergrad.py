@@ -10,6 +10,7 @@ import weakref
 
 import pytest
 import torch
+from doors import begin
 from torch import nn
 
 from hybridopt.core.ledger import Budget, Ledger
@@ -46,7 +47,7 @@ def make_batch(shift=0.0):
 
 def make_search(oracle, **settings):
     search = Nevergrad(**{"popsize": 8, "sigma": 0.3, **settings})
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     return search
 
 
@@ -92,7 +93,7 @@ def test_it_minimises(optimizer):
 def test_what_cannot_work_is_refused_before_training(settings, sentence):
     oracle = make_oracle()
     with pytest.raises(ConfigError, match=sentence):
-        make_search(oracle, **settings)
+        make_search(oracle, **settings).step(oracle, make_batch())
     assert oracle.ledger.evaluations == 0
 
 
@@ -239,12 +240,14 @@ from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.metaheuristics.nevergrad import Nevergrad
+from hybridopt.testing.runs import begin
 
 ledger, generator = Ledger(Budget(forwards=1e5)), torch.Generator().manual_seed(0)
 oracle = Oracle(torch.nn.Linear(3, 2), MeanSquaredError(), ledger, generator)
 search = Nevergrad(optimizer="NelderMead", popsize=1, moves_per_step=5, allow_recast=True)
-search.setup(oracle)
-search.step(oracle, (torch.randn(8, 3), torch.randn(8, 2)))
+batch = torch.randn(8, 3), torch.randn(8, 2)
+begin(search, oracle, batch)
+search.step(oracle, batch)
 print("done")
 """
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from doors import begin
 from torch import nn
 
 from hybridopt.core.ledger import Budget, Ledger
@@ -37,7 +38,7 @@ def make_batch(shift=0.0):
 
 def test_samples_are_independent_and_around_the_start_vector():
     search, oracle = RandomSearch(popsize=5001, sigma=0.3), make_oracle()
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     search.incumbent += 10.0  # wherever the incumbent is
     newcomers = search.ask()[1:]
     assert torch.allclose(newcomers.mean(0), oracle.start, atol=0.02)
@@ -46,7 +47,7 @@ def test_samples_are_independent_and_around_the_start_vector():
 
 def test_the_incumbent_is_a_member_of_each_population_and_is_charged():
     search, oracle = RandomSearch(popsize=10), make_oracle()
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     assert torch.equal(search.ask()[0], oracle.start)
     search.step(oracle, make_batch())
     assert torch.equal(search.ask()[0], search.recommend())
@@ -55,7 +56,7 @@ def test_the_incumbent_is_a_member_of_each_population_and_is_charged():
 
 def test_on_the_same_batch_the_incumbent_is_not_evaluated_again():
     search, oracle = RandomSearch(popsize=3, moves_per_step=4), make_oracle()
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     search.step(oracle, make_batch())
     assert (oracle.ledger.evaluations, oracle.ledger.forwards) == (12, 96)
     search.move = 1
@@ -69,7 +70,7 @@ def test_on_the_same_batch_the_incumbent_is_not_evaluated_again():
 
 def test_a_lucky_batch_is_not_remembered():
     search, oracle = RandomSearch(popsize=3), make_oracle()
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     population = search.ask()
     search.tell(population, torch.tensor([5.0, 0.1, 9.0]))  # an easy batch
     population = search.ask()
@@ -79,7 +80,7 @@ def test_a_lucky_batch_is_not_remembered():
 
 def test_a_tie_and_a_failure_keep_the_incumbent():
     search, oracle = RandomSearch(popsize=3), make_oracle()
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     for losses in ([1.0, 1.0, 1.0], [torch.inf] * 3):
         search.tell(search.ask(), torch.tensor(losses))
         assert torch.equal(search.recommend(), oracle.start)
@@ -87,7 +88,7 @@ def test_a_tie_and_a_failure_keep_the_incumbent():
 
 def test_it_gets_closer():
     search, oracle, batch = RandomSearch(popsize=50, sigma=0.5), make_oracle(), make_batch()
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     first = oracle.losses(oracle.start[None], batch)
     for _ in range(40):
         search.step(oracle, batch)

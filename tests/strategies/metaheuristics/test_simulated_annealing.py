@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from doors import begin
 from torch import nn
 
 from hybridopt.core.ledger import Budget, Ledger
@@ -38,9 +39,9 @@ def make_batch(shift=0.0):
 
 
 def at_temperature(T, **settings):
-    """A search whose thermometer has been read."""
+    """A search that has been calibrated."""
     search = SimulatedAnnealing(**settings)
-    search.setup(make_oracle())
+    begin(search, make_oracle(), make_batch())
     search.T0, search.T, search.s, search.move = torch.tensor(T), torch.tensor(T), 0.1, 1
     search.loss = torch.tensor(1.0)
     return search
@@ -82,14 +83,13 @@ def test_initial_temperature_accepts_the_median_uphill_move_with_probability_one
 def test_temperature_and_scale_are_geometric_in_the_budget_and_fixed_on_a_batch():
     oracle = make_oracle(forwards=8 * 800)
     search = SimulatedAnnealing(moves_per_step=19, probes=9)
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     temperatures = []
     while not oracle.exhausted:
-        progress, first = oracle.progress, not temperatures
+        progress = oracle.progress
         search.step(oracle, make_batch(shift=len(temperatures)))
-        expected = 0.0 if first else progress  # the thermometer is read before the first move
-        assert float(search.T / search.T0) == pytest.approx(1e-3**expected, rel=1e-4)
-        assert search.s == pytest.approx(search.sigma * 0.1**expected)
+        assert float(search.T / search.T0) == pytest.approx(1e-3**progress, rel=1e-4)
+        assert search.s == pytest.approx(search.sigma * 0.1**progress)
         temperatures.append(float(search.T))
     assert len(temperatures) == 40
     assert temperatures[-1] == pytest.approx(1e-3 * temperatures[0], rel=0.2)
@@ -98,11 +98,10 @@ def test_temperature_and_scale_are_geometric_in_the_budget_and_fixed_on_a_batch(
 def test_the_current_point_is_evaluated_again_on_each_new_batch_and_charged():
     oracle = make_oracle()
     search = SimulatedAnnealing(moves_per_step=5, probes=20)
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
+    assert oracle.ledger.evaluations == 21  # the current point and the probes
     search.step(oracle, make_batch())
-    assert oracle.ledger.evaluations == 21 + 4  # the current point and the probes, and the other turns
-    search.step(oracle, make_batch())
-    assert oracle.ledger.evaluations == 25 + 6  # five moves, and the current point on the new batch
+    assert oracle.ledger.evaluations == 21 + 6  # five moves, and the current point on the new batch
     before, batch = search.recommend().clone(), make_batch(shift=100.0)
     search.move = 0  # as step() says on a new batch
     population = search.ask()
@@ -114,15 +113,14 @@ def test_the_current_point_is_evaluated_again_on_each_new_batch_and_charged():
 def test_a_small_budget_is_not_spent_on_probes():
     oracle = make_oracle(forwards=8 * 100)
     search = SimulatedAnnealing(moves_per_step=1)
-    search.setup(oracle)
-    search.step(oracle, make_batch())
+    begin(search, oracle, make_batch())
     assert oracle.ledger.evaluations == 10
 
 
 def test_it_anneals_to_the_minimum():
     oracle, batch = make_oracle(forwards=8 * 1500), make_batch()
     search = SimulatedAnnealing(sigma=0.3, sigma_decay=0.03)
-    search.setup(oracle)
+    begin(search, oracle, make_batch())
     first = oracle.losses(oracle.start[None], batch)
     while not oracle.exhausted:
         search.step(oracle, batch)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from doors import built, door, trained
+from doors import begin, built, deploy, door, trained
 from torch import Tensor, nn
 
 from hybridopt.errors import ConfigError
@@ -52,7 +52,7 @@ def test_the_last_round_is_as_sparse_as_wanted(scope: str, mask: str) -> None:
 def test_rounds_prune_more_and_more_and_never_give_back() -> None:
     model, strategy = network(), built("iterative_magnitude_pruning", rounds=4, sparsity=0.9)
     oracle = door(model, CrossEntropy(), 60_000)
-    strategy.setup(oracle)
+    begin(strategy, oracle, data())
     masks = [strategy.mask.clone()]
     while not oracle.exhausted:
         strategy.step(oracle, data())
@@ -68,8 +68,8 @@ def test_survivors_begin_each_round_where_they_began_the_first() -> None:
     model, strategy = network(), built("iterative_magnitude_pruning", rounds=2, sparsity=0.5)
     before = weights(model)
     oracle = door(model, CrossEntropy(), 60_000)
-    strategy.setup(oracle)
-    while strategy.position == 0:
+    begin(strategy, oracle, data())
+    while strategy.current == "round_0":
         last = weights(model)
         strategy.step(oracle, data())
     fresh = network()
@@ -141,11 +141,13 @@ def test_scores_go_down_the_straight_through_gradient_of_their_absolute_value() 
     model = network()
     strategy = built("edge_popup", lr=0.1, momentum=0.0, weight_decay=0.0, schedule="constant")
     oracle = door(model, CrossEntropy())
-    strategy.setup(oracle)
+    begin(strategy, oracle, data())
     scores = strategy.scores.clone()
-    strategy.step(oracle, data())
+    deploy(strategy, oracle)
+    oracle.gradient(data())
     gradient = torch.cat([value.grad.flatten() for value in model.parameters() if value.ndim >= 2])
-    assert torch.allclose(strategy.scores, scores - 0.1 * gradient * strategy.weights * scores.sign(), atol=1e-6)
+    strategy.step(oracle, data())
+    assert torch.allclose(strategy.scores, scores - 0.1 * gradient * strategy.frozen.weights * scores.sign(), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -171,4 +173,4 @@ def test_a_network_without_weights_to_mask_is_refused(name: str) -> None:
             self.offset = nn.Parameter(torch.zeros(3))
 
     with pytest.raises(ConfigError, match="weights of two or more dimensions, and the model has none"):
-        built(name).setup(door(Offset()))
+        built(name).attach(door(Offset()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from doors import begin
 from torch import nn
 
 from hybridopt import Budget
@@ -29,7 +30,7 @@ def test_a_forward_gradient_is_unbiased() -> None:
     oracle, batch = door()
     true = gradient(oracle, batch)
     strategy = building.build("strategy", {"name": "forward_gradient", "samples": 20_000})
-    strategy.setup(oracle)
+    begin(strategy, oracle, batch)
     _, estimate = strategy.estimate(oracle, batch)
     spread = true.norm() * ((len(true) + 1) / 20_000) ** 0.5  # its standard deviation, in all
     assert (estimate - true).norm() < 2 * spread
@@ -40,7 +41,7 @@ def test_a_forward_gradient_has_the_alignment_that_theory_gives() -> None:
     oracle, batch = door()
     true = gradient(oracle, batch)
     strategy = building.build("strategy", {"name": "forward_gradient", "samples": 10})
-    strategy.setup(oracle)
+    begin(strategy, oracle, batch)
     found = [torch.cosine_similarity(strategy.estimate(oracle, batch)[1], true, dim=0) for _ in range(300)]
     wanted = (10 / (10 + len(true))) ** 0.5  # sqrt(n / (n + d))
     assert abs(float(torch.stack(found).mean()) - wanted) < 0.06
@@ -49,8 +50,7 @@ def test_a_forward_gradient_has_the_alignment_that_theory_gives() -> None:
 def test_spsa_asks_for_two_losses_whatever_the_dimension() -> None:
     oracle, batch = door()
     strategy = building.build("strategy", {"name": "spsa", "calibration": 3})
-    strategy.setup(oracle)
-    strategy.step(oracle, batch)
+    begin(strategy, oracle, batch)
     assert oracle.ledger.evaluations == 6
     strategy.step(oracle, batch)
     assert oracle.ledger.evaluations == 8
@@ -59,7 +59,7 @@ def test_spsa_asks_for_two_losses_whatever_the_dimension() -> None:
 def test_the_first_step_of_spsa_has_the_wanted_size() -> None:
     oracle, batch = door()
     strategy = building.build("strategy", {"name": "spsa", "first_step": 0.01, "calibration": 200})
-    strategy.setup(oracle)
+    begin(strategy, oracle, batch)
     strategy.step(oracle, batch)
     before = strategy.theta.clone()
     sizes = []
