@@ -54,7 +54,7 @@ class LevenbergMarquardt(Strategy):
     theta: Tensor  # (d,)
     previous: Tensor  # (d,), where the last step began
     lam: Tensor  # the damping, a float64 scalar
-    reached: Tensor  # the loss that the last step has reached on its batch, a float64 scalar; NaN where there was none
+    reached: Tensor  # the loss that the last step has reached on its batch, a float64 scalar; inf where there was none
 
     def __init__(self, damping: float = 1e-3, factor: float = 10.0, attempts: int = 10, floor: float = 1e-4):
         super().__init__()
@@ -71,14 +71,14 @@ class LevenbergMarquardt(Strategy):
         self.register_buffer("theta", oracle.start)
         self.register_buffer("previous", self.theta.clone())
         self.register_buffer("lam", self.theta.new_tensor(self.damping, dtype=torch.float64))
-        self.register_buffer("reached", torch.full_like(self.lam, torch.nan))
+        self.register_buffer("reached", torch.full_like(self.lam, torch.inf))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         outputs, loss = self._judge(oracle, batch)
         self._refuse_if_too_large(outputs)
         oracle.assign(self.theta)
         system = System(oracle.jacobian(batch).double(), outputs, batch[1], oracle.objective)
-        self.previous, self.reached = self.theta, torch.full_like(self.lam, torch.nan)
+        self.previous, self.reached = self.theta, torch.full_like(self.lam, torch.inf)
         for _ in range(self.attempts):
             if oracle.exhausted:
                 break
@@ -93,7 +93,7 @@ class LevenbergMarquardt(Strategy):
     def _judge(self, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor]:
         """Take the last step back where it has raised the loss of this batch; outputs and loss where we stand now."""
         here = self._ask(oracle, self.theta, batch)
-        if self.reached.isnan():
+        if self.reached.isinf():
             return here
         if not torch.isclose(here[1], self.reached, rtol=SAME, atol=0.0):
             before = self._ask(oracle, self.previous, batch)
