@@ -40,7 +40,7 @@ def installed(kind: str | None = None, package: str | None = None) -> list[Plugi
     """What is installed, from entry points; nothing is imported.
 
     Args:
-        kind: one of :data:`KINDS`, such as "strategy"; all of them if None.
+        kind: a kind that has checks, such as "strategy"; all of them if None.
         package: the name of a distribution, however it is spelt; all of them if None.
 
     Raises:

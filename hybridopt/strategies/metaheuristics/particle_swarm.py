@@ -17,8 +17,6 @@ from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
 from hybridopt.errors import ConfigError, check_positive
 
-C = 0.5 + math.log(2)  # 1.193
-
 
 class ParticleSwarm(Search):
     """Particle swarm: each particle is drawn to its own best place and to that of its neighbours.
@@ -51,8 +49,8 @@ class ParticleSwarm(Search):
         self,
         popsize: int = 100,
         inertia: float = 0.8,
-        cognitive: float = C,
-        social: float = C,
+        cognitive: float = 1.1931471805599454,  # 0.5 + log 2, written out: help reads it without importing torch
+        social: float = 1.1931471805599454,
         topology: Literal["gbest", "lbest"] = "gbest",
         sigma: float = 0.01,
         moves_per_step: int = 5,
