@@ -90,6 +90,23 @@ def test_provenance_of_nested_plugins_goes_by_their_path(tmp_path: Path) -> None
     }
 
 
+def test_the_walk_leaves_out_what_is_built_and_says_what_stands_in_for_a_plugin(tmp_path: Path) -> None:
+    source = "from hybridopt import Strategy\ndef make(parts: dict[str, Strategy], last: Strategy | None = None): ...\n"
+    install(tmp_path, "acme", source, strategy={"outer": "make"})
+    target = {"_target_": "acme.Thing", "size": 3}
+    with on_path(tmp_path):
+        config = {"name": "outer", "parts": {"one": target, "two": object(), "three": {"name": "outer", "parts": {}}}}
+        nodes = list(building.walk("strategy", config, "job"))
+        found = building.provenances("strategy", config)
+    assert [(node.path, node.kind) for node in nodes] == [
+        ("job", "strategy"),
+        ("job.parts.one", "strategy"),
+        ("job.parts.three", "strategy"),
+    ]
+    assert (nodes[1].plugin, nodes[1].settings) == (None, target)
+    assert found["strategy.parts.one"] == "acme.Thing"
+
+
 # -- broken packages --------------------------------------------------------------------------------------------------
 
 BROKEN = {
