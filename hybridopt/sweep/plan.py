@@ -152,7 +152,7 @@ def _values(override: Override) -> list[str]:
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
         raise ConfigError(
-            f"{key}={override.get_value_element_as_str()} has no values to enumerate: list them, {key}=<value>,<value>,"
+            f"{override.input_line} has no values to enumerate: list them, {key}=<value>,<value>,"
             " or search the interval with hydra/sweeper=optuna."
         )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
