@@ -23,6 +23,8 @@ from hybridopt.testing.runs import global_seeds
 SHAPES = ((2,), (7, 3), (1, 8, 8), (3, 9, 13))  # features, a sequence, a small and a larger image
 OUTPUTS = ((3, "classification"), (2, "regression"))
 BATCH = 6
+MOST_VALUES = 400  # of a sample that are changed one by one
+NEGLIGIBLE = 1e-6  # a change of outputs that rounding may bring about, as a share of their size
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,50 @@ def samples_do_not_influence_each_other(plugin: Plugin) -> None:
             not torch.allclose(together, alone, rtol=1e-4, atol=1e-5),
             f"for {case.spec} a sample's output depends on the others in its batch, also in evaluation mode.",
         )
+
+
+@check("model")
+def every_input_value_matters(plugin: Plugin) -> None:
+    """Exchanging a value of a sample for another sample's changes the outputs, of some sample at least.
+
+    A model that leaves out inputs by nature says so in ``expected_failures``.
+    """
+    for case in accepted(plugin):
+        stir(case.model)
+        idle = without_effect(case)
+        fail_if(
+            idle,
+            f"for {case.spec} {len(idle)} of the values of a sample have no influence on its outputs; the first is "
+            f"value {idle[:1]} of the flattened sample.",
+        )
+
+
+def stir(model: nn.Module) -> None:
+    """Move all weights a little, since many networks begin with a last layer of zeros."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator).to(parameter))
+
+
+def without_effect(case: Case) -> list[int]:
+    """The places in a flattened sample that can change without any change of the outputs; 400 are tried at most."""
+    samples = case.inputs.flatten(1)
+    idle = (samples != samples[0]).any(0).nonzero()[:, 0]
+    idle = idle[torch.randperm(len(idle), generator=torch.Generator().manual_seed(0))[:MOST_VALUES]]
+    for shift in range(1, len(samples)):
+        for sample, other in zip(samples, samples.roll(shift, 0), strict=True):
+            idle = idle[~_moved(case, sample, other, idle)]
+    return sorted(idle.tolist())
+
+
+def _moved(case: Case, sample: Tensor, other: Tensor, places: Tensor) -> Tensor:
+    """At which places (n,) another sample's value changes the outputs for a flattened sample."""
+    changed = sample.repeat(len(places) + 1, 1)
+    changed[range(len(places)), places] = other[places]
+    with torch.no_grad():
+        outputs = case.model(changed.view(-1, *case.inputs.shape[1:]))
+    return (outputs[:-1] - outputs[-1]).flatten(1).abs().amax(1) > NEGLIGIBLE * outputs.abs().max()
 
 
 @check("model")

@@ -1,4 +1,4 @@
-"""Every built-in data set."""
+"""What built-in data sets promise beyond the kit's checks."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ import torch
 from hybridopt.composition.building import build
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.composition.registry import find, plugins
-from hybridopt.core.data import DataModule
 from hybridopt.datasets.digits import digits
 from hybridopt.datasets.friedman import friedman
 from hybridopt.datasets.moons import moons
@@ -35,23 +34,9 @@ def own_file(folder):
     return folder / "own.npz"
 
 
-def test_spec_is_true(make):
-    module = make()
-    assert isinstance(module, DataModule)
-    for inputs, targets in module.sets.values():
-        assert inputs.shape[1:] == module.spec.input_shape
-        assert inputs.dtype == torch.float32
-        if module.spec.task == "classification":
-            assert targets.dtype == torch.int64
-            assert targets.unique().tolist() == list(range(module.spec.output_size))
-        else:
-            assert targets.dtype == torch.float32
-            assert targets.shape == (len(inputs), module.spec.output_size)
-
-
-def test_values_are_finite_and_of_ordinary_size(make):
+def test_values_are_of_single_precision_and_ordinary_size(make):
     inputs = torch.cat([make().sets[name][0] for name in SETS])
-    assert inputs.isfinite().all()
+    assert inputs.dtype == torch.float32
     assert 0.1 < inputs.std() < 2
 
 
@@ -61,28 +46,11 @@ def test_sets_have_the_sizes_asked_for(make):
     assert [len(sets[name][0]) for name in ("val", "test")] == [round(total * 0.1), round(total * 0.3)]
 
 
-def test_sets_share_no_sample(make):
-    rows = {name: {tuple(row) for row in inputs.flatten(1).tolist()} for name, (inputs, _) in make().sets.items()}
-    everything = set.union(*rows.values())
-    shared = sum(map(len, rows.values())) - len(everything)
-    assert shared <= 0.01 * len(everything)  # iris holds one flower twice
-
-
-def test_split_seed_fixes_the_sets(make):
+def test_another_split_seed_gives_other_sets(make):
     def everything(seed):
         return torch.cat([part.flatten().float() for pair in make(split_seed=seed).sets.values() for part in pair])
 
-    assert torch.equal(everything(3), everything(3))
     assert not torch.equal(everything(3), everything(4))
-
-
-def test_global_generators_have_no_say(make):
-    torch.manual_seed(0)
-    np.random.seed(0)
-    first = make().sets["train"][0]
-    torch.manual_seed(1)
-    np.random.seed(1)
-    assert torch.equal(first, make().sets["train"][0])
 
 
 def test_batches_have_the_size_asked_for(make):
@@ -96,19 +64,6 @@ def test_batches_have_the_size_asked_for(make):
 def test_a_bad_fraction_is_refused(make):
     with pytest.raises(ConfigError, match=r"dataset\.val_fraction"):
         make(val_fraction=0.9)
-
-
-def test_inputs_tell_something_of_the_targets(make):
-    """A nearest neighbour beats the prior, so inputs and targets were not shuffled apart."""
-    module = make(split_seed=1)
-    (inputs, targets), (queries, answers) = module.sets["train"], module.sets["test"]
-    nearest = torch.cdist(queries.flatten(1), inputs.flatten(1)).topk(5, largest=False).indices
-    if module.spec.task == "classification":
-        guess = targets[nearest].mode(dim=1).values
-        assert (guess == answers).float().mean() > answers.bincount().max() / len(answers) + 0.05
-    else:
-        guess = targets[nearest].mean(dim=1)
-        assert (guess - answers).square().mean() < 0.9 * answers.var()
 
 
 def test_digits_are_images_from_minus_one_to_one():

@@ -1,4 +1,4 @@
-"""Every built-in model, on every kind of input it accepts."""
+"""What built-in models promise beyond the kit's checks, on every kind of input that they accept."""
 
 import re
 
@@ -38,14 +38,6 @@ def inputs_for(spec):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_maps_a_batch_to_outputs(name):
-    models = list(accepted(name))
-    assert models
-    for spec, model in models:
-        assert model(inputs_for(spec)).shape == (BATCH, spec.output_size)
-
-
-@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_builds_or_names_a_model_that_does(name, shape):
     spec = DataSpec(shape, 3, "classification")
@@ -58,49 +50,10 @@ def test_builds_or_names_a_model_that_does(name, shape):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_samples_do_not_influence_each_other(name):
-    for spec, model in accepted(name):
-        inputs = inputs_for(spec)
-        torch.testing.assert_close(model(inputs)[2:3], model(inputs[2:3]))
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_every_input_value_influences_the_output(name):
-    for spec, model in accepted(name):
-        torch.manual_seed(0)
-        inputs = torch.rand(64, *spec.input_shape, requires_grad=True)
-        model(inputs).square().sum().backward()
-        assert (inputs.grad.abs().sum(0) > 0).all(), spec
-
-
-@pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_can_be_trained(name):
     for spec, model in accepted(name):
         model(torch.randn(64, *spec.input_shape, generator=torch.Generator().manual_seed(0))).square().sum().backward()
         assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters()), spec
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_global_seed_fixes_the_initial_weights(name):
-    def weights(seed):
-        torch.manual_seed(seed)
-        return [torch.nn.utils.parameters_to_vector(model.parameters()) for _, model in accepted(name)]
-
-    first, again, other = weights(0), weights(0), weights(1)
-    assert all(map(torch.equal, first, again))
-    assert not any(map(torch.equal, first, other))
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_a_population_is_vectorised_and_agrees_with_single_runs(name):
-    for spec, model in accepted(name):
-        inputs = inputs_for(spec)
-        members = {key: torch.stack([value.detach(), 2 * value.detach()]) for key, value in model.named_parameters()}
-        with torch.no_grad():
-            together = torch.vmap(lambda p, model=model, inputs=inputs: functional_call(model, p, (inputs,)))(members)
-            for i in range(2):
-                alone = functional_call(model, {key: value[i] for key, value in members.items()}, (inputs,))
-                torch.testing.assert_close(together[i], alone)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own first jvp

@@ -1,4 +1,4 @@
-"""Every built-in objective: population losses, honest flags, metrics; and each loss against a reference."""
+"""What built-in objectives promise beyond the checks of the kit, and references for their losses and metrics."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from hybridopt.objectives.zero_one import ZeroOne
 OBJECTIVES = [
     name for name, claims in plugins("objective").items() if any(p.distribution == "hybridopt" for p in claims)
 ]
-CLASSES, BATCH, MEMBERS = 4, 40, 5
+CLASSES, BATCH = 4, 40
 
 
 @pytest.fixture
@@ -43,55 +43,12 @@ def problems(objective, generator):
         yield DataSpec((3,), CLASSES, task), outputs, classes if task == "classification" else values
 
 
-def test_is_made_for_a_known_task(objective):
-    assert objective.tasks
-    assert objective.tasks <= {"classification", "regression"}
-
-
-def test_losses_of_a_population_are_those_of_its_members(objective, generator):
-    for _, outputs, targets in problems(objective, generator):
-        members = outputs + torch.randn(MEMBERS, BATCH, CLASSES, generator=generator)
-        losses = objective.losses(members, targets)
-        assert losses.shape == (MEMBERS,)
-        torch.testing.assert_close(losses, torch.stack([objective.loss(member, targets) for member in members]))
-
-
 def test_loss_is_the_mean_over_the_batch(objective, generator):
     if isinstance(objective, F1 | AUC):
         pytest.skip("counts classes or pairs of samples, which a single sample has none of")
     for _, outputs, targets in problems(objective, generator):
         single = [objective.loss(outputs[i : i + 1], targets[i : i + 1]) for i in range(BATCH)]
         torch.testing.assert_close(objective.loss(outputs, targets), torch.stack(single).mean())
-
-
-def test_differentiable_says_whether_there_is_a_gradient(objective, generator):
-    for _, outputs, targets in problems(objective, generator):
-        outputs.requires_grad_()
-        loss = objective.loss(outputs, targets)
-        gradient = torch.autograd.grad(loss, outputs)[0] if loss.requires_grad else torch.zeros_like(outputs)
-        assert objective.differentiable == bool(gradient.abs().sum() > 0)
-
-
-def test_gradient_is_that_of_a_difference(objective, generator):
-    if not objective.differentiable:
-        pytest.skip("has no gradient")
-    for _, outputs, targets in problems(objective, generator):
-        values = targets if targets.dtype == torch.int64 else targets.double()
-        assert torch.autograd.gradcheck(lambda o, v=values: objective.loss(o, v), outputs.double().requires_grad_())
-
-
-def test_diverged_outputs_never_look_good(objective, generator):
-    for _, outputs, targets in problems(objective, generator):
-        loss = objective.loss(torch.full_like(outputs, float("nan")), targets)
-        assert not loss < 1
-
-
-def test_metrics_are_fresh_and_named_in_snake_case(objective, generator):
-    for spec, outputs, targets in problems(objective, generator):
-        metrics, other = objective.metrics(spec), objective.metrics(spec)
-        metrics.update(outputs, targets)
-        assert all(metric.update_count == 0 for metric in other.values())
-        assert all(name == name.lower() and name.isidentifier() for name in metrics.compute())
 
 
 def test_classification_metrics_agree_with_scikit_learn(objective, generator):

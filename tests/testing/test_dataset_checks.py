@@ -20,9 +20,10 @@ SIZES = (60, 20, 20)
 
 
 def drawn(seed: int = 0, count: int = sum(SIZES)) -> tuple[Tensor, Tensor]:
-    """Points (N, 3) that are not standardised, and classes (N,)."""
-    inputs = 2 + 3 * torch.randn(count, 3, generator=torch.Generator().manual_seed(seed))
-    return inputs, torch.arange(count) % 2
+    """Points (N, 3) that are not standardised, and classes (N,), of which they tell."""
+    classes = torch.arange(count) % 2
+    inputs = 2 + 3 * torch.randn(count, 3, generator=torch.Generator().manual_seed(seed)) + 6 * classes[:, None]
+    return inputs, classes
 
 
 def cut(inputs: Tensor, targets: Tensor, spec: DataSpec = SPEC, batch_size: int | None = 16) -> TensorDataModule:
@@ -131,6 +132,15 @@ def growing() -> TensorDataModule:
     return data
 
 
+def unpaired() -> TensorDataModule:
+    """Whose training targets are those of other rows."""
+    data = sound()
+    inputs, targets = data.sets["train"]
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(1))
+    data.sets["train"] = inputs, targets[order]
+    return data
+
+
 def standardised_at_once() -> TensorDataModule:
     """Standardised before it was split."""
     inputs, targets = drawn()
@@ -210,6 +220,7 @@ BROKEN = [
     (growing, "splits_reproducible", r"built a second time, its train\[\d+\] rows are others"),
     (standardised_at_once, "scaling_knows_the_training_set_only", r"are standardised by train and val and test rows"),
     (ranged_at_once, "scaling_knows_the_training_set_only", r"are brought to a range by train and val and test rows"),
+    (unpaired, "inputs_tell_of_targets", r"know its held-out targets no better than chance does"),
     (seedless, "batches_reproducible_by_seed", r"another seed gives the same batches"),
     (shuffled_globally, "batches_reproducible_by_seed", r"the same seed gives other batches"),
     (amnesic, "batches_reproducible_by_seed", r"does not read on where it was"),

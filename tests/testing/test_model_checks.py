@@ -77,6 +77,18 @@ def entangled(spec: DataSpec) -> nn.Module:
     return nn.Sequential(sound(spec), Centred())
 
 
+class First(nn.Module):
+    """Keeps the first value of a sample."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.flatten(1)[:, :1]
+
+
+def narrow(spec: DataSpec) -> nn.Module:
+    """Which reads one value of each sample."""
+    return nn.Sequential(First(), nn.Linear(1, spec.output_size))
+
+
 class Branching(nn.Module):
     """Goes a way that depends on the data."""
 
@@ -111,6 +123,7 @@ BROKEN = [
     (half_done, "builds_from_every_option", r"with activation=relu, .* it gives outputs that are not finite"),
     (frozen, "has_weights_to_train", r"it has no parameter to train"),
     (entangled, "samples_do_not_influence_each_other", r"depends on the others in its batch"),
+    (narrow, "every_input_value_matters", r"1 of the values of a sample have no influence .* value \[1\] of"),
     (branching, "vmaps", r"under torch\.vmap it raises RuntimeError"),
     (numpy_weights, "same_seed_same_weights", r"differ under the same torch\.manual_seed"),
     (own_seed, "other_seed_other_weights", r"every seed gives the same first weights"),

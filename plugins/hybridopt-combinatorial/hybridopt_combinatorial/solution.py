@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,10 @@ class Solution(nn.Module):
     Raises:
         ConfigError: the scale is not positive.
     """
+
+    conformance: ClassVar[dict[str, Any]] = {
+        "expected_failures": {"every_input_value_matters": "The outputs are the parameters, whatever the inputs."}
+    }
 
     def __init__(self, spec: DataSpec, scale: float = 0.1):
         super().__init__()
