@@ -1,6 +1,6 @@
 """Hybrids: shares are kept, phases hand on what they found, tickets stay sparse, and a resumed run is the same run."""
 
-import copy
+from itertools import count
 
 import pytest
 import torch
@@ -10,8 +10,7 @@ from torch import nn
 
 from hybridopt.composition import building, registry
 from hybridopt.core.encoding import Direct, SparseEncoding
-from hybridopt.core.ledger import Budget, Ledger
-from hybridopt.core.oracle import Oracle
+from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Search, Strategy
 from hybridopt.encodings.subspace import Subspace
@@ -25,8 +24,10 @@ from hybridopt.strategies.gradient.torch_optim import TorchOptim, adam, sgd
 from hybridopt.strategies.hybrid.lottery_ticket import LotteryTicket
 from hybridopt.strategies.hybrid.sequence import Sequence
 from hybridopt.strategies.metaheuristics.random_search import RandomSearch
+from hybridopt.testing import runs
+from hybridopt.testing.problems import Problem
+from hybridopt.testing.runs import difference
 
-torch.set_num_threads(1)
 SPEC = DataSpec((4,), 3, "classification")
 B = 5
 
@@ -47,13 +48,13 @@ def parameters_of(model):
     return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
 
 
-def plain(state):
-    """A deep copy, as a file would hold it."""
-    return copy.deepcopy(state)
+def problem(model):
+    """Batches by their steps, and this network."""
+    return Problem(SPEC, lambda: model or network(), CrossEntropy, lambda seed: map(batch_at, count()), batch_at(0))
 
 
-class Run:
-    """A strategy driven as a Trial drives it, without the Trainer: set up, restored, stepped until the budget is gone.
+class Run(runs.Run):
+    """A strategy on the problem of this file.
 
     Args:
         strategy: builds the strategy.
@@ -63,63 +64,22 @@ class Run:
     """
 
     def __init__(self, strategy, forwards, encoding=Direct, model=None):
-        self.model, self.strategy, self.encoding = model or network(), strategy(), encoding()
-        self.ledger, self.generator = Ledger(Budget(forwards=forwards)), torch.Generator().manual_seed(0)
-        self.oracle = Oracle(
-            self.model, CrossEntropy(), self.ledger, self.generator, encoding=self.encoding, mode="vmap", chunk=1000
-        )
-        self.strategy.setup(self.oracle)
-        self.optimizers = self.strategy.optimizers(self.model)
-        self.steps = 0
+        budget = Budget(forwards=forwards)
+        super().__init__(None, problem(model), budget=budget, strategy=strategy(), encoding=encoding())
 
-    def step(self):
-        record = self.strategy.step(self.oracle, batch_at(self.steps))
-        self.steps += 1
-        return record
-
-    def finish(self, deploying=False):
-        """The remaining records; with ``deploying`` after every step, as a Trial does for each validation."""
+    def records(self, looking=False):
+        """The remaining records; with ``looking`` at what is recommended after every step, as at each validation."""
         records = []
         while not self.ledger.exhausted:
             records.append({name: float(value) for name, value in self.step().items()})
-            if deploying:
-                self.strategy.deploy(self.oracle)
-        self.strategy.deploy(self.oracle)
+            if looking:
+                self.answer()
+        self.answer()
         return records
 
-    def _modules(self):
-        return {"model": self.model, "strategy": self.strategy, "encoding": self.encoding, "ledger": self.ledger}
 
-    def save(self):
-        modules = {name: module.state_dict() for name, module in self._modules().items()}
-        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
-        return plain(modules | {"optimizers": optimizers, "generator": self.generator.get_state(), "steps": self.steps})
-
-    def restore(self, saved):
-        saved = plain(saved)
-        for name, module in self._modules().items():
-            module.load_state_dict(saved[name])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.generator.set_state(saved["generator"])
-        self.steps = saved["steps"]
-        return self
-
-
-def assert_same(one, other, path=""):
-    """Nested states, equal bit for bit."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_same(one[key], other[key], f"{path}/{key}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), path
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f"{path}/{index}")
-    else:
-        assert one == other, path
+def assert_same_state(one, other, where=""):
+    assert difference(one.state(), other.state()) is None, where
 
 
 # -- strategies to compose --------------------------------------------------------------------------------------------
@@ -208,7 +168,7 @@ def composed(name, forwards=600):
 def test_each_phase_spends_its_share():
     """Steps cost 20 and 15 forwards, so that the shares of 600 are met exactly."""
     run = Run(sequence(search=0.2, descend=0.8), 600)
-    run.finish()
+    run.records()
     assert {name: phase.forwards for name, phase in run.ledger.phases.items()} == {"search": 120, "descend": 480}
     assert {name: phase.evaluations for name, phase in run.ledger.phases.items()} == {"search": 24, "descend": 32}
     assert (run.ledger.forwards, run.ledger.evaluations) == (600, 56)
@@ -219,7 +179,7 @@ def test_each_phase_spends_its_share():
 def test_phases_end_at_the_first_step_beyond_their_shares(weights, forwards):
     shares = {f"phase {index}": weight / sum(weights) for index, weight in enumerate(weights)}
     run = Run(lambda: Sequence({name: random_search() for name in shares}, shares), forwards)
-    run.finish()
+    run.records()
     end, spent = 0.0, 0
     for name in run.ledger.phases:  # all, unless an overshoot left nothing for the last
         before, end = spent, end + shares[name] * forwards
@@ -232,7 +192,7 @@ def test_phases_end_at_the_first_step_beyond_their_shares(weights, forwards):
 
 def test_shares_are_equal_where_none_are_given():
     run = Run(search_after_descent, 900)
-    run.finish()
+    run.records()
     assert [phase.forwards for phase in run.ledger.phases.values()] == [300, 300, 300]
 
 
@@ -250,7 +210,7 @@ def test_phases_follow_each_other_and_the_last_one_goes_on():
 
 def test_the_last_phase_takes_what_is_left_beyond_its_share():
     run = Run(sequence(search=0.5, descend=0.5), 100)
-    run.finish()
+    run.records()
     for _ in range(3):  # a Trial may be asked for more than its budget
         run.step()
     assert run.ledger.path == "descend"
@@ -301,7 +261,7 @@ class Note(Strategy):
 def test_each_phase_starts_from_what_the_one_before_recommended():
     run = Run(lambda: Sequence({"a": Jump(), "b": Jump(), "c": Note()}), 300)
     origin = parameters_of(run.model)
-    run.finish()
+    run.records()
     phases = run.strategy.phases
     assert torch.equal(phases["a"].x, origin)
     assert torch.equal(phases["b"].x, origin + 1)
@@ -315,15 +275,15 @@ def test_a_phase_in_a_subspace_starts_at_its_origin_which_is_what_the_one_before
         before = parameters_of(run.model)  # the last one that descent left behind
         run.step()
     assert not torch.equal(before, parameters_of(network()))
-    assert torch.equal(run.encoding.origin, before)
+    assert torch.equal(run.oracle.encoding.origin, before)
     assert torch.equal(run.strategy.phases["b"].x, torch.zeros(5))
 
 
 @pytest.mark.parametrize("name", COMPOSED)
-def test_deploying_at_every_step_changes_nothing(name):
+def test_looking_at_every_step_changes_nothing(name):
     quiet, watched = composed(name), composed(name)
-    assert quiet.finish() == watched.finish(deploying=True)
-    assert_same(quiet.save(), watched.save())
+    assert quiet.records() == watched.records(looking=True)
+    assert_same_state(quiet, watched)
 
 
 # -- tickets ----------------------------------------------------------------------------------------------------------
@@ -372,7 +332,7 @@ def test_the_search_decides_the_mask():
     masks = []
     for seed in range(2):
         run = Run(ticket(random_search), 600)
-        run.generator.manual_seed(seed)
+        run.oracle.generator.manual_seed(seed)
         masks.append(until_finetuning(run).strategy.mask)
     assert not torch.equal(*masks)
 
@@ -406,7 +366,7 @@ class Doubled(SparseEncoding):
 def test_the_ticket_is_rewound_to_the_initial_weights(encoding):
     run = Run(lambda: LotteryTicket(random_search(), Note(), encoding, 0.4), 600)
     initial = parameters_of(run.model)
-    run.finish()
+    run.records()
     met = run.strategy.phases["finetune"].met
     assert torch.equal(met[run.strategy.mask], initial[run.strategy.mask])
     assert (met[~run.strategy.mask] == 0).all()
@@ -419,7 +379,7 @@ def test_masked_weights_are_exactly_zero_to_the_end_and_the_others_are_trained(n
     mask, initial = run.strategy.mask.clone(), run.strategy.initial
     while not run.ledger.exhausted:
         run.step()
-        run.strategy.deploy(run.oracle)
+        run.answer()
         weights = parameters_of(run.model)
         assert (weights[~mask] == 0).all()
         assert torch.equal(run.strategy.mask, mask)
@@ -428,7 +388,7 @@ def test_masked_weights_are_exactly_zero_to_the_end_and_the_others_are_trained(n
 
 def test_a_ticket_within_a_ticket_frees_no_weight():
     run = Run(ticket_of_tickets, 900)
-    run.finish()
+    run.records()
     outer = run.strategy.mask
     assert (~outer).any()
     assert (parameters_of(run.model)[~outer] == 0).all()
@@ -471,37 +431,40 @@ def test_every_installed_search_finds_a_ticket(name):
 # -- resuming ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deploying", [False, True])
+def checkpoints(run, looking):
+    """Of every third step of a run to its end, and of those before and after a phase ends."""
+    taken = []
+    while not run.ledger.exhausted:
+        run.step()
+        if looking:
+            run.answer()
+        taken.append((run.ledger.path, run.save()))
+    assert len(taken) > 20
+    paths = [None, *(path for path, _ in taken), None]
+    around = [len(set(paths[step : step + 3])) > 1 for step in range(len(taken))]
+    return [saved for step, (_, saved) in enumerate(taken[:-1]) if step % 3 == 0 or around[step]]
+
+
+@pytest.mark.parametrize("looking", [False, True])
 @pytest.mark.parametrize("name", COMPOSED)
-def test_a_run_restored_at_any_step_equals_an_uninterrupted_one(name, deploying):
-    reference, saved = composed(name), []
-    while not reference.ledger.exhausted:
-        reference.step()
-        if deploying:
-            reference.strategy.deploy(reference.oracle)
-        saved.append(reference.save())
-    reference.strategy.deploy(reference.oracle)
-    assert len(saved) > 20
-    for state in saved[:-1]:
-        resumed = composed(name).restore(state)
-        resumed.finish(deploying)
-        assert_same(resumed.save(), reference.save(), f"from step {state['steps']}")
+def test_a_run_restored_at_any_step_equals_an_uninterrupted_one(name, looking):
+    reference = composed(name)
+    saved = checkpoints(reference, looking)
+    reference.answer()
+    for content in saved:
+        resumed = composed(name).load(content)
+        step = resumed.taken
+        resumed.records(looking)
+        assert_same_state(resumed, reference, f"from step {step}")
 
 
 @pytest.mark.parametrize("name", ["search, then descent", "ticket", "nested"])
 def test_a_restored_run_that_does_not_step_keeps_its_parameters(name):
     reference = composed(name)
-    reference.finish()
-    resumed = composed(name).restore(reference.save())
-    resumed.strategy.deploy(resumed.oracle)
+    reference.records()
+    resumed = composed(name).load(reference.save())
+    resumed.answer()
     assert torch.equal(parameters_of(resumed.model), parameters_of(reference.model))
-
-
-def test_a_checkpoint_holds_tensors_and_plain_values(tmp_path):
-    run = composed("ticket")
-    run.finish()
-    torch.save(run.save(), tmp_path / "checkpoint")
-    assert_same(torch.load(tmp_path / "checkpoint", weights_only=True), run.save())
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------

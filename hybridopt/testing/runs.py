@@ -17,6 +17,7 @@ from torch import Tensor
 from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core import ledger, oracle
+from hybridopt.core.encoding import Encoding
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
@@ -83,6 +84,7 @@ class Run:
         objective: takes the place of the problem's own.
         strategy: takes the place of one that is built.
         mask: what the network's masked weights are, by name; none if None.
+        encoding: what stands between the strategy and the network; the direct one if None.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Run:
         objective: Any = None,
         strategy: Strategy | None = None,
         mask: Mapping[str, Tensor] | None = None,
+        encoding: Encoding | None = None,
     ):
         self.problem, self.dtype, self.device = problem, dtype, torch.device(device)
         with torch.random.fork_rng():
@@ -113,7 +116,7 @@ class Run:
         self.first_batch = self._moved(next(problem.batches(seed)))
         self.ledger = SpyLedger(budget or Budget(forwards=LOSSES * len(self.first_batch[0])))
         generator = torch.Generator(self.device).manual_seed(seed)
-        self.oracle = Oracle(self.model, self.objective, self.ledger, generator)
+        self.oracle = Oracle(self.model, self.objective, self.ledger, generator, encoding=encoding)
         if mask is not None:
             self.oracle = self.oracle.masked(mask)
         self.taken, self.begun = 0, False
