@@ -13,7 +13,6 @@ from hybridopt.core.data import EVALUATION_BATCH, InOrder, LoaderStream, TensorD
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
 
-torch.set_num_threads(1)
 SPEC = DataSpec((1,), 1, "regression")
 
 

@@ -8,8 +8,6 @@ from torch import nn
 
 from hybridopt.toolbox.descent import AdamDescent
 
-torch.set_num_threads(1)
-
 
 @settings(max_examples=25, deadline=None)
 @given(

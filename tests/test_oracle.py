@@ -34,7 +34,6 @@ from hybridopt.objectives.hinge import Hinge
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.zero_one import ZeroOne
 
-torch.set_num_threads(1)
 B, FEATURES, CLASSES = 6, 5, 3
 VECTORS, IMAGES = DataSpec((FEATURES,), CLASSES, "classification"), DataSpec((1, 8, 8), CLASSES, "classification")
 MODES = ["vmap", "loop"]

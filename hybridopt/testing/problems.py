@@ -106,21 +106,35 @@ class Point(nn.Module):
     """A network that is nothing but its weights: the outputs are the weights, whatever the inputs.
 
     Args:
+        weight: (rows, columns) the first weights.
+        bias: further ones; none if None.
+        scale: (d,) what stands for 1 in the outputs; ones if None.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+        self.bias = None if bias is None else nn.Parameter(bias.clone())
+        count = weight.numel() + (0 if bias is None else bias.numel())
+        self.register_buffer("scale", torch.ones(count).to(weight) if scale is None else scale)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        parts = [self.weight.flatten()] if self.bias is None else [self.weight.flatten(), self.bias]
+        return (self.scale * torch.cat(parts)).expand(len(inputs), -1)
+
+
+def drawn_point(rows: int, columns: int, bias: int, curvature: Tensor) -> Point:
+    """A point near the origin, drawn from torch's global generator.
+
+    Args:
         rows: of the weight matrix.
         columns: of the weight matrix.
         bias: the number of further weights.
         curvature: (d,) the second derivative of half the loss in each weight.
     """
-
-    def __init__(self, rows: int, columns: int, bias: int, curvature: Tensor):
-        super().__init__()
-        self.weight = nn.Parameter(0.3 * torch.randn(rows, columns))
-        self.bias = nn.Parameter(0.3 * torch.randn(bias)) if bias else None
-        self.register_buffer("scale", (len(curvature) * curvature).sqrt())
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        parts = [self.weight.flatten()] if self.bias is None else [self.weight.flatten(), self.bias]
-        return (self.scale * torch.cat(parts)).expand(len(inputs), -1)
+    weight = 0.3 * torch.randn(rows, columns)
+    further = 0.3 * torch.randn(bias) if bias else None
+    return Point(weight, further, (len(curvature) * curvature).sqrt())
 
 
 def quadratic(rows: int, columns: int, bias: int, condition: float = 1.0, noise: float = 0.0) -> Problem:
@@ -135,7 +149,7 @@ def quadratic(rows: int, columns: int, bias: int, condition: float = 1.0, noise:
     """
     d = rows * columns + bias
     curvature = condition ** torch.linspace(-0.5, 0.5, d)
-    model = partial(Point, rows, columns, bias, curvature)
+    model = partial(drawn_point, rows, columns, bias, curvature)
     optimum = 0.3 * torch.randn(d, generator=torch.Generator().manual_seed(ELSEWHERE))
     target = (optimum * (d * curvature).sqrt()).repeat(ROWS, 1)
     inputs = torch.zeros(ROWS, 1)

@@ -1,15 +1,33 @@
-"""Pytest's side of the kit: ``pytest --hybridopt-check PACKAGE`` checks a package that has no test file.
+"""Pytest's side of the kit: ``pytest --hybridopt-check PACKAGE`` checks a package that has no test file; and fixtures.
 
 Nothing heavy is imported before there is something to check: pytest loads this wherever hybridopt is installed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 OPTION = "--hybridopt-check"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch computes on one thread: small networks are slower on two, and much slower where cores are shared."""
+    from hybridopt.testing.runs import threads
+
+    with threads(1):
+        yield
+
+
+@pytest.fixture
+def composed() -> Callable[..., dict[str, Any]]:
+    """Overrides -> a resolved config of plain values, as a job gets it."""
+    from hybridopt.composition.compose import compose, plain_values
+
+    return lambda *overrides: plain_values(compose(*overrides))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from doors import begin
+from small_problems import begin
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,6 @@ RESTARTING = {
     "tolfun": 1e3,
     "popsize": 5,
 }  # ends a run on the ellipsoid after some 200 generations
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def sphere(x: Tensor) -> Tensor:

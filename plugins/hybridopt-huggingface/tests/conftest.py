@@ -8,7 +8,6 @@ import datasets
 import huggingface_hub.constants
 import numpy as np
 import pytest
-import torch
 from datasets import DatasetDict
 from hf_layouts import digits, image_set
 
@@ -25,15 +24,11 @@ NOWHERE = "http://127.0.0.1:9"  # nobody listens on the discard port
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory, monkeypatch):
-    """Nothing is read from the user's caches or from the hub, nor written there; small networks run on one thread."""
+    """Nothing is read from the user's caches or from the hub, nor written there."""
     caches = tmp_path_factory.getbasetemp() / "caches"
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(caches / "datasets"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub"))
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", NOWHERE)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

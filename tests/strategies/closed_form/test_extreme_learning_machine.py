@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from doors import Point, begin, built, deploy, door, trained
 from sklearn.linear_model import Ridge
+from small_problems import Point, begin, deploy, make_strategy, oracle_for, run_steps
 from torch import nn
 
 from hybridopt import DataSpec
@@ -30,7 +30,7 @@ def data(samples: int = 100) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("direct_link", [False, True])
 def test_it_is_ridge_regression_on_the_features(direct_link: bool) -> None:
     model, (x, y) = network(direct_link=direct_link), data()
-    trained(built("extreme_learning_machine", ridge=1e-3), door(model), (x, y), 1)
+    run_steps(make_strategy("extreme_learning_machine", ridge=1e-3), oracle_for(model), (x, y), 1)
     with torch.no_grad():
         features = model[:-1](x).numpy().astype(np.float64)
     peer = Ridge(alpha=1e-3 * len(x)).fit(features, y.numpy())
@@ -44,7 +44,7 @@ def test_batches_one_after_the_other_are_all_the_data_at_once() -> None:
     ends = []
     for size in (100, 10):
         model = network()
-        oracle, strategy = door(model), built("extreme_learning_machine")
+        oracle, strategy = oracle_for(model), make_strategy("extreme_learning_machine")
         begin(strategy, oracle, (x, y))
         for batch in zip(x.split(size), y.split(size), strict=True):
             strategy.step(oracle, batch)
@@ -58,7 +58,7 @@ def test_a_second_pass_changes_nothing() -> None:
     batch, ends = data(), []
     for steps in (1, 2):
         model = network()
-        trained(built("extreme_learning_machine"), door(model), batch, steps)
+        run_steps(make_strategy("extreme_learning_machine"), oracle_for(model), batch, steps)
         ends.append(model[-1].weight.detach().clone())
     assert torch.allclose(*ends, atol=1e-4)
 
@@ -68,16 +68,16 @@ def test_classes_are_learnt_as_signs() -> None:
     x = torch.randn(200, 5)
     batch = (x, (x[:, 0] * x[:, 1] > 0).long())
     model = network(features=100)
-    trained(built("extreme_learning_machine"), door(model, CrossEntropy()), batch, 1)
+    run_steps(make_strategy("extreme_learning_machine"), oracle_for(model, CrossEntropy()), batch, 1)
     assert (model(x).argmax(1) == batch[1]).float().mean() > 0.9
 
 
 def test_a_network_without_a_last_linear_layer_is_refused() -> None:
     with pytest.raises(ConfigError, match="solves the last linear layer of a network, and this one does not end in"):
-        built("extreme_learning_machine").attach(door(Point(torch.ones(1, 2))))
+        make_strategy("extreme_learning_machine").attach(oracle_for(Point(torch.ones(1, 2))))
 
 
 def test_a_network_that_goes_on_after_it_is_refused() -> None:
     model = nn.Sequential(nn.Linear(5, 2), nn.Tanh())
     with pytest.raises(ConfigError, match="The network does not end in its layer 0, which a closed form needs"):
-        trained(built("extreme_learning_machine"), door(model), data(), 1)
+        run_steps(make_strategy("extreme_learning_machine"), oracle_for(model), data(), 1)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from doors import Point, begin, built, door, trained
+from small_problems import Point, begin, make_strategy, oracle_for, run_steps
 from torch import Tensor
 
 from hybridopt.errors import ConfigError
@@ -23,7 +23,7 @@ def test_the_proxy_is_as_well_aligned_as_a_population(pairs: int) -> None:
     """cos = sqrt(n / (n + d))."""
     d = 2000
     model = Point(torch.ones(d, 1))
-    oracle, proxy = door(model), built("sgd_proxy", pairs=pairs)
+    oracle, proxy = oracle_for(model), make_strategy("sgd_proxy", pairs=pairs)
     batch = (torch.zeros(1, 1), torch.zeros(1, d))
     begin(proxy, oracle, batch)
     oracle.gradient(batch)
@@ -64,16 +64,16 @@ def test_guided_es_goes_below_where_the_biased_gradient_ends() -> None:
     plateau = float((d / 2 * bias).square().mean())  # where the biased gradient is zero
     guided = GuidedES(Biased(bias), pairs=10, sigma=0.1, directions=1, lr=5.0, descent="sgd", final_lr=0.02)
     model = Point(start / start.norm())
-    oracle = door(model, forwards=40_000)
-    trained(guided, oracle, batch, 10_000)
+    oracle = oracle_for(model, forwards=40_000)
+    run_steps(guided, oracle, batch, 10_000)
     assert float(model.weight.detach().square().mean()) < 0.5 * plateau
 
 
 def test_without_guides_its_estimate_is_that_of_a_plain_evolution_strategy() -> None:
     """alpha = 1 samples all directions alike; on a linear loss the estimate is unbiased, up to beta / d."""
     d = 10
-    strategy = built("guided_es", alpha=1.0, pairs=20_000, beta=1.0, sigma=0.1, surrogate={"name": "mse"})
-    oracle = door(Point(torch.zeros(d, 1)))
+    strategy = make_strategy("guided_es", alpha=1.0, pairs=20_000, beta=1.0, sigma=0.1, surrogate={"name": "mse"})
+    oracle = oracle_for(Point(torch.zeros(d, 1)))
     begin(strategy, oracle, (torch.zeros(1, 1), torch.zeros(1, d)))
     epsilon = strategy._perturbations(oracle)
     slope = torch.arange(1.0, d + 1)
@@ -89,16 +89,18 @@ def test_a_surrogate_lends_the_zero_one_loss_its_gradient() -> None:
     for alpha in (0.5, 1.0):
         torch.manual_seed(1)
         model = torch.nn.Linear(5, 2)
-        trained(built("guided_es", alpha=alpha, lr=0.05), door(model, ZeroOne(), forwards=60_000), batch, 1000)
+        run_steps(
+            make_strategy("guided_es", alpha=alpha, lr=0.05), oracle_for(model, ZeroOne(), forwards=60_000), batch, 1000
+        )
         accuracy[alpha] = float((model(x).argmax(1) == batch[1]).float().mean())
     assert accuracy[0.5] > max(0.9, accuracy[1.0])
 
 
 def test_a_surrogate_without_gradient_or_of_another_task_is_refused() -> None:
     with pytest.raises(ConfigError, match="The surrogate ZeroOne has no gradient to guide by"):
-        built("guided_es", surrogate={"name": "zero_one"})
+        make_strategy("guided_es", surrogate={"name": "zero_one"})
     with pytest.raises(ConfigError, match="CrossEntropy is made for classification, and the objective MeanSquaredErr"):
-        built("guided_es").attach(door(Point(torch.ones(2, 1))))
+        make_strategy("guided_es").attach(oracle_for(Point(torch.ones(2, 1))))
 
 
 def test_a_basis_leaves_out_what_is_zero() -> None:
@@ -124,7 +126,7 @@ def test_asebo_needs_fewer_losses_where_the_loss_lives_in_a_few_directions() -> 
     for warmup in (5, 10_000):
         torch.manual_seed(0)
         basis = torch.linalg.qr(torch.randn(200, 3)).Q
-        search = built("asebo", warmup=warmup, pairs=50, fewest=3, lr=0.05, schedule="constant")
+        search = make_strategy("asebo", warmup=warmup, pairs=50, fewest=3, lr=0.05, schedule="constant")
         search.generator = torch.Generator().manual_seed(0)
         search.start(basis.sum(1) * 20)
         asked = 0
@@ -157,8 +159,10 @@ class Trap(MeanSquaredError):
 
 def escapes(name: str, seed: int) -> bool:
     model = Point(torch.zeros(2, 1))
-    strategy = built(name, popsize=20, sigma=0.1, lr=0.1)
-    trained(strategy, door(model, Trap(), forwards=20_000, seed=seed), (torch.zeros(1, 1), torch.zeros(1, 2)), 10_000)
+    strategy = make_strategy(name, popsize=20, sigma=0.1, lr=0.1)
+    run_steps(
+        strategy, oracle_for(model, Trap(), forwards=20_000, seed=seed), (torch.zeros(1, 1), torch.zeros(1, 2)), 10_000
+    )
     return float(trap(model.weight.detach().flatten())) < 1.0
 
 
@@ -169,20 +173,22 @@ def test_novelty_and_reward_walk_around_a_wall_where_reward_alone_stays() -> Non
 
 def test_the_archive_forgets_the_oldest() -> None:
     model = Point(torch.zeros(2, 1))
-    strategy = trained(built("ns_es", popsize=4, archive=5), door(model), (torch.zeros(1, 1), torch.zeros(1, 2)), 20)
+    strategy = run_steps(
+        make_strategy("ns_es", popsize=4, archive=5), oracle_for(model), (torch.zeros(1, 1), torch.zeros(1, 2)), 20
+    )
     assert strategy.seen.shape == (5, 2)
 
 
 def test_it_turns_to_novelty_when_stuck_and_back_after_a_new_best() -> None:
-    strategy = built("nsra_es")
-    oracle = door(Point(torch.zeros(2, 1)))
+    strategy = make_strategy("nsra_es")
+    oracle = oracle_for(Point(torch.zeros(2, 1)))
     batch = (torch.zeros(1, 1), torch.zeros(1, 2))
     begin(strategy, oracle, batch)
     strategy._adapt_weight(-0.05)
     assert float(strategy.weight) == pytest.approx(0.95)
     strategy._adapt_weight(0.5)
     assert float(strategy.weight) == 1.0
-    fixed = built("nsr_es")
+    fixed = make_strategy("nsr_es")
     begin(fixed, oracle, batch)
     fixed._adapt_weight(-0.05)
     assert float(fixed.weight) == 0.5

@@ -9,8 +9,6 @@ from hybridopt.errors import ConfigError
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.toolbox.descent import centered_ranks
 
-torch.set_num_threads(1)
-
 
 def source(seed=0):
     return torch.Generator().manual_seed(seed)

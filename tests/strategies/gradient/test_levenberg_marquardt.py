@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from doors import begin, built, deploy, door, linear_problem
+from small_problems import begin, deploy, linear_problem, make_strategy, oracle_for
 from torch import nn
 
 from hybridopt.core.objective import Batch
@@ -24,7 +24,7 @@ def one_weight() -> nn.Linear:
 
 def losses_of(batches: list[Batch], **settings: float) -> list[float]:
     """The loss of each step of a run of :func:`one_weight`."""
-    oracle, strategy = door(one_weight()), built("levenberg_marquardt", **settings)
+    oracle, strategy = oracle_for(one_weight()), make_strategy("levenberg_marquardt", **settings)
     begin(strategy, oracle, batches[0])
     return [float(strategy.step(oracle, batch)["loss"]) for batch in batches]
 
@@ -39,7 +39,7 @@ def test_a_step_that_leads_far_away_is_taken_back() -> None:
 def test_the_floor_keeps_the_step_of_a_lucky_batch_short() -> None:
     """Five good steps would bring lambda to 1e-4 or less, and the step of the batch that follows to 20 or more."""
     model = one_weight()
-    oracle, strategy = door(model), built("levenberg_marquardt", damping=1.0, floor=1e-3)
+    oracle, strategy = oracle_for(model), make_strategy("levenberg_marquardt", damping=1.0, floor=1e-3)
     begin(strategy, oracle, USUAL)
     dampings = [strategy.step(oracle, batch)["damping"] for batch in [*[USUAL] * 5, FAR]]
     deploy(strategy, oracle)
@@ -48,7 +48,7 @@ def test_the_floor_keeps_the_step_of_a_lucky_batch_short() -> None:
 
 
 def test_damping_that_begins_below_the_floor_stays_there() -> None:
-    oracle, strategy = door(one_weight()), built("levenberg_marquardt", damping=10.0, floor=100.0)
+    oracle, strategy = oracle_for(one_weight()), make_strategy("levenberg_marquardt", damping=10.0, floor=100.0)
     begin(strategy, oracle, USUAL)
     assert [strategy.step(oracle, USUAL)["damping"] for _ in range(4)] == pytest.approx([10.0] * 4)
 
@@ -56,7 +56,7 @@ def test_damping_that_begins_below_the_floor_stays_there() -> None:
 def test_on_a_full_batch_nothing_is_asked_twice() -> None:
     """A loss for the outputs, one for the candidate, and a Jacobian of one output, on 60 samples."""
     model, batch, _ = linear_problem()
-    oracle, strategy = door(model), built("levenberg_marquardt")
+    oracle, strategy = oracle_for(model), make_strategy("levenberg_marquardt")
     begin(strategy, oracle, batch)
     for step in range(1, 4):
         strategy.step(oracle, batch)
@@ -65,7 +65,7 @@ def test_on_a_full_batch_nothing_is_asked_twice() -> None:
 
 def test_the_judgement_of_a_new_batch_is_charged() -> None:
     model, (x, y), _ = linear_problem()
-    oracle, strategy = door(model), built("levenberg_marquardt")
+    oracle, strategy = oracle_for(model), make_strategy("levenberg_marquardt")
     begin(strategy, oracle, (x[:30], y[:30]))
     strategy.step(oracle, (x[:30], y[:30]))
     before = oracle.ledger.forwards
@@ -93,7 +93,7 @@ def test_minibatches_smaller_than_the_network_do_not_send_it_away(seed: int) -> 
     generator = torch.Generator().manual_seed(seed)
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
     everything = blobs(300, generator)
-    oracle, strategy = door(model, CrossEntropy()), built("levenberg_marquardt")
+    oracle, strategy = oracle_for(model, CrossEntropy()), make_strategy("levenberg_marquardt")
     begin(strategy, oracle, everything)
     first, losses = loss_at(model, everything), []
     for _ in range(40):
@@ -114,5 +114,5 @@ def test_minibatches_smaller_than_the_network_do_not_send_it_away(seed: int) -> 
 )
 def test_each_number_out_of_range_is_refused_in_its_own_sentence(settings: dict[str, float], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        built("levenberg_marquardt", **settings)
+        make_strategy("levenberg_marquardt", **settings)
     assert str(caught.value) == sentence

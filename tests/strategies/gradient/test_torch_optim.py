@@ -6,7 +6,7 @@ from itertools import cycle, islice
 
 import pytest
 import torch
-from doors import begin
+from small_problems import begin
 from torch import nn
 
 from hybridopt.composition import building
@@ -17,7 +17,6 @@ from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.gradient.torch_optim import TorchOptim
 from hybridopt.toolbox.schedule import factor
 
-torch.set_num_threads(1)
 BATCH, STEPS = 8, 20
 CASES = [
     ("SGD", {}),

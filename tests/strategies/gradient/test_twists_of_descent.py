@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from doors import Point, begin, built, door, linear_problem, trained
 from hypothesis import given
 from hypothesis import strategies as st
+from small_problems import Point, begin, linear_problem, make_strategy, oracle_for, run_steps
 from torch import nn
 
 from hybridopt.core.compatibility import check_compatible
@@ -35,7 +35,7 @@ def test_momentum_is_the_published_recursion(rho0: float, steps: int, data: st.D
 
 def test_cool_momentum_moves_at_its_first_step_and_as_written() -> None:
     model = Point(torch.tensor([[2.0]]))
-    oracle, strategy = door(model, forwards=30), built("cool_momentum", lr=0.1, rho0=0.9)
+    oracle, strategy = oracle_for(model, forwards=30), make_strategy("cool_momentum", lr=0.1, rho0=0.9)
     begin(strategy, oracle, (torch.zeros(1, 1), torch.zeros(1, 1)))
     x, v = 2.0, 0.0
     for step in range(10):
@@ -48,7 +48,7 @@ def test_cool_momentum_moves_at_its_first_step_and_as_written() -> None:
 
 def test_cool_momentum_needs_the_gradient() -> None:
     """Whatever is said of it."""
-    assert built("cool_momentum").requires == {"gradient"}
+    assert make_strategy("cool_momentum").requires == {"gradient"}
 
 
 # -- Langevin dynamics ------------------------------------------------------------------------------------------------
@@ -58,7 +58,10 @@ def test_sgld_draws_from_the_gibbs_distribution() -> None:
     """On (1/n) sum x^2 the stationary variance of each coordinate is T / (2 / n), up to the discretisation."""
     n, lr, temperature = 400, 5.0, 1e-3
     model = Point(torch.zeros(n, 1))
-    oracle, strategy = door(model, forwards=1e9), built("sgld", lr=lr, temperature=temperature, schedule="constant")
+    oracle, strategy = (
+        oracle_for(model, forwards=1e9),
+        make_strategy("sgld", lr=lr, temperature=temperature, schedule="constant"),
+    )
     batch = (torch.zeros(1, 1), torch.zeros(1, n))
     begin(strategy, oracle, batch)
     squares = []
@@ -75,7 +78,7 @@ def test_sgld_without_heat_is_gradient_descent() -> None:
     ends = []
     for name, settings in {"sgld": {"temperature": 0.0}, "sgd": {"momentum": 0.0}}.items():
         model, batch, _ = linear_problem()
-        trained(built(name, lr=0.05, schedule="constant", **settings), door(model), batch, 30)
+        run_steps(make_strategy(name, lr=0.05, schedule="constant", **settings), oracle_for(model), batch, 30)
         ends.append(model.weight.detach().clone())
     assert torch.equal(*ends)
 
@@ -88,23 +91,23 @@ def test_lbfgs_solves_a_stretched_quadratic_in_a_few_steps() -> None:
     x = torch.randn(200, 10) * torch.logspace(0, 1.5, 10)
     wanted = torch.randn(10, 1)
     model = nn.Linear(10, 1, bias=False)
-    trained(built("lbfgs", weight_decay=0.0), door(model), (x, x @ wanted), 15)
+    run_steps(make_strategy("lbfgs", weight_decay=0.0), oracle_for(model), (x, x @ wanted), 15)
     assert torch.allclose(model.weight.detach()[0], wanted[:, 0], atol=1e-2)
 
 
 def test_every_gradient_of_a_line_search_is_charged() -> None:
     model, batch, _ = linear_problem()
-    oracle, strategy = door(model), built("lbfgs")
+    oracle, strategy = oracle_for(model), make_strategy("lbfgs")
     passes = []
     model.register_forward_hook(lambda *_: passes.append(1))
-    trained(strategy, oracle, batch, 3)
+    run_steps(strategy, oracle, batch, 3)
     assert len(passes) > 3
     assert oracle.ledger.forwards == 3 * 60 * len(passes)
 
 
 def test_lbfgs_goes_back_where_a_step_led_nowhere() -> None:
     model = Point(torch.tensor([[1.0]]))
-    oracle, strategy = door(model), built("lbfgs")
+    oracle, strategy = oracle_for(model), make_strategy("lbfgs")
     batch = (torch.zeros(1, 1), torch.tensor([[math.nan]]))
     begin(strategy, oracle, batch)
     strategy.step(oracle, batch)
@@ -116,7 +119,7 @@ def test_lbfgs_goes_back_where_a_step_led_nowhere() -> None:
 
 def test_with_no_damping_a_linear_least_squares_problem_takes_one_step() -> None:
     model, batch, wanted = linear_problem()
-    trained(built("levenberg_marquardt", damping=1e-10), door(model), batch, 1)
+    run_steps(make_strategy("levenberg_marquardt", damping=1e-10), oracle_for(model), batch, 1)
     assert torch.allclose(model.weight.detach()[0], wanted, atol=1e-4)
 
 
@@ -166,7 +169,7 @@ def test_levenberg_marquardt_fits_a_sinc_where_adam_does_not() -> None:
         for name, settings in {"levenberg_marquardt": {}, "adam": {"lr": 0.01}}.items():
             torch.manual_seed(seed)
             model = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)).double()
-            trained(built(name, **settings), door(model, forwards=200 * 1000), batch, 10_000)
+            run_steps(make_strategy(name, **settings), oracle_for(model, forwards=200 * 1000), batch, 10_000)
             errors[name] = ((model(x) - batch[1]) ** 2).mean().item()
         assert errors["levenberg_marquardt"] < 1e-4 < errors["adam"]
 
@@ -174,12 +177,14 @@ def test_levenberg_marquardt_fits_a_sinc_where_adam_does_not() -> None:
 def test_too_large_a_system_is_refused() -> None:
     model = nn.Linear(4000, 2)
     with pytest.raises(ConfigError, match="levenberg_marquardt solves 6000 equations a step, with 6000 times 8002"):
-        trained(built("levenberg_marquardt"), door(model), (torch.randn(3000, 4000), torch.randn(3000, 2)), 1)
+        run_steps(
+            make_strategy("levenberg_marquardt"), oracle_for(model), (torch.randn(3000, 4000), torch.randn(3000, 2)), 1
+        )
 
 
 def test_a_loss_without_a_derivative_is_refused_by_levenberg_marquardt() -> None:
     with pytest.raises(ConfigError, match="needs the derivative of the loss by the outputs, and the objective ZeroOne"):
-        check_compatible(ZeroOne(), built("levenberg_marquardt"), None, None)
+        check_compatible(ZeroOne(), make_strategy("levenberg_marquardt"), None, None)
 
 
 @pytest.mark.parametrize(
@@ -193,5 +198,5 @@ def test_a_loss_without_a_derivative_is_refused_by_levenberg_marquardt() -> None
 )
 def test_numbers_out_of_range_are_refused(name: str, settings: dict[str, float], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        built(name, **settings)
+        make_strategy(name, **settings)
     assert str(caught.value) == sentence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from doors import begin, built, deploy, door, trained
+from small_problems import begin, deploy, make_strategy, oracle_for, run_steps
 from torch import nn
 
 from hybridopt.core.compatibility import check_compatible
@@ -25,8 +25,8 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_only_the_last_layer_moves_once_gradients_are_done_with() -> None:
-    model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.5)
-    oracle = door(model, CrossEntropy(), 60_000)
+    model, strategy = network(), make_strategy("simulated_annealing_head", pretrain_share=0.5)
+    oracle = oracle_for(model, CrossEntropy(), 60_000)
     begin(strategy, oracle, data())
     while strategy.current == "pretrain":
         strategy.step(oracle, data())
@@ -40,8 +40,8 @@ def test_only_the_last_layer_moves_once_gradients_are_done_with() -> None:
 
 
 def test_annealing_improves_a_network_that_was_trained_too_little() -> None:
-    model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.01)
-    oracle = door(model, CrossEntropy(), 200_000)
+    model, strategy = network(), make_strategy("simulated_annealing_head", pretrain_share=0.01)
+    oracle = oracle_for(model, CrossEntropy(), 200_000)
     begin(strategy, oracle, data())
     while strategy.current == "pretrain":
         strategy.step(oracle, data())
@@ -53,8 +53,8 @@ def test_annealing_improves_a_network_that_was_trained_too_little() -> None:
 
 
 def test_a_gradient_can_move_the_group_too() -> None:
-    model, strategy = network(), built("simulated_annealing_head", pretrain_share=0.1, search={"name": "adam"})
-    oracle = door(model, CrossEntropy(), 60_000)
+    model, strategy = network(), make_strategy("simulated_annealing_head", pretrain_share=0.1, search={"name": "adam"})
+    oracle = oracle_for(model, CrossEntropy(), 60_000)
     begin(strategy, oracle, data())
     while strategy.current == "pretrain":
         strategy.step(oracle, data())
@@ -67,7 +67,7 @@ def test_a_gradient_can_move_the_group_too() -> None:
 
 
 def test_what_works_on_the_parameters_themselves_cannot_move_the_group() -> None:
-    strategy = built("simulated_annealing_head", search={"name": "forward_gradient"})
+    strategy = make_strategy("simulated_annealing_head", search={"name": "forward_gradient"})
     with pytest.raises(ConfigError, match=r"strategy\.search, the strategy ForwardGradient works on the parameters"):
         check_compatible(CrossEntropy(), strategy, None, None)
 
@@ -117,12 +117,12 @@ def test_safe_mutations_solve_in_fewer_losses_what_plain_ones_do_not() -> None:
     plain = {"name": "genetic_algorithm", "sigma": 0.1}
     for name, settings in {"safe_mutation": {"refreshes": 1, "search": plain}, "genetic_algorithm": plain}.items():
         model = Uneven()
-        trained(built(**{"name": name, **settings}), door(model, forwards=50 * 4000), batch, 10_000)
+        run_steps(make_strategy(**{"name": name, **settings}), oracle_for(model, forwards=50 * 4000), batch, 10_000)
         losses[name] = float(((model(x) - batch[1]) ** 2).mean().detach())
     assert losses["safe_mutation"] < 0.01 < losses["genetic_algorithm"]
 
 
 def test_what_works_on_the_parameters_themselves_has_no_mutations() -> None:
-    strategy = built("safe_mutation", search={"name": "forward_gradient"})
+    strategy = make_strategy("safe_mutation", search={"name": "forward_gradient"})
     with pytest.raises(ConfigError, match=r"strategy\.search, the strategy ForwardGradient works on the parameters"):
         check_compatible(CrossEntropy(), strategy, None, None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from doors import built, door, linear_problem, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_problems import linear_problem, make_strategy, oracle_for, run_steps
 
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.strategies.kalman.ensemble_kalman_filter import assimilation, observations
@@ -37,7 +37,7 @@ def test_it_is_what_samples_do_one_after_the_other(seed: int, j: int, b: int, c:
 
 def test_it_solves_linear_regression() -> None:
     model, batch, wanted = linear_problem()
-    trained(built("ensemble_kalman_filter", ensemble=100, sigma=1.0), door(model), batch, 20)
+    run_steps(make_strategy("ensemble_kalman_filter", ensemble=100, sigma=1.0), oracle_for(model), batch, 20)
     assert torch.allclose(model.weight.detach()[0], wanted, atol=0.1)
 
 
@@ -58,5 +58,5 @@ def test_a_classifier_learns() -> None:
     x = torch.randn(100, 4)
     batch = (x, (x[:, 0] > 0).long())
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
-    trained(built("ensemble_kalman_filter", ensemble=50), door(model, CrossEntropy()), batch, 5)
+    run_steps(make_strategy("ensemble_kalman_filter", ensemble=50), oracle_for(model, CrossEntropy()), batch, 5)
     assert (model(x).argmax(1) == batch[1]).float().mean() > 0.9

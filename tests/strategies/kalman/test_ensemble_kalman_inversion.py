@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from doors import begin, built, deploy, linear_problem
-from doors import door as oracle
+from small_problems import begin, deploy, linear_problem, make_strategy, oracle_for
 from torch import nn
 
 from hybridopt.core.compatibility import check_compatible
@@ -14,18 +13,18 @@ from hybridopt.objectives.zero_one import ZeroOne
 
 
 def eki(**settings: object):
-    return built("ensemble_kalman_inversion", **settings)
+    return make_strategy("ensemble_kalman_inversion", **settings)
 
 
 def test_it_solves_linear_regression() -> None:
     model, batch, wanted = linear_problem()
-    door, strategy = oracle(model), eki(ensemble=50, sigma=1.0, h0=1.0, redraw_every=30, final_sigma=0.01)
-    begin(strategy, door, batch)
-    while not door.exhausted:
-        strategy.step(door, batch)
-        if door.ledger.evaluations > 50 * 600:
+    oracle, strategy = oracle_for(model), eki(ensemble=50, sigma=1.0, h0=1.0, redraw_every=30, final_sigma=0.01)
+    begin(strategy, oracle, batch)
+    while not oracle.exhausted:
+        strategy.step(oracle, batch)
+        if oracle.ledger.evaluations > 50 * 600:
             break
-    deploy(strategy, door)
+    deploy(strategy, oracle)
     assert torch.allclose(model.weight.detach()[0], wanted, atol=0.05)
 
 
@@ -33,11 +32,11 @@ def test_without_redraws_it_stays_in_the_span_of_its_ensemble() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
     _, batch, _ = linear_problem()
-    door, strategy = oracle(model), eki(ensemble=6, redraw_every=0)
-    begin(strategy, door, batch)
+    oracle, strategy = oracle_for(model), eki(ensemble=6, redraw_every=0)
+    begin(strategy, oracle, batch)
     first = strategy.members.clone()
     for _ in range(20):
-        strategy.step(door, batch)
+        strategy.step(oracle, batch)
     span = (first[1:] - first[0]).T.double()
     moved = (strategy.members.mean(dim=0) - first[0]).double()[:, None]
     rest = moved - span @ torch.linalg.lstsq(span, moved).solution
@@ -47,11 +46,11 @@ def test_without_redraws_it_stays_in_the_span_of_its_ensemble() -> None:
 
 def test_redraws_leave_the_span() -> None:
     model, batch, _ = linear_problem()
-    door, strategy = oracle(model, forwards=60 * 2 * 30), eki(ensemble=2, redraw_every=5)
-    begin(strategy, door, batch)
+    oracle, strategy = oracle_for(model, forwards=60 * 2 * 30), eki(ensemble=2, redraw_every=5)
+    begin(strategy, oracle, batch)
     first = strategy.members.clone()
-    while not door.exhausted:
-        strategy.step(door, batch)
+    while not oracle.exhausted:
+        strategy.step(oracle, batch)
     span = (first[1] - first[0])[:, None]
     moved = (strategy.members.mean(dim=0) - first[0])[:, None]
     assert (moved - span @ torch.linalg.lstsq(span, moved).solution).norm() > 1e-3
@@ -65,12 +64,12 @@ def test_a_network_without_a_gradient_learns() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 16), Step(), nn.Linear(16, 1))
     _, batch, _ = linear_problem()
-    door, strategy = oracle(model), eki(ensemble=100)
-    begin(strategy, door, batch)
+    oracle, strategy = oracle_for(model), eki(ensemble=100)
+    begin(strategy, oracle, batch)
     before = ((model(batch[0]) - batch[1]) ** 2).mean()
     for _ in range(100):
-        strategy.step(door, batch)
-    deploy(strategy, door)
+        strategy.step(oracle, batch)
+    deploy(strategy, oracle)
     assert ((model(batch[0]) - batch[1]) ** 2).mean() < 0.5 * before
 
 
@@ -81,28 +80,28 @@ def test_a_loss_without_a_derivative_is_refused() -> None:
 
 def test_an_ensemble_grows_from_redraw_to_redraw() -> None:
     model, batch, wanted = linear_problem()
-    door, strategy = (
-        oracle(model, forwards=60 * 40 * 100),
+    oracle, strategy = (
+        oracle_for(model, forwards=60 * 40 * 100),
         eki(ensemble=10, final_ensemble=40, redraw_every=20, sigma=1.0),
     )
-    begin(strategy, door, batch)
+    begin(strategy, oracle, batch)
     sizes = []
-    while not door.exhausted:
-        strategy.step(door, batch)
+    while not oracle.exhausted:
+        strategy.step(oracle, batch)
         sizes.append(len(strategy.members))
     assert sizes == sorted(sizes)
     assert sizes[0] == 10
     assert 30 < sizes[-1] <= 40
-    deploy(strategy, door)
+    deploy(strategy, oracle)
     assert torch.allclose(model.weight.detach()[0], wanted, atol=0.1)
 
 
 def test_momentum_looks_ahead_by_a_share_of_the_last_move() -> None:
     model, batch, _ = linear_problem()
-    door, strategy = oracle(model), eki(ensemble=8, redraw_every=0, momentum=0.5)
-    begin(strategy, door, batch)
+    oracle, strategy = oracle_for(model), eki(ensemble=8, redraw_every=0, momentum=0.5)
+    begin(strategy, oracle, batch)
     first = strategy.members.clone()
-    strategy.step(door, batch)
+    strategy.step(oracle, batch)
     second = strategy.members.clone()
     assert torch.allclose(strategy._ahead(), second + 0.5 * (second - first))
 

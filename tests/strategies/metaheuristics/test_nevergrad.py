@@ -10,33 +10,21 @@ import weakref
 
 import pytest
 import torch
-from doors import begin
+from small_problems import begin
 from torch import nn
 
 from hybridopt.core.ledger import Budget, Ledger
-from hybridopt.core.objective import Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError, ResumeError
+from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.metaheuristics import nevergrad as adapter
 from hybridopt.strategies.metaheuristics.nevergrad import Nevergrad
-
-
-class Quadratic(Objective):
-    """Squared distance of the outputs from the targets."""
-
-    differentiable = True
-
-    def loss(self, outputs, targets):
-        return ((outputs - targets) ** 2).mean()
-
-    def metrics(self, spec):
-        raise NotImplementedError
 
 
 def make_oracle(forwards=1e5, seed=0, width=2):
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    return Oracle(nn.Linear(3, width), Quadratic(), Ledger(Budget(forwards=forwards)), generator)
+    return Oracle(nn.Linear(3, width), MeanSquaredError(), Ledger(Budget(forwards=forwards)), generator)
 
 
 def make_batch(shift=0.0):

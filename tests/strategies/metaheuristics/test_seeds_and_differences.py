@@ -7,14 +7,14 @@ import sys
 
 import pytest
 import torch
-from doors import built
+from small_problems import make_strategy
 
 from hybridopt.core.strategy import Search
 from hybridopt.errors import ConfigError
 
 
 def search(name: str, x0: torch.Tensor, **settings: object) -> Search:
-    found = built(name, **settings)
+    found = make_strategy(name, **settings)
     found.generator, found.horizon = torch.Generator().manual_seed(0), 10_000
     found.start(x0)
     return found
@@ -132,5 +132,5 @@ def test_failures_teach_it_nothing() -> None:
 )
 def test_numbers_out_of_range_are_refused(name: str, settings: dict[str, float], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        built(name, **settings)
+        make_strategy(name, **settings)
     assert str(caught.value).startswith(sentence)

@@ -4,32 +4,20 @@ import math
 
 import pytest
 import torch
-from doors import begin
+from small_problems import begin
 from torch import nn
 
 from hybridopt.core.ledger import Budget, Ledger
-from hybridopt.core.objective import Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
+from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.metaheuristics.simulated_annealing import SimulatedAnnealing, initial_temperature
-
-
-class Quadratic(Objective):
-    """Squared distance of the outputs from the targets."""
-
-    differentiable = True
-
-    def loss(self, outputs, targets):
-        return ((outputs - targets) ** 2).mean()
-
-    def metrics(self, spec):
-        raise NotImplementedError
 
 
 def make_oracle(forwards=1e6, seed=0):
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    return Oracle(nn.Linear(3, 2), Quadratic(), Ledger(Budget(forwards=forwards)), generator)
+    return Oracle(nn.Linear(3, 2), MeanSquaredError(), Ledger(Budget(forwards=forwards)), generator)
 
 
 def make_batch(shift=0.0):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from doors import begin, built, deploy, door, trained
+from small_problems import begin, deploy, make_strategy, oracle_for, run_steps
 from torch import Tensor, nn
 
 from hybridopt.errors import ConfigError
@@ -29,8 +29,11 @@ def weights(model: nn.Module) -> list[Tensor]:
 
 def ticket(forwards: float = 60_000, **settings: object) -> tuple[nn.Module, object]:
     model = network()
-    strategy = trained(
-        built("iterative_magnitude_pruning", **settings), door(model, CrossEntropy(), forwards), data(), 10_000
+    strategy = run_steps(
+        make_strategy("iterative_magnitude_pruning", **settings),
+        oracle_for(model, CrossEntropy(), forwards),
+        data(),
+        10_000,
     )
     return model, strategy
 
@@ -50,8 +53,8 @@ def test_the_last_round_is_as_sparse_as_wanted(scope: str, mask: str) -> None:
 
 
 def test_rounds_prune_more_and_more_and_never_give_back() -> None:
-    model, strategy = network(), built("iterative_magnitude_pruning", rounds=4, sparsity=0.9)
-    oracle = door(model, CrossEntropy(), 60_000)
+    model, strategy = network(), make_strategy("iterative_magnitude_pruning", rounds=4, sparsity=0.9)
+    oracle = oracle_for(model, CrossEntropy(), 60_000)
     begin(strategy, oracle, data())
     masks = [strategy.mask.clone()]
     while not oracle.exhausted:
@@ -65,15 +68,15 @@ def test_rounds_prune_more_and_more_and_never_give_back() -> None:
 
 
 def test_survivors_begin_each_round_where_they_began_the_first() -> None:
-    model, strategy = network(), built("iterative_magnitude_pruning", rounds=2, sparsity=0.5)
+    model, strategy = network(), make_strategy("iterative_magnitude_pruning", rounds=2, sparsity=0.5)
     before = weights(model)
-    oracle = door(model, CrossEntropy(), 60_000)
+    oracle = oracle_for(model, CrossEntropy(), 60_000)
     begin(strategy, oracle, data())
     while strategy.current == "round_0":
         last = weights(model)
         strategy.step(oracle, data())
     fresh = network()
-    strategy._rewind(door(fresh, CrossEntropy()))
+    strategy._rewind(oracle_for(fresh, CrossEntropy()))
     assert all(torch.equal(a, b) for a, b in zip(weights(fresh), before, strict=True))
     kept = [value != 0 for value in weights(model)]
     pruned = torch.cat([value.abs()[~mask] for value, mask in zip(last, kept, strict=True)])
@@ -90,7 +93,7 @@ def test_a_late_rewind_goes_back_to_weights_that_were_trained_a_little() -> None
 def test_the_control_redraws_the_survivors_from_the_same_distribution() -> None:
     _, strategy = ticket(survivors="redraw")
     model = network()
-    oracle = door(model, CrossEntropy())
+    oracle = oracle_for(model, CrossEntropy())
     strategy._rewind(oracle)
     for own, initial in zip(weights(model), weights(network()), strict=True):
         assert not torch.equal(own, initial)
@@ -106,8 +109,8 @@ def test_a_ticket_beats_a_random_mask() -> None:
             torch.manual_seed(seed)
             model = nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 2))
             settings = {"train": {"name": "adam", "lr": 0.03}, "rounds": 6, "sparsity": 0.95, "mask": mask}
-            strategy = built("iterative_magnitude_pruning", **settings)
-            trained(strategy, door(model, CrossEntropy(), 600_000, seed=seed), data(), 10_000)
+            strategy = make_strategy("iterative_magnitude_pruning", **settings)
+            run_steps(strategy, oracle_for(model, CrossEntropy(), 600_000, seed=seed), data(), 10_000)
             found.append(float((model(data()[0]).argmax(1) == data()[1]).float().mean()))
         accuracy[mask] = sorted(found)[2]
     assert accuracy["magnitude"] > accuracy["random"] + 0.2
@@ -121,7 +124,7 @@ def test_a_ticket_beats_a_random_mask() -> None:
 def test_weights_are_used_as_they_are_or_not_at_all(name: str, init: str) -> None:
     model = network(64)
     first = weights(model)
-    trained(built(name, init=init), door(model, CrossEntropy(), 300_000), data(), 10_000)
+    run_steps(make_strategy(name, init=init), oracle_for(model, CrossEntropy(), 300_000), data(), 10_000)
     for value, initial in zip(weights(model), first, strict=True):
         used = value != 0
         assert 0.1 < used.float().mean() < 0.9
@@ -133,14 +136,14 @@ def test_weights_are_used_as_they_are_or_not_at_all(name: str, init: str) -> Non
 
 def test_edge_popup_keeps_exactly_its_share_of_each_layer() -> None:
     model = network(50)
-    trained(built("edge_popup", keep=0.3), door(model, CrossEntropy(), 30_000), data(), 100)
+    run_steps(make_strategy("edge_popup", keep=0.3), oracle_for(model, CrossEntropy(), 30_000), data(), 100)
     assert [int((value != 0).sum()) for value in weights(model)] == [90, 30]
 
 
 def test_scores_go_down_the_straight_through_gradient_of_their_absolute_value() -> None:
     model = network()
-    strategy = built("edge_popup", lr=0.1, momentum=0.0, weight_decay=0.0, schedule="constant")
-    oracle = door(model, CrossEntropy())
+    strategy = make_strategy("edge_popup", lr=0.1, momentum=0.0, weight_decay=0.0, schedule="constant")
+    oracle = oracle_for(model, CrossEntropy())
     begin(strategy, oracle, data())
     scores = strategy.scores.clone()
     deploy(strategy, oracle)
@@ -161,7 +164,7 @@ def test_scores_go_down_the_straight_through_gradient_of_their_absolute_value() 
 )
 def test_numbers_out_of_range_are_refused(name: str, settings: dict[str, float], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        built(name, **settings)
+        make_strategy(name, **settings)
     assert str(caught.value).startswith(sentence)
 
 
@@ -173,4 +176,4 @@ def test_a_network_without_weights_to_mask_is_refused(name: str) -> None:
             self.offset = nn.Parameter(torch.zeros(3))
 
     with pytest.raises(ConfigError, match="weights of two or more dimensions, and the model has none"):
-        built(name).attach(door(Offset()))
+        make_strategy(name).attach(oracle_for(Offset()))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from doors import built, door, linear_problem, trained
 from hypothesis import given
 from hypothesis import strategies as st
+from small_problems import linear_problem, make_strategy, oracle_for, run_steps
 
 from hybridopt.errors import ConfigError
 
 
 def search(name: str, x0: torch.Tensor, **settings: object):
-    found = built(name, **settings)
+    found = make_strategy(name, **settings)
     found.generator, found.horizon = torch.Generator().manual_seed(0), 10_000
     found.start(x0)
     return found
@@ -47,7 +47,9 @@ def test_a_block_of_coordinates_costs_as_many_losses_and_moves_no_other() -> Non
 @pytest.mark.parametrize("settings", [{}, {"descent": "sgd", "lr": 0.2}, {"coordinates": 2}])
 def test_finite_differences_solve_linear_regression(settings: dict[str, object]) -> None:
     model, batch, wanted = linear_problem()
-    trained(built("coordinate_finite_differences", **settings), door(model, forwards=60 * 1500), batch, 10_000)
+    run_steps(
+        make_strategy("coordinate_finite_differences", **settings), oracle_for(model, forwards=60 * 1500), batch, 10_000
+    )
     assert torch.allclose(model.weight.detach()[0], wanted, atol=0.05)
 
 
@@ -60,7 +62,7 @@ def test_candidates_that_do_not_fit_are_refused() -> None:
 def test_mezo_descends_in_each_way(descent: str) -> None:
     model, batch, wanted = linear_problem()
     lr = {"sgd": 0.05, "momentum": 0.005, "adam": 0.02}[descent]
-    trained(built("mezo", descent=descent, lr=lr), door(model, forwards=60 * 3000), batch, 10_000)
+    run_steps(make_strategy("mezo", descent=descent, lr=lr), oracle_for(model, forwards=60 * 3000), batch, 10_000)
     assert torch.allclose(model.weight.detach()[0], wanted, atol=0.1)
 
 
@@ -90,5 +92,5 @@ def test_momentum_is_that_of_torch() -> None:
 )
 def test_numbers_out_of_range_are_refused(name: str, settings: dict[str, float], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        built(name, **settings)
+        make_strategy(name, **settings)
     assert str(caught.value).startswith(sentence)

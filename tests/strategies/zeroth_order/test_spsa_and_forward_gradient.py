@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from doors import begin
+from small_problems import begin
 from torch import nn
 
 from hybridopt import Budget
@@ -13,7 +13,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
 
 
-def door() -> tuple[Oracle, tuple[torch.Tensor, torch.Tensor]]:
+def linear_oracle() -> tuple[Oracle, tuple[torch.Tensor, torch.Tensor]]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     batch = torch.randn(20, 3), torch.randn(20, 1)
@@ -27,7 +27,7 @@ def gradient(oracle: Oracle, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.
 
 
 def test_a_forward_gradient_is_unbiased() -> None:
-    oracle, batch = door()
+    oracle, batch = linear_oracle()
     true = gradient(oracle, batch)
     strategy = building.build("strategy", {"name": "forward_gradient", "samples": 20_000})
     begin(strategy, oracle, batch)
@@ -38,7 +38,7 @@ def test_a_forward_gradient_is_unbiased() -> None:
 
 
 def test_a_forward_gradient_has_the_alignment_that_theory_gives() -> None:
-    oracle, batch = door()
+    oracle, batch = linear_oracle()
     true = gradient(oracle, batch)
     strategy = building.build("strategy", {"name": "forward_gradient", "samples": 10})
     begin(strategy, oracle, batch)
@@ -48,7 +48,7 @@ def test_a_forward_gradient_has_the_alignment_that_theory_gives() -> None:
 
 
 def test_spsa_asks_for_two_losses_whatever_the_dimension() -> None:
-    oracle, batch = door()
+    oracle, batch = linear_oracle()
     strategy = building.build("strategy", {"name": "spsa", "calibration": 3})
     begin(strategy, oracle, batch)
     assert oracle.ledger.evaluations == 6
@@ -57,7 +57,7 @@ def test_spsa_asks_for_two_losses_whatever_the_dimension() -> None:
 
 
 def test_the_first_step_of_spsa_has_the_wanted_size() -> None:
-    oracle, batch = door()
+    oracle, batch = linear_oracle()
     strategy = building.build("strategy", {"name": "spsa", "first_step": 0.01, "calibration": 200})
     begin(strategy, oracle, batch)
     strategy.step(oracle, batch)

@@ -1,4 +1,4 @@
-"""Doors to small problems, for tests of single strategies."""
+"""Oracles of small problems, for tests of single strategies."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.testing.plugins import filled
+from hybridopt.testing.problems import Point as Point
 from hybridopt.testing.runs import begin as begin
 from hybridopt.testing.runs import deploy as deploy
 
 
-def door(model: nn.Module, objective: Objective | None = None, forwards: float = 1e7, seed: int = 0) -> Oracle:
+def oracle_for(model: nn.Module, objective: Objective | None = None, forwards: float = 1e7, seed: int = 0) -> Oracle:
     """An oracle with a budget and a seed."""
     generator = torch.Generator().manual_seed(seed)
     return Oracle(model, objective or MeanSquaredError(), Ledger(Budget(forwards=forwards)), generator)
 
 
-def built(name: str, **settings: object) -> Strategy:
+def make_strategy(name: str, **settings: object) -> Strategy:
     """A strategy by name, with its defaults, parts included."""
     return building.build("strategy", filled("strategy", {"name": name, **settings}))
 
 
-def trained(strategy: Strategy, oracle: Oracle, batch: Batch, steps: int) -> Strategy:
+def run_steps(strategy: Strategy, oracle: Oracle, batch: Batch, steps: int) -> Strategy:
     """So many steps on one batch, or until the budget is spent; the model is what is recommended then."""
     begin(strategy, oracle, batch)
     for _ in range(steps):
@@ -37,21 +38,6 @@ def trained(strategy: Strategy, oracle: Oracle, batch: Batch, steps: int) -> Str
         strategy.step(oracle, batch)
     deploy(strategy, oracle)
     return strategy
-
-
-class Point(nn.Module):
-    """A network that is its weights (rows, columns), whatever the input.
-
-    Args:
-        start: the weights.
-    """
-
-    def __init__(self, start: torch.Tensor):
-        super().__init__()
-        self.weight = nn.Parameter(start.clone())
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return (1.0 * self.weight.flatten()).expand(len(inputs), -1)
 
 
 def linear_problem(samples: int = 60) -> tuple[nn.Module, Batch, torch.Tensor]:
