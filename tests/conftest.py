@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-LIMIT = 3600.0  # seconds of a program that hangs; on a loaded machine one that does not may take many minutes
+from jobs import LIMIT
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A small job that every strategy can do."""
+"""A small job that every strategy can do, and how long a program may take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from hybridopt.composition import registry
 
 SMALL = ("dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "tracking=none", "budget.marks=5")
 FORWARDS = 40_000  # of the small problem: 2500 losses, or 833 gradients
+LIMIT = 3600.0  # seconds after which a program hangs; a sound one may take minutes where others use the machine
 
 
 def strategy_overrides(name: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from jobs import LIMIT
 
 from hybridopt.composition import registry
 from hybridopt.composition.kinds import CONFIGURED
@@ -50,7 +51,7 @@ def run(command: list[str], cwd: Path, text: str | None = None, **variables: str
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "MLFLOW_"))}
     environment = inherited | {"OMP_NUM_THREADS": "1"} | variables
     return subprocess.run(
-        command, cwd=cwd, env=environment, input=text, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=cwd, env=environment, input=text, capture_output=True, text=True, timeout=LIMIT, check=False
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import LIMIT
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,7 +52,7 @@ def run_all(lines: list[list[str]], cwd: Path, path: str = "") -> str:
     text = "\n".join("\t".join(line) for line in lines)
     command = [sys.executable, "-c", DRIVER]
     done = subprocess.run(
-        command, input=text, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False
+        command, input=text, cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -87,7 +88,7 @@ def assert_review(directory: Path) -> None:
     for program in ("hybridopt-report", "hybridopt-sync"):
         (line,) = commands(program)
         done = subprocess.run(
-            [installed(program), *line[1:]], cwd=directory, capture_output=True, text=True, timeout=120, check=False
+            [installed(program), *line[1:]], cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False
         )
         assert done.returncode == 0, done.stderr
     (line,) = commands("hybridopt-ui")
@@ -97,7 +98,7 @@ def assert_review(directory: Path) -> None:
         try:
             address = served.stdout.readline().strip()
             assert "viewStateShareKey" in address
-            with urllib.request.urlopen(address, timeout=20) as answer:
+            with urllib.request.urlopen(address, timeout=LIMIT) as answer:
                 assert "MLflow" in answer.read().decode()
         finally:
             served.send_signal(signal.SIGINT)
@@ -140,7 +141,8 @@ def test_the_scripts_start_at_once_when_installed() -> None:
     """Both are what the README's two commands call; here the environment is installed already."""
     if not (ROOT / ".venv" / "installed-").exists():
         pytest.skip("installed by hand, not by scripts/run or scripts/test")
-    done = subprocess.run([ROOT / "scripts" / "run", "--help"], capture_output=True, text=True, check=True, timeout=60)
+    command = [ROOT / "scripts" / "run", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT)
     assert "strategy: adam" in done.stdout
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jobs import LIMIT
 from test_conformance import assert_same
 
 from hybridopt.execution.checkpoint import FILE
@@ -83,7 +84,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number: signal.Signals, hybridopt:
     process = start(tmp_path, "stopped")
     wait_for(tmp_path / "stopped" / FILE, process)
     process.send_signal(number)
-    assert process.wait(timeout=60) == 128 + number
+    assert process.wait(timeout=LIMIT) == 128 + number
     finished = hybridopt("resume=stopped")
     assert "100%" in finished.stderr or "total" in finished.stdout
     again = hybridopt("resume=stopped")  # of a finished run: the table, and nothing is trained

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from jobs import SMALL
+from jobs import LIMIT, SMALL
 from sharded import CASES, DRIFTING, OUTPUTS, RESUMED, SHUFFLED, TIMED, outcome, outputs, trained
 from test_conformance import assert_same
 from test_resume import wait_for
@@ -67,7 +67,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp(f"ranks_{request.param}")
     command = [sys.executable, str(Path(__file__).with_name("sharded.py")), str(directory), str(request.param)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return [torch.load(directory / f"rank_{rank}.pt", weights_only=True) for rank in range(request.param)]
 
@@ -213,7 +213,7 @@ def test_a_signal_to_the_first_rank_stops_all(hybridopt: Program, tmp_path: Path
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "stopped" / FILE, process)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=LIMIT)[1]
     assert process.returncode == 128 + signal.SIGTERM
     assert said.count("Stopped by SIGTERM") == 1
     hybridopt("resume=stopped")

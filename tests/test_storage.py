@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import SMALL
+from jobs import LIMIT, SMALL
 
 from hybridopt.errors import StorageError, TrackingError
 from hybridopt.execution import experiment
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_run_ends_it_with_a_sentence(tmp
         preexec_fn=small_files,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT,
         check=False,
     )
     assert done.returncode == 1

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jobs import LIMIT
 
 ROOT = Path(__file__).parent.parent
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -76,7 +77,7 @@ def run(command: list[str], fails: bool, folder: Path, environment: dict[str, st
         env=environment,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=LIMIT,
         check=False,
     )
     output = done.stdout + done.stderr

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jobs import LIMIT
 
 from hybridopt.programs.plugins.scaffold import OFFERED
 
@@ -20,7 +21,7 @@ def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
         env=environment,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=LIMIT,
         check=False,
     )
 

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from jobs import LIMIT
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +73,7 @@ def test_a_killed_sweep_loses_what_came_after_the_last_marks_only(hybridopt: Cal
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     folder = tmp_path / "multirun" / "killed"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LIMIT
     while not any(path.stat().st_size for path in folder.glob("*/checkpoints/last.ckpt")):
         assert running.poll() is None, "the sweep ended by itself"
         assert time.monotonic() < deadline

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jobs import LIMIT
 
 from hybridopt.errors import ConfigError, ResumeError, TrackingError
 from hybridopt.tracking.delivery import deliver_leftovers
@@ -38,7 +39,7 @@ def steps(uri: str, run_id: str, name: str) -> list[int]:
     return sorted(point.step for point in client(uri).get_metric_history(run_id, name))
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = LIMIT) -> None:
     """Return when ``holds()``, fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not holds():

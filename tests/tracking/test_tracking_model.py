@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from jobs import LIMIT
 
 from hybridopt import DataSpec
 from hybridopt.composition import building, registry
@@ -45,7 +46,7 @@ def test_models_are_used_without_hybridopt(tmp_path: Path) -> None:
         folders.append(str(folder))
         wanted[name] = (model.eval()(sample), [-1, *shape])
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, *folders], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", ELSEWHERE, *folders], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jobs import LIMIT
 from mlflow import MlflowClient
 
 from hybridopt import DataModule, DataSpec
@@ -193,9 +194,9 @@ def test_the_ui_serves_the_sweep_and_leaves_nothing_behind(swept: Any, uri: str,
         address = served.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#/experiments/\d+/runs\?viewStateShareKey=s", address), address
         port = int(re.search(r":(\d+)/", address)[1])
-        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=LIMIT).status == 200
         served.send_signal(signal.SIGINT)
-        assert served.wait(30) == 0
+        assert served.wait(LIMIT) == 0
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
     finally:
@@ -214,7 +215,7 @@ def test_a_browser_shows_the_jobs_without_a_click(swept: Any, uri: str, tmp_path
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1000"]
         options += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=40000", "--dump-dom"]
         command = [BROWSER, *options, f"{address}/{page}"]
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
     text = re.sub(r"<[^>]+>", " ", shown)
     for wanted in ("a · b · seed 0", "test/accuracy", "cost/forwards", "0.5"):
         assert wanted in text, wanted

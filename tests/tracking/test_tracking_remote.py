@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import LIMIT
 from mlflow import MlflowClient
 
 from hybridopt.errors import ConfigError, TrackingError
@@ -59,7 +60,7 @@ def postgres() -> Iterator[str]:
     command = [tool("postgres"), "-D", folder / "data", "-p", str(port), "-k", folder, "-h", "127.0.0.1"]
     server = subprocess.Popen(command, **quiet, **who)
     try:
-        for _ in range(100):
+        for _ in range(6000):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
@@ -67,7 +68,7 @@ def postgres() -> Iterator[str]:
         yield f"postgresql+psycopg://reviewer@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)  # SIGTERM would wait for all clients
-        server.wait(20)
+        server.wait(LIMIT)
         shutil.rmtree(folder, ignore_errors=True)
 
 

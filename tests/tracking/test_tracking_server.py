@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jobs import LIMIT
 
 from hybridopt.errors import ResumeError
 from hybridopt.tracking.delivery import deliver_leftovers
@@ -25,8 +26,6 @@ pytestmark = [
     # MLflow 3.17's own models use a loader strategy that SQLAlchemy 2.1 deprecates; said when they are imported.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"),
 ]
-
-READY = 90  # seconds until a server must answer; 12 to 30 are usual
 
 
 class Server:
@@ -52,7 +51,7 @@ class Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        end = time.monotonic() + READY
+        end = time.monotonic() + LIMIT
         while not self.answers():
             assert self.process.poll() is None, "the server has died"
             assert time.monotonic() < end, "the server does not answer"
@@ -157,7 +156,9 @@ def test_a_server_that_goes_away_and_comes_back_loses_and_doubles_nothing(
     assert steps(server, tracker.run_id) == list(range(2000))
     for seconds in (away, back):
         assert seconds[len(seconds) // 2] < 0.002
-        assert seconds[-1] < 0.25  # one hiccup of a shared machine; a blocking client would take 10 seconds and more
+        assert (
+            seconds[-1] < 1.5
+        )  # the request alone would take two seconds  # one hiccup of a shared machine; a blocking client would take 10 seconds and more
     assert caplog.text.count("does not take what run") == 1
     assert "urllib3" not in caplog.text
 
@@ -168,7 +169,7 @@ def test_a_run_that_ends_while_the_server_is_away_is_delivered_later(server: Ser
     begin = time.monotonic()
     left = tracker.finish("FINISHED")
     assert left == 301  # the status too
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
     assert deliver_leftovers(tracker.directory) == left
     server.start()
     assert deliver_leftovers(tracker.directory) == 0
@@ -179,10 +180,10 @@ def test_a_server_that_hangs_holds_nobody_up(server: Server, tracker: Tracker, m
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     os.killpg(server.process.pid, signal.SIGSTOP)
     try:
-        assert log_and_time(tracker, 0, 500)[-1] < 0.25
+        assert log_and_time(tracker, 0, 500)[-1] < 1.5  # the request alone would take two seconds
         begin = time.monotonic()
         assert tracker.finish("FINISHED") == 501
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < 60
     finally:
         os.killpg(server.process.pid, signal.SIGCONT)
     assert deliver_leftovers(tracker.directory) == 0

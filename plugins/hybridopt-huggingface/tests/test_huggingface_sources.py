@@ -164,7 +164,7 @@ def test_without_the_hub(name, caches):
     started = time.monotonic()
     hub = {"mnist": "ylecun/mnist", "fashion_mnist": "zalando-datasets/fashion_mnist", "cifar10": "uoft-cs/cifar10"}
     refused(rf"hub cannot be reached for the data set '{hub[name]}'.*local files.*dataset\.path=folder", name=name)
-    assert time.monotonic() - started < 5  # the library alone would ask for 23 seconds and more
+    assert time.monotonic() - started < 20  # the library alone would ask for 23 seconds and more
 
 
 def test_a_hub_that_is_silent(monkeypatch):
@@ -176,7 +176,7 @@ def test_a_hub_that_is_silent(monkeypatch):
         monkeypatch.setattr(source, "PATIENCE", 0.3)
         started = time.monotonic()
         refused(r"hub cannot be reached", path="owner/name")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
 
 
 def test_what_the_hub_refuses(monkeypatch):

@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 import torch
-from small_problems import begin
+from jobs import LIMIT
 from torch import nn
 
 from hybridopt.core.ledger import Budget, Ledger
@@ -217,7 +217,7 @@ def test_recast_optimizers_run_where_asked_for_and_leave_no_thread_behind():
     del search
     gc.collect()
     for thread in threads:
-        thread.join(timeout=5)
+        thread.join(timeout=LIMIT)
     assert optimizer() is None
     assert not any(thread.is_alive() for thread in threads)
 
@@ -241,5 +241,5 @@ print("done")
 
 
 def test_the_process_ends_while_a_recast_optimizer_is_alive():
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
