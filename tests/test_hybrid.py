@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hybridopt.composition import building, registry
+from hybridopt.core.compatibility import check_compatible
 from hybridopt.core.encoding import Direct, SparseEncoding
+from hybridopt.core.handover import Handover
+from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Search, Strategy
@@ -19,12 +22,19 @@ from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
 from hybridopt.models.mlp import mlp
 from hybridopt.objectives.cross_entropy import CrossEntropy
+from hybridopt.objectives.zero_one import ZeroOne
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.strategies.gradient.torch_optim import TorchOptim, adam, sgd
+from hybridopt.strategies.hybrid.best_so_far import BestSoFar
+from hybridopt.strategies.hybrid.ema import EMA
 from hybridopt.strategies.hybrid.lottery_ticket import LotteryTicket
 from hybridopt.strategies.hybrid.sequence import Sequence
 from hybridopt.strategies.metaheuristics.random_search import RandomSearch
+from hybridopt.strategies.tickets.edge_popup import EdgePopup
+from hybridopt.strategies.tickets.iterative_magnitude_pruning import IterativeMagnitudePruning
+from hybridopt.strategies.zeroth_order.forward_gradient import ForwardGradient
 from hybridopt.testing import runs
+from hybridopt.testing.plugins import filled
 from hybridopt.testing.problems import Problem
 from hybridopt.testing.runs import difference
 
@@ -85,6 +95,24 @@ def assert_same_state(one, other, where=""):
 # -- strategies to compose --------------------------------------------------------------------------------------------
 
 
+class Jumping(Search):
+    """Recommends its start plus one, and notes where it started and what it was handed."""
+
+    def start(self, x0):
+        self.register_buffer("x", x0.clone())
+        self.register_buffer("told", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("width", self.context.inherited.sigma)
+
+    def ask(self):
+        return self.x[None].repeat(2, 1)
+
+    def tell(self, population, losses):
+        self.told += 1
+
+    def recommend(self):
+        return self.x + 1
+
+
 def es(popsize=4):
     return OpenAIES(popsize=popsize, sigma=0.1, lr=0.05)
 
@@ -119,17 +147,81 @@ def ending_in_a_search():
     return Sequence({"first": inner, "second": random_search(), "third": sgd(lr=0.05)})
 
 
+def pruning():
+    return IterativeMagnitudePruning(adam(lr=0.05), rounds=3, sparsity=0.6)
+
+
+class Alternate(Hybrid):
+    """Phases in turn, so many steps each."""
+
+    def __init__(self, phases, steps):
+        super().__init__(phases, {name: 1 / len(phases) for name in phases})
+        self.steps = steps
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+    def view(self, name, oracle):
+        return oracle
+
+    def until(self, name):
+        return 1.0
+
+    def next(self):
+        names = list(self.phases)
+        return names[int(self.taken) // self.steps % len(names)]
+
+    def phase_over(self):
+        return False
+
+    def step(self, oracle, batch):
+        record = super().step(oracle, batch)
+        self.taken += 1
+        return record
+
+
+def alternating():
+    return Alternate({"search": es(), "descend": adam(lr=0.05)}, 2)
+
+
+class Limited(Jumping):
+    """Has finished after three steps, and hands its width over."""
+
+    hands_over = frozenset({"sigma"})
+
+    def tell(self, population, losses):
+        self.told += 1
+
+    def finished(self):
+        return int(self.told) >= 3
+
+    def handover(self):
+        return Handover(sigma=torch.full_like(self.x, 0.25))
+
+
+def ending_early():
+    return Sequence({"a": Limited(), "b": Limited(), "c": es()}, {"a": 0.5, "b": 0.4, "c": 0.1})
+
+
 class Restart(Strategy):
     """Gives the model random parameters when its turn comes, and descends from there."""
 
     requires = frozenset({"gradient"})
 
-    def setup(self, oracle):
-        oracle.assign(torch.randn(oracle.dimension, generator=oracle.generator))
+    def __init__(self):
+        super().__init__()
         self.descent = sgd(lr=0.05, momentum=0.0)
+
+    def attach(self, oracle):
+        self.descent.attach(oracle)
+
+    def begin(self, oracle, batch):
+        oracle.assign(torch.randn(oracle.dimension, generator=oracle.generator))
+        self.descent.begin(oracle, batch)
 
     def step(self, oracle, batch):
         return self.descent.step(oracle, batch)
+
+    def optimizers(self):
+        return self.descent.optimizers()
 
 
 def restart():
@@ -151,7 +243,13 @@ COMPOSED = {
     "ticket": (ticket(), Direct),
     "ticket, random search": (ticket(random_search, momentum), Direct),
     "ticket, search after": (ticket(random_search, es), Direct),
-    "ticket, search after in a subspace": (ticket(random_search, es), lambda: Subspace(5)),
+    "ticket by pruning": (ticket(pruning), Direct),
+    "ticket by edge-popup": (ticket(EdgePopup), Direct),
+    "best so far in a sequence": (lambda: Sequence({"a": BestSoFar(random_search(), 2), "b": EMA(sgd())}), Direct),
+    "average in a subspace": (lambda: Sequence({"a": EMA(sgd()), "b": es()}), lambda: Subspace(5)),
+    "alternating": (alternating, Direct),
+    "alternating in a subspace": (alternating, lambda: Subspace(5)),
+    "ending early": (ending_early, Direct),
     "ticket of tickets": (ticket_of_tickets, Direct),
     "ticket in a sequence": (lambda: Sequence({"descend": sgd(), "ticket": ticket()()}), Direct),
 }
@@ -216,34 +314,41 @@ def test_the_last_phase_takes_what_is_left_beyond_its_share():
     assert run.ledger.path == "descend"
 
 
-@pytest.mark.parametrize("name", COMPOSED)
-def test_requires_what_its_phases_require(name):
-    def leaves(strategy):
-        phases = getattr(strategy, "phases", {})
-        return set().union(*(leaves(phase) for phase in phases.values())) if phases else set(strategy.requires)
+# -- what phases require ----------------------------------------------------------------------------------------------
 
-    strategy = COMPOSED[name][0]()
-    assert strategy.requires == leaves(strategy)
-    assert strategy.requires <= {"losses", "gradient"}
+
+def refusal(strategy, encoding=None, objective=None):
+    with pytest.raises(ConfigError) as caught:
+        check_compatible(objective or CrossEntropy(), strategy, encoding, SPEC)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_what_runs_here_is_compatible(name):
+    strategy, encoding = COMPOSED[name]
+    check_compatible(CrossEntropy(), strategy(), encoding(), SPEC)
+
+
+def test_a_phase_that_cannot_work_in_the_encoding_is_refused_by_its_place():
+    last = Sequence({"a": es(), "b": ForwardGradient()})
+    strategy = Sequence({"first": es(), "last": last})
+    assert refusal(strategy, Subspace(5)).startswith(
+        "strategy.phases.last.phases.b, the strategy ForwardGradient works on the parameters themselves"
+    )
+    check_compatible(CrossEntropy(), strategy, None, SPEC)
+
+
+def test_a_phase_that_needs_a_gradient_is_refused_an_objective_without_one():
+    assert refusal(sequence()(), objective=ZeroOne()).startswith(
+        "strategy.phases.descend, the strategy TorchOptim needs a gradient and the objective ZeroOne has none"
+    )
+
+
+def test_a_ticket_is_refused_an_encoding_of_its_own_weights():
+    assert "LotteryTicket works on the parameters themselves" in refusal(ticket()(), Subspace(5))
 
 
 # -- what is handed on ------------------------------------------------------------------------------------------------
-
-
-class Jump(Search):
-    """Recommends its start plus one, and notes where it started."""
-
-    def start(self, x0):
-        self.register_buffer("x", x0.clone())
-
-    def ask(self):
-        return self.x[None].repeat(2, 1)
-
-    def tell(self, population, losses):
-        pass
-
-    def recommend(self):
-        return self.x + 1
 
 
 class Note(Strategy):
@@ -251,7 +356,7 @@ class Note(Strategy):
 
     requires = frozenset({"gradient"})
 
-    def setup(self, oracle):
+    def begin(self, oracle, batch):
         self.met = parameters_of(oracle.model)
 
     def step(self, oracle, batch):
@@ -259,7 +364,7 @@ class Note(Strategy):
 
 
 def test_each_phase_starts_from_what_the_one_before_recommended():
-    run = Run(lambda: Sequence({"a": Jump(), "b": Jump(), "c": Note()}), 300)
+    run = Run(lambda: Sequence({"a": Jumping(), "b": Jumping(), "c": Note()}), 300)
     origin = parameters_of(run.model)
     run.records()
     phases = run.strategy.phases
@@ -269,14 +374,53 @@ def test_each_phase_starts_from_what_the_one_before_recommended():
     assert torch.equal(parameters_of(run.model), origin + 1 + 1)
 
 
-def test_a_phase_in_a_subspace_starts_at_its_origin_which_is_what_the_one_before_recommended():
-    run = Run(lambda: Sequence({"a": TorchOptim("SGD", 0.5), "b": Jump()}), 300, lambda: Subspace(5))
+def test_a_sequence_in_a_subspace_stays_in_it_and_hands_its_vector_on():
+    run = Run(lambda: Sequence({"a": TorchOptim("SGD", 0.5), "b": Jumping()}), 300, lambda: Subspace(5))
+    origin = parameters_of(run.model)
     while run.ledger.path != "b":
-        before = parameters_of(run.model)  # the last one that descent left behind
+        before = run.strategy.recommend()  # at last, where descent has ended
         run.step()
-    assert not torch.equal(before, parameters_of(network()))
-    assert torch.equal(run.oracle.encoding.origin, before)
-    assert torch.equal(run.strategy.phases["b"].x, torch.zeros(5))
+    assert torch.equal(run.oracle.encoding.origin, origin)
+    assert torch.equal(run.strategy.phases["b"].x, before)
+    assert before.shape == (5,)
+    assert before.abs().max() > 0
+    projection = run.oracle.encoding.projection
+    assert torch.allclose(run.answer(), origin + (before + 1) @ projection, atol=1e-6)
+
+
+def test_a_phase_that_has_finished_leaves_its_budget_to_the_next():
+    run = Run(ending_early, 600)
+    run.records()
+    spent = {name: phase.forwards for name, phase in run.ledger.phases.items()}
+    assert spent == {"a": 30, "b": 30, "c": 540}
+
+
+def test_a_hybrid_whose_last_phase_has_finished_has_finished():
+    run = Run(lambda: Sequence({"a": es(), "b": Limited()}), 600)
+    while not run.strategy.finished():
+        run.step()
+    assert run.ledger.path == "b"
+    assert run.ledger.phases["b"].forwards == 30
+
+
+def test_what_a_phase_hands_over_reaches_the_next_one_alone():
+    run = Run(ending_early, 600)
+    run.records()
+    phases = run.strategy.phases
+    assert phases["a"].width is None
+    assert torch.equal(phases["b"].width, torch.full_like(phases["b"].x, 0.25))
+
+
+def test_phases_that_alternate_keep_their_state_and_share_an_account_each():
+    run, paths = Run(alternating, 600), []
+    while not run.ledger.exhausted:
+        run.step()
+        paths.append(run.ledger.path)
+    assert paths[:6] == ["search", "search", "descend", "descend", "search", "search"]
+    (optimizer,) = run.optimizers
+    steps = {int(state["step"]) for state in optimizer.state.values()}
+    assert steps == {paths.count("descend")}
+    assert sum(phase.forwards for phase in run.ledger.phases.values()) == run.ledger.forwards
 
 
 @pytest.mark.parametrize("name", COMPOSED)
@@ -306,7 +450,7 @@ TICKETS = {
 
 def until_finetuning(run):
     """Steps up to the first one of the second phase; the parameters of every step before are looked at."""
-    while run.ledger.active == "search":
+    while run.ledger.active in (None, "search"):
         run.step()
     return run
 
@@ -339,6 +483,7 @@ def test_the_search_decides_the_mask():
 
 def test_the_mask_is_what_the_search_recommended():
     run = Run(ticket(random_search), 600)
+    run.step()
     while run.ledger.phases["search"].progress < 1:
         run.step()
     recommended = run.strategy.encoding.decode(run.strategy.phases["search"].recommend()[None])
@@ -351,8 +496,11 @@ def test_the_mask_is_what_the_search_recommended():
 class Doubled(SparseEncoding):
     """Positive values, twice as large, and zeros: a sparse network that does not have its initial weights."""
 
-    def attach(self, parameters, generator):
+    def attach(self, parameters):
         self.layout = ParameterLayout.of(parameters)
+        return self.layout.dimension
+
+    def begin(self, parameters, generator):
         return self.layout.flatten(parameters)
 
     def decode(self, z):
@@ -379,9 +527,9 @@ def test_masked_weights_are_exactly_zero_to_the_end_and_the_others_are_trained(n
     mask, initial = run.strategy.mask.clone(), run.strategy.initial
     while not run.ledger.exhausted:
         run.step()
-        run.answer()
-        weights = parameters_of(run.model)
+        weights = run.answer()
         assert (weights[~mask] == 0).all()
+        assert (parameters_of(run.model)[~mask] == 0).all()
         assert torch.equal(run.strategy.mask, mask)
     assert (weights[mask] != initial[mask]).float().mean() > 0.9
 
@@ -398,34 +546,42 @@ def test_a_ticket_learns():
     """A sanity check at a fixed seed: the fine-tuned ticket has a smaller loss than the untrained network."""
     run = Run(ticket(lambda: es(20)), 20_000)
     inputs, targets = batch_at(0)
+    run.begin((inputs, targets))
     before = nn.functional.cross_entropy(network()(inputs), targets)
     while not run.ledger.exhausted:
         run.strategy.step(run.oracle, (inputs, targets))
     assert nn.functional.cross_entropy(run.model(inputs), targets) < 0.5 * before
 
 
-def searches():
-    """The names of the installed searches."""
-    loaded = {name: registry.find("strategy", name).load() for name in registry.names("strategy")}
-    return [name for name, plugin in loaded.items() if isinstance(plugin, type) and issubclass(plugin, Search)]
+def finders():
+    """The installed strategies that can find a ticket: they work in an encoding, or hand over a mask."""
+    for name in registry.names("strategy"):
+        try:
+            strategy = building.build("strategy", filled("strategy", {"name": name}), spec=SPEC)
+            ticket(search=lambda strategy=strategy: strategy)()
+            check_compatible(
+                CrossEntropy(), strategy, Supermask(0.5) if "direct" not in strategy.requires else None, SPEC
+            )
+        except ConfigError:
+            continue
+        yield name
 
 
-@pytest.mark.parametrize("name", searches())
-def test_every_installed_search_finds_a_ticket(name):
+def test_many_kinds_of_strategies_find_tickets():
+    kinds = {"openai_es", "ensemble_kalman_inversion", "guided_es", "iterative_magnitude_pruning", "edge_popup", "adam"}
+    assert kinds <= set(finders())
+
+
+@pytest.mark.parametrize("name", list(finders()))
+def test_every_strategy_that_can_finds_a_ticket(name):
     def search():
-        return building.build("strategy", {"name": name})
+        return building.build("strategy", filled("strategy", {"name": name}), spec=SPEC)
 
-    try:
-        run = until_finetuning(Run(ticket(search, search_share=0.1), 20_000))
-    except ConfigError as error:
-        refusal = str(error)
-    else:
-        refusal = None
-    if refusal is not None:  # a search that needs the parameters themselves says so
-        assert "encoding=direct" in refusal
-        return
-    kept = by_name(run.model, run.strategy.mask)
-    assert (~kept["1.weight"]).sum() == 12
+    run = until_finetuning(Run(ticket(search, search_share=0.1), 60_000))
+    kept = by_name(run.model, run.strategy.mask)["1.weight"]
+    assert not kept.all()
+    run.step()
+    assert (by_name(run.model, run.answer())["1.weight"][~kept] == 0).all()
 
 
 # -- resuming ---------------------------------------------------------------------------------------------------------
@@ -511,19 +667,8 @@ def test_a_search_share_that_leaves_nothing_is_refused(share):
     assert str(caught.value) == f"strategy.search_share must lie between 0 and 1, but is {share:g}."
 
 
-def test_a_ticket_is_refused_what_is_no_search():
-    with pytest.raises(ConfigError) as caught:
-        ticket(search=lambda: Note())()
-    assert str(caught.value) == (
-        "A ticket is found by a search, and Note is none: choose one, such as strategy/search=openai_es."
-    )
-
-
-@pytest.mark.parametrize("encoding", [Direct(), Subspace(5)], ids=["direct", "subspace"])
-def test_a_ticket_is_refused_an_encoding_without_a_mask(encoding):
-    with pytest.raises(ConfigError) as caught:
-        LotteryTicket(es(), momentum(), encoding)
-    assert str(caught.value) == (
-        f"A ticket needs an encoding with a mask, and {type(encoding).__name__} has none: choose one, such as "
-        "strategy/encoding=supermask."
-    )
+def test_a_ticket_is_refused_what_neither_works_in_an_encoding_nor_hands_over_a_mask():
+    with pytest.raises(
+        ConfigError, match="works in an encoding or hands over a mask, and ForwardGradient does neither"
+    ):
+        ticket(search=ForwardGradient)()

@@ -36,9 +36,10 @@ class Eggroll(Search):
         weight_decay: coefficient of the L2 penalty.
 
     Raises:
-        ConfigError: a number is out of range, or an encoding hides the shapes of the parameters.
+        ConfigError: a number is out of range.
     """
 
+    requires: ClassVar[frozenset[str]] = frozenset({"losses", "direct"})
     search_space: ClassVar[dict[str, str]] = {
         "sigma": "tag(log, interval(0.005, 0.5))",
         "lr": "tag(log, interval(0.002, 0.2))",
@@ -69,11 +70,6 @@ class Eggroll(Search):
         self.adam = AdamDescent()
 
     def start(self, x0: Tensor) -> None:
-        if self.shapes is None:
-            raise ConfigError(
-                "eggroll perturbs each weight by a product of factors, and an encoding hides the weights: leave it at "
-                "encoding=direct, or take strategy=openai_es."
-            )
         self.register_buffer("x", x0)
         self.adam.start(x0)
 

@@ -7,6 +7,7 @@ those of their Algorithm 1; constants that exceed 1 in few dimensions are cut th
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -45,42 +46,72 @@ class LMMAES(Search):
         self.popsize, self.directions, self.sigma = popsize, directions, sigma
 
     def start(self, x0: Tensor) -> None:
-        d = len(x0)
-        usual = 4 + int(3 * math.log(d))
-        self._count, m = self.popsize or usual, self.directions or usual
-        ranks = torch.arange(1, max(1, self._count // 2) + 1, dtype=torch.float64)
-        weights = math.log(len(ranks) + 0.5) - ranks.log()
-        self._weights = (weights / weights.sum()).to(x0)
-        self._mu_w = float(1 / self._weights.square().sum())
-        self._c_s = min(1.0, 2 * self._count / d)
-        i = torch.arange(m, dtype=torch.float64)
-        self._c_d = (1 / (1.5**i * d)).clamp(max=1.0).to(x0)
-        self._c_c = (self._count / (4.0**i * d)).clamp(max=1.0).to(x0)
         self.register_buffer("y", x0)
         self.register_buffer("width", x0.new_tensor(self.sigma))
         self.register_buffer("p_s", torch.zeros_like(x0))
-        self.register_buffer("m", x0.new_zeros(m, d))
+        self.register_buffer("m", x0.new_zeros(self.directions or usual(len(x0)), len(x0)))
         self.register_buffer("t", torch.zeros((), dtype=torch.int64))
 
     def ask(self) -> Tensor:
-        self._z = normal((self._count, len(self.y)), self.y, self.generator)
+        rates = Rates.of(self.popsize, self.m)
+        self._z = normal((rates.popsize, len(self.y)), self.y, self.generator)
         self._d = self._z
-        for c, direction in zip(self._c_d, self.m[: int(self.t)], strict=False):
+        for c, direction in zip(rates.c_d, self.m[: int(self.t)], strict=False):
             self._d = (1 - c) * self._d + c * (self._d @ direction)[:, None] * direction
         return self.y + self.width * self._d
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         if not torch.isfinite(losses).any():
             return
-        best = losses.argsort(stable=True)[: len(self._weights)].to(self.y.device)
-        z, d = self._weights @ self._z[best], self._weights @ self._d[best]
+        rates = Rates.of(self.popsize, self.m)
+        best = losses.argsort(stable=True)[: len(rates.weights)].to(self.y.device)
+        z, d = rates.weights @ self._z[best], rates.weights @ self._d[best]
         self.y = self.y + self.width * d
-        self.p_s = (1 - self._c_s) * self.p_s + math.sqrt(self._mu_w * self._c_s * (2 - self._c_s)) * z
-        kept, new = 1 - self._c_c, (self._mu_w * self._c_c * (2 - self._c_c)).sqrt()
+        self.p_s = (1 - rates.c_s) * self.p_s + math.sqrt(rates.mu_w * rates.c_s * (2 - rates.c_s)) * z
+        kept, new = 1 - rates.c_c, (rates.mu_w * rates.c_c * (2 - rates.c_c)).sqrt()
         self.m = kept[:, None] * self.m + new[:, None] * z
-        growth = self._c_s / 2 * (float(self.p_s.square().mean()) - 1)
+        growth = rates.c_s / 2 * (float(self.p_s.square().mean()) - 1)
         self.width = (self.width * math.exp(min(1.0, growth))).clamp(min=1e-12, max=1e6)
         self.t = self.t + 1
 
     def recommend(self) -> Tensor:
         return self.y
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What follows from the number of samples and of dimensions, by the paper's table 1.
+
+    Args:
+        popsize: samples per generation.
+        weights: (popsize // 2,), of the better half.
+        c_s: of the path.
+        c_d: (m,), of the directions in a sample.
+        c_c: (m,), of the directions' own paths.
+    """
+
+    popsize: int
+    weights: Tensor
+    c_s: float
+    c_d: Tensor
+    c_c: Tensor
+
+    @property
+    def mu_w(self) -> float:
+        """The effective number of samples that count."""
+        return float(1 / self.weights.square().sum())
+
+    @classmethod
+    def of(cls, popsize: int | None, m: Tensor) -> Rates:
+        """For directions m (m, d), and the usual popsize if None."""
+        count, d = popsize or usual(m.shape[1]), m.shape[1]
+        ranks = torch.arange(1, max(1, count // 2) + 1, dtype=torch.float64)
+        weights = math.log(len(ranks) + 0.5) - ranks.log()
+        i = torch.arange(len(m), dtype=torch.float64)
+        c_d, c_c = (1 / (1.5**i * d)).clamp(max=1.0), (count / (4.0**i * d)).clamp(max=1.0)
+        return cls(count, (weights / weights.sum()).to(m), min(1.0, 2 * count / d), c_d.to(m), c_c.to(m))
+
+
+def usual(d: int) -> int:
+    """4 + 3 ln d, of samples and of directions."""
+    return 4 + int(3 * math.log(d))

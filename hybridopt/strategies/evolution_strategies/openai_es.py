@@ -66,12 +66,13 @@ class OpenAIES(Search):
         self.schedule, self.final_lr = schedule, final_lr
         self.shaping, self.noise, self.weight_decay = shaping, noise, weight_decay
         self.adam = AdamDescent()
+        self._noise: Tensor | None = None
+        self._members: Tensor | None = None
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x", x0)
         self.adam.start(x0)
-        self._noise: Tensor | None = None
-        self._members: Tensor | None = None
+        self._noise = self._members = None
 
     def ask(self) -> Tensor | SeededPopulation:
         return self._ask_seeded() if self.noise == "seeded" else self._ask_dense()

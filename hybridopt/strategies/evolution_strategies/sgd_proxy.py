@@ -53,7 +53,8 @@ class SGDProxy(GradientDescent):
     @torch.no_grad()
     def adjust(self, oracle: Oracle, progress: float) -> None:
         """g <- g + |g| / sqrt(n) xi, whose cosine with g is sqrt(n / (n + d)) on average."""
-        gradients = [value.grad for value in oracle.parameters().values() if value.grad is not None]
+        moved = self.optimizer.param_groups[0]["params"]
+        gradients = [value.grad for value in moved if value.grad is not None]
         scale = torch.stack([gradient.norm() for gradient in gradients]).norm() / self.pairs**0.5
         for gradient in gradients:
             gradient.add_(scale * normal(gradient.shape, gradient, oracle.generator))

@@ -47,22 +47,22 @@ class SNES(Search):
         self.popsize, self.sigma, self.center_lr, self.sigma_lr = popsize, sigma, center_lr, sigma_lr
 
     def start(self, x0: Tensor) -> None:
-        d = len(x0)
-        self._count = self.popsize or 4 + int(3 * math.log(d))
-        self._rate = self.sigma_lr or (3 + math.log(d)) / (5 * math.sqrt(d))
         self.register_buffer("mu", x0)
         self.register_buffer("widths", torch.full_like(x0, self.sigma))
 
     def ask(self) -> Tensor:
-        self._s = normal((self._count, len(self.mu)), self.mu, self.generator)
+        d = len(self.mu)
+        self._s = normal((self.popsize or 4 + int(3 * math.log(d)), d), self.mu, self.generator)
         return self.mu + self.widths * self._s
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
+        d = len(self.mu)
+        rate = self.sigma_lr or (3 + math.log(d)) / (5 * math.sqrt(d))
         weights = utilities(losses).to(self.mu)
         gradient_mu = weights @ self._s
         gradient_sigma = weights @ (self._s**2 - 1)
         self.mu = self.mu + self.center_lr * self.widths * gradient_mu
-        self.widths = self.widths * torch.exp((self._rate / 2 * gradient_sigma).clamp(-1, 1))
+        self.widths = self.widths * torch.exp((rate / 2 * gradient_sigma).clamp(-1, 1))
 
     def recommend(self) -> Tensor:
         return self.mu

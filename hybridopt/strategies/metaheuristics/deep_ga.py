@@ -62,12 +62,13 @@ class DeepGA(Search):
         factor(schedule, 0.5, final_sigma)  # refuses what is no schedule
         self.popsize, self.parents, self.sigma, self.first_sigma = popsize, min(parents, popsize), sigma, first_sigma
         self.schedule, self.final_sigma = schedule, final_sigma
+        self._decoded: Tensor | None = None  # the parents (parents, d), which the genomes say as well
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x0", x0)
         self.register_buffer("seeds", torch.empty((1, 0), dtype=torch.int64))  # (parents, generations)
         self.register_buffer("sigmas", torch.empty((1, 0), dtype=torch.float64))  # of the same mutations
-        self._decoded: Tensor | None = None  # the parents (parents, d), which the genomes say as well
+        self._decoded = None
 
     def ask(self) -> Tensor:
         parents = self._parents()

@@ -65,10 +65,10 @@ class CoordinateFiniteDifferences(Search):
 
     def start(self, x0: Tensor) -> None:
         d = len(x0)
-        self._count = min(d, self.coordinates or d)
-        if self._count * d > NUMBERS:
+        count = min(d, self.coordinates or d)
+        if count * d > NUMBERS:
             raise ConfigError(
-                f"{self._count} candidates of {d} parameters do not fit into memory: set strategy.coordinates to "
+                f"{count} candidates of {d} parameters do not fit into memory: set strategy.coordinates to "
                 f"{int(NUMBERS / d)} or less, or take strategy=mezo."
             )
         self.register_buffer("theta", x0)
@@ -77,13 +77,14 @@ class CoordinateFiniteDifferences(Search):
 
     def ask(self) -> Tensor:
         d = len(self.theta)
-        if self._count == d:
+        count = min(d, self.coordinates or d)
+        if count == d:
             self._chosen = torch.arange(d, device=self.theta.device)
         else:
             order = torch.randperm(d, generator=self.generator, device=self.generator.device)
-            self._chosen = order[: self._count].to(self.theta.device)
-        population = self.theta.repeat(self._count + 1, 1)
-        population[torch.arange(1, self._count + 1), self._chosen] += self.mu
+            self._chosen = order[:count].to(self.theta.device)
+        population = self.theta.repeat(count + 1, 1)
+        population[torch.arange(1, count + 1), self._chosen] += self.mu
         return population
 
     def tell(self, population: Tensor, losses: Tensor) -> None:

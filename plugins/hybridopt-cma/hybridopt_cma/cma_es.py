@@ -57,6 +57,7 @@ class CmaEs(GaussianSearch):
         ranges.at_least("strategy", 0, tolfun=tolfun)
         self.covariance, self.active = covariance, active
         self.restarts, self.tolfun = restarts, tolfun
+        self.register_buffer("kept", None)  # (k, d) means of runs that are over, the recommended one first
 
     def build(self, x0: np.ndarray, sigma: float, popsize: int, normals: Normals) -> Pycma:
         diagonal = self.covariance == "diagonal"
@@ -69,7 +70,7 @@ class CmaEs(GaussianSearch):
 
     def start(self, x0: Tensor) -> None:
         super().start(x0)
-        self.register_buffer("kept", None)  # (k, d) means of runs that are over, the recommended one first
+        self.kept = None
         self._leading = True  # whether the present mean is better than those
         self._regimes = Regimes(self.restarts, self._engine.popsize, self.sigma)
 

@@ -48,6 +48,7 @@ class PermutationAnnealing(Search):
         ConfigError: a setting is out of range, or the model's parameters are not the keys of a permutation.
     """
 
+    requires: ClassVar[frozenset[str]] = frozenset({"losses", "direct"})
     conformance: ClassVar[dict[str, Any]] = {
         "problem": {
             "dataset": {"name": "tsp", "cities": 12},
@@ -121,11 +122,6 @@ class PermutationAnnealing(Search):
         return self._keys(self.best[None])[0]
 
     def _refuse_other_models(self) -> None:
-        if self.shapes is None:
-            raise ConfigError(
-                "strategy=permutation_annealing moves the keys of a permutation themselves, and would not know them in "
-                "another encoding: leave it at encoding=direct."
-            )
         if list(self.shapes) != ["keys"]:
             raise ConfigError(
                 "strategy=permutation_annealing moves permutations, and needs model=solution on a problem of them, "

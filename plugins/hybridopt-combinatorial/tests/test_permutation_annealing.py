@@ -10,7 +10,7 @@ from hybridopt_combinatorial.permutation_annealing import MOVES, PermutationAnne
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridopt import Budget, ConfigError, Ledger, Oracle
+from hybridopt import Budget, ConfigError, Ledger, Oracle, Trial
 from hybridopt.composition import building
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.testing.runs import begin
@@ -192,9 +192,9 @@ def test_what_has_no_keys_is_refused():
 
 
 def test_another_encoding_is_refused():
-    oracle, batch = problem(encoding=Subspace(dimension=5))
+    oracle, _ = problem()
     with pytest.raises(ConfigError, match="leave it at encoding=direct"):
-        ready(oracle, batch)
+        Trial(oracle.model, oracle.objective, PermutationAnnealing(), Budget(forwards=1e3), encoding=Subspace(5))
 
 
 @pytest.mark.parametrize(

@@ -65,16 +65,12 @@ class Layout:
     gated: int
 
     @classmethod
-    def of(cls, shapes: Mapping[str, torch.Size] | None) -> Layout:
+    def of(cls, shapes: Mapping[str, torch.Size]) -> Layout:
         """The layout of a model's parameters.
 
         Raises:
-            ConfigError: an encoding stands between, or it is another model.
+            ConfigError: it is another model.
         """
-        if shapes is None:
-            raise ConfigError(
-                "strategy=neat writes networks and knows no other encoding of them: leave it at encoding=direct."
-            )
         others = [name for name in shapes if name not in PARAMETERS and not name.startswith(GATE)]
         if others or not set(PARAMETERS) <= shapes.keys():
             raise ConfigError(

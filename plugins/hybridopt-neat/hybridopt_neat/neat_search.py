@@ -7,7 +7,7 @@ by its rank between the worst and the best mean fitness.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -88,8 +88,10 @@ class NEAT(Search):
         min_species_size: the least size of a species.
 
     Raises:
-        ConfigError: a setting is out of range, the model is another, or an encoding is set.
+        ConfigError: a setting is out of range, or the model is another.
     """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"losses", "direct"})
 
     def __init__(
         self,
@@ -201,6 +203,7 @@ class NEAT(Search):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         if state["evolution"] is not None:
+            self._evolution = Evolution(self.settings, Layout.of(self.shapes))
             self._evolution.load(state["evolution"])
         self._begun = state["evolution"] is not None
 

@@ -9,8 +9,8 @@ from hybridopt.composition import building
 from hybridopt.testing.runs import begin, deploy
 
 
-def problem(dataset="xor", objective="mse", model=None, encoding=None, seed=0, **settings):
-    """The oracle, a strategy that has met it, and the batch."""
+def problem(dataset="xor", objective="mse", model=None, seed=0, **settings):
+    """The oracle, a strategy that has begun there, and the batch."""
     data = building.build("dataset", {"name": dataset})
     torch.manual_seed(seed)
     supplied = {"spec": data.spec}
@@ -19,8 +19,7 @@ def problem(dataset="xor", objective="mse", model=None, encoding=None, seed=0, *
         "objective": building.build("objective", {"name": objective}, **supplied),
     }
     generator = torch.Generator().manual_seed(seed)
-    wrapped = building.build("encoding", {"name": encoding}, **supplied) if encoding else None
-    oracle = Oracle(**parts, ledger=Ledger(Budget(forwards=1e9)), generator=generator, encoding=wrapped)
+    oracle = Oracle(**parts, ledger=Ledger(Budget(forwards=1e9)), generator=generator)
     strategy = NEAT(**settings)
     begin(strategy, oracle, data.sets["train"])
     return oracle, strategy, data.sets["train"]
@@ -86,7 +85,6 @@ def test_a_bad_setting_is_refused(settings, says):
     ("settings", "says"),
     [
         ({"model": {"name": "mlp"}}, r"has the parameters .*: type model=genome_network"),
-        ({"encoding": "subspace"}, r"leave it at encoding=direct"),
         ({"num_hidden": 20}, r"strategy\.num_hidden=20 .* raise model\.max_hidden from 16"),
         (
             {"model": {"activations": ["tanh", "relu"]}, "activation_default": "tan"},

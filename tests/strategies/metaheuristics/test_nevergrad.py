@@ -11,6 +11,7 @@ import weakref
 import pytest
 import torch
 from jobs import LIMIT
+from small_problems import begin
 from torch import nn
 
 from hybridopt.core.ledger import Budget, Ledger
