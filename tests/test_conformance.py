@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from directories import assert_same, curve
 from jobs import FORWARDS, SMALL
 from mechanisms import representatives
 from pytorch_lightning import Callback
@@ -19,7 +19,6 @@ from pytorch_lightning import Callback
 from hybridopt.composition.registry import Plugin
 from hybridopt.errors import Interrupted
 from hybridopt.execution import experiment
-from hybridopt.execution.checkpoint import FILE
 from hybridopt.testing import Check, installed, parametrize_with_checks
 
 MECHANISMS = representatives()
@@ -37,29 +36,6 @@ def test_conformance(plugin: Plugin, check: Check) -> None:
 def config(request: pytest.FixtureRequest, composed: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     overrides = [*SMALL, f"budget.forwards={FORWARDS}", "trainer.enable_progress_bar=false"]
     return composed(*overrides, *MECHANISMS[request.param])
-
-
-def curve(directory: Path) -> list[dict[str, float]]:
-    """What the journal says of validation and training losses, without what depends on the clock."""
-    rows = [json.loads(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
-    points = [(row["step"], row["values"]) for row in rows if row["kind"] == "metrics"]
-    timed = ("cost/seconds", "cost/wall_seconds", "cost/peak_memory_mb")
-    return [
-        {"step": step} | {name: value for name, value in values.items() if name not in timed} for step, values in points
-    ]
-
-
-def weights(directory: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(directory / FILE, weights_only=True)["state_dict"]
-    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-
-
-def assert_same(one: Path, other: Path) -> None:
-    assert curve(one) == curve(other)
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
 
 
 def test_improves_within_its_budget(config: dict[str, Any], tmp_path: Path) -> None:

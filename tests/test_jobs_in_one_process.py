@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from directories import assert_same
 from jobs import SMALL
-from test_conformance import assert_same
 
 from hybridopt.execution import experiment
 

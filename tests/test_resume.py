@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from directories import assert_same, wait_for
 from jobs import LIMIT
-from test_conformance import assert_same
 
 from hybridopt.execution.checkpoint import FILE
 
@@ -36,15 +35,6 @@ def start(cwd: Path, directory: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def wait_for(file: Path, process: subprocess.Popen[bytes], modified: int = 1) -> None:
-    """Until the file was written this many times, or the process has ended."""
-    seen, last = 0, None
-    while process.poll() is None and seen < modified:
-        now = file.stat().st_mtime_ns if file.exists() else None
-        seen, last = seen + (now != last), now
-        time.sleep(0.002)
 
 
 @pytest.mark.slow

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from directories import assert_same, wait_for
 from jobs import LIMIT, SMALL
 from sharded import CASES, DRIFTING, OUTPUTS, RESUMED, SHUFFLED, TIMED, outcome, outputs, trained
-from test_conformance import assert_same
-from test_resume import wait_for
 
 from hybridopt.engine.sharding import Ranks
 from hybridopt.errors import ConfigError
