@@ -46,11 +46,6 @@ def test_cool_momentum_moves_at_its_first_step_and_as_written() -> None:
         assert model.weight.detach().item() == pytest.approx(x, rel=1e-5)
 
 
-def test_cool_momentum_needs_the_gradient() -> None:
-    """Whatever is said of it."""
-    assert make_strategy("cool_momentum").requires == {"gradient"}
-
-
 # -- Langevin dynamics ------------------------------------------------------------------------------------------------
 
 
