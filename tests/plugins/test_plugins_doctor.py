@@ -19,8 +19,8 @@ FINE = "def make(size: int = 3):\n    '''A thing.'''\n"
 EXPERIMENT = "# @package _global_\ndefaults:\n  - override /strategy: {strategy}\n"
 
 
-def examine(*roots: Path, imports: bool = False) -> list[doctor.Finding]:
-    """What is found about the packages in these folders."""
+def examine(*roots: Path, imports: bool = False, jobs: bool = False) -> list[doctor.Finding]:
+    """What is found about the packages in these folders; their imports, and all jobs, are tried where that is asked."""
     with on_path(*roots):
         own = {
             entry.dist.name
@@ -30,7 +30,9 @@ def examine(*roots: Path, imports: bool = False) -> list[doctor.Finding]:
         found = doctor.examine(limit=60, imports=False)
         if imports:
             plugins = [plugin for plugin in listing.every_plugin() if plugin.distribution in own]
-            found += [*doctor.broken(plugins, limit=15), *doctor.uncomposable(60, set())]
+            found += doctor.broken(plugins, limit=15)
+        if jobs:
+            found += doctor.uncomposable(60, set())
     return [finding for finding in found if finding.package in own]
 
 
@@ -41,10 +43,11 @@ def assert_one(found: list[doctor.Finding], what: str, *words: str) -> None:
     assert finding.sentence.endswith(".")
 
 
+@pytest.mark.slow
 def test_sound_packages_are_well(tmp_path: Path) -> None:
     install(tmp_path, "acme", FINE, model={"thing": "make"})
     install_configs(tmp_path, "lab", {"experiment/mine.yaml": EXPERIMENT.format(strategy="adam")})
-    assert examine(tmp_path, imports=True) == []
+    assert examine(tmp_path, imports=True, jobs=True) == []
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------------
@@ -156,6 +159,7 @@ def test_a_config_behind_one_of_its_name(path: str, word: str, tmp_path: Path) -
     assert_one(examine(tmp_path), path, word, f"{group}=acme:{name}")
 
 
+@pytest.mark.slow
 def test_configs_that_compose_to_no_job(tmp_path: Path) -> None:
     files = {
         "experiment/lost.yaml": EXPERIMENT.format(strategy="adm"),
@@ -164,7 +168,7 @@ def test_configs_that_compose_to_no_job(tmp_path: Path) -> None:
         "dataset/fine.yaml": "name: iris\n",
     }
     install_configs(tmp_path, "acme", files)
-    lost, torn = examine(tmp_path, imports=True)
+    lost, torn = examine(tmp_path, jobs=True)
     assert (lost.what, torn.what) == ("experiment/lost.yaml", "experiment/torn.yaml")
     assert "adm" in lost.sentence
     assert "ParserError" in torn.sentence
