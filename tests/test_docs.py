@@ -36,6 +36,7 @@ def maker() -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_the_pages_are_up_to_date(maker: Any) -> None:
     made = maker.pages()
     kept = {*(ROOT / "docs" / "contracts").glob("*.md"), ROOT / "docs" / "plugins.md"}
@@ -101,6 +102,7 @@ def test_every_figure_of_the_guide_is_one_that_was_kept() -> None:
     assert len(shown) > 30
 
 
+@pytest.mark.slow
 def test_what_is_proven_is_installed() -> None:
     """Each experiment of scripts/reproduce.py is about a strategy or an objective that exists."""
     done = subprocess.run(
