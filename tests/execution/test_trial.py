@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from hybridopt import Budget, DataSpec, TensorDataModule, Trial
 from hybridopt.composition import building, registry
-from hybridopt.errors import ConfigError
+from hybridopt.encodings.subspace import Subspace
+from hybridopt.errors import ConfigError, DataError
+from hybridopt.execution.result import phases
+from hybridopt.testing.plugins import filled
 
 SPEC = DataSpec((4,), 3, "classification")
 QUIET = Trial.trainer_settings | {"enable_progress_bar": False, "enable_model_summary": False}
@@ -31,7 +35,7 @@ def data(seed: int = 0) -> TensorDataModule:
 
 def trial(strategy: str, forwards: float = 3000, model: nn.Module | None = None, **settings: object) -> Trial:
     torch.manual_seed(0)
-    built = building.build("strategy", {"name": strategy, **settings})
+    built = building.build("strategy", filled("strategy", {"name": strategy, **settings}))
     objective = building.build("objective", {"name": "cross_entropy"})
     return Trial(model or nn.Linear(4, 3), objective, built, Budget(forwards=forwards, marks=5))
 
@@ -205,3 +209,153 @@ def test_another_task_than_the_two_usual_ones_gets_no_advice_that_misleads() -> 
     strategy = building.build("strategy", {"name": "openai_es"})
     with pytest.raises(ConfigError, match=r"is a control problem: choose another objective\.$"):
         Trial(nn.Linear(4, 3), objective, strategy, Budget(forwards=1e3), spec=DataSpec((4,), 3, "control"))
+
+
+# -- any data ---------------------------------------------------------------------------------------------------------
+
+
+class Plain(LightningDataModule):
+    """Ordinary loaders, and nothing of hybridopt."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(TensorDataset(*data().sets["train"]), batch_size=7, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(TensorDataset(*data().sets["val"]), batch_size=16)
+
+
+def fit_on(path: Path, what: str, strategy: str = "adam") -> Trial:
+    ours = trial(strategy, forwards=6000)
+    ours.spec = SPEC
+    plain = Plain()
+    if what == "datamodule":
+        trainer(path).fit(ours, datamodule=plain)
+    else:
+        trainer(path).fit(ours, plain.train_dataloader(), plain.val_dataloader())
+    return ours
+
+
+@pytest.mark.parametrize("strategy", ["adam", "openai_es"])
+@pytest.mark.parametrize("what", ["datamodule", "loaders"])
+def test_it_trains_to_its_budget_on_ordinary_loaders(what: str, strategy: str, tmp_path: Path) -> None:
+    ours = fit_on(tmp_path, what, strategy)
+    assert ours.ledger.exhausted
+    assert len(ours.curve) == 5
+    assert ours.curve[-1][0] == ours.ledger.forwards
+
+
+def test_ordinary_loaders_give_the_same_numbers_again_whatever_torchs_generator(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    one = fit_on(tmp_path, "datamodule")
+    torch.manual_seed(2)
+    other = fit_on(tmp_path, "loaders")
+    assert one.curve == other.curve
+
+
+@pytest.mark.parametrize("several", [list, dict])
+def test_several_loaders_are_refused(several: type, tmp_path: Path) -> None:
+    ours, loader = trial("adam"), Plain().train_dataloader()
+    ours.spec = SPEC
+    loaders = [loader, loader] if several is list else {"a": loader, "b": loader}
+    with pytest.raises(ConfigError, match=f"one loader, but was given a {several.__name__}"):
+        trainer(tmp_path).fit(ours, loaders, loader)
+
+
+def test_batches_that_are_no_pairs_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    ours = trial("adam")
+    ours.spec = SPEC
+    with pytest.raises(DataError, match="must be a pair of tensors, inputs and targets, but is"):
+        trainer(tmp_path).fit(ours, DataLoader(torch.randn(30, 4), batch_size=5), Plain().val_dataloader())
+    assert ours.ledger.forwards == 0
+
+
+# -- recommendations --------------------------------------------------------------------------------------------------
+
+
+class Watch(Callback):
+    """Notes the parameters in training, in validation, and in the checkpoints that others would keep."""
+
+    def __init__(self) -> None:
+        self.trained: list[Tensor] = []
+        self.validated: list[Tensor] = []
+
+    def on_train_batch_end(self, trainer: Trainer, module: Trial, *args: object) -> None:
+        self.trained.append(flat(module))
+
+    def on_train_batch_start(self, trainer: Trainer, module: Trial, *args: object) -> None:
+        if self.trained:
+            assert torch.equal(flat(module), self.trained[-1])  # validation has put them back
+
+    def on_validation_end(self, trainer: Trainer, module: Trial) -> None:
+        self.validated.append(flat(module))
+
+
+def flat(module: Trial) -> Tensor:
+    return nn.utils.parameters_to_vector(module.model.parameters()).detach().clone()
+
+
+def test_what_is_recommended_is_validated_and_training_goes_on_with_its_own_weights(tmp_path: Path) -> None:
+    watch, plain = Watch(), Watch()
+    averaged = trial("ema", inner={"name": "adam"}, decay=0.9)
+    trainer(tmp_path, watch).fit(averaged, datamodule=data())
+    trainer(tmp_path, plain).fit(trial("adam"), datamodule=data())
+    assert len(watch.trained) == len(plain.trained)
+    assert all(torch.equal(one, other) for one, other in zip(watch.trained, plain.trained, strict=True))
+    assert not torch.equal(watch.validated[-1], watch.trained[-1])
+    assert torch.equal(flat(averaged), averaged.strategy.average)
+    assert torch.equal(flat(averaged), watch.validated[-1])
+
+
+@pytest.mark.parametrize("strategy", ["ema", "best_so_far"])
+def test_a_wrapper_goes_on_from_a_checkpoint_of_a_mark_as_if_it_had_not_stopped(strategy: str, tmp_path: Path) -> None:
+    settings = {"inner": {"name": "adam"}}
+    whole = trial(strategy, **settings)
+    trainer(tmp_path).fit(whole, datamodule=data())
+    saved = tmp_path / "mark.ckpt"
+
+    class Save(Callback):
+        def on_validation_end(self, trainer: Trainer, module: Trial) -> None:
+            if len(module.curve) == 2:
+                trainer.save_checkpoint(saved)
+
+    trainer(tmp_path, Save()).fit(trial(strategy, **settings), datamodule=data())
+    resumed = trial(strategy, **settings)
+    trainer(tmp_path).fit(resumed, datamodule=data(), ckpt_path=saved)
+    assert torch.equal(flat(resumed), flat(whole))
+    assert resumed.curve == whole.curve
+    kept = torch.load(saved, weights_only=True)["state_dict"]
+    average = torch.cat([value.flatten() for name, value in kept.items() if name.startswith("model.")])
+    assert torch.equal(average, kept[f"strategy.{'average' if strategy == 'ema' else 'best'}"])
+
+
+def test_descent_in_a_subspace_stays_in_it(tmp_path: Path) -> None:
+    """The experiment of Li et al. 2018: gradient descent on the coefficients of a few random directions."""
+    ours = trial("adam", forwards=60_000, lr=0.1)
+    ours.encoding = Subspace(6)
+    start, held_out = flat(ours), data().sets["val"]
+    before = nn.functional.cross_entropy(ours.model(held_out[0]), held_out[1])
+    trainer(tmp_path).fit(ours, datamodule=data())
+    moved = flat(ours) - start
+    inside = torch.linalg.lstsq(ours.encoding.projection.T, moved[:, None]).solution[:, 0]
+    assert torch.allclose(inside @ ours.encoding.projection, moved, atol=1e-5)
+    assert torch.allclose(inside, ours.strategy.recommend(), atol=1e-4)
+    assert ours.curve[-1][1]["val/loss"] < 0.8 * before
+
+
+def test_phases_of_phases_have_rows_of_their_own(tmp_path: Path) -> None:
+    inner = {"name": "sequence", "phases": {"a": {"name": "openai_es"}, "b": {"name": "adam"}}}
+    ours = trial("sequence", forwards=12_000, phases={"first": inner, "last": {"name": "sgd"}})
+    trainer(tmp_path).fit(ours, datamodule=data())
+    rows = {phase.name: phase for phase in phases(ours)}
+    assert list(rows) == ["first", "first/a", "first/b", "last"]
+    assert all(phase.metrics.keys() >= {"val/loss", "val/accuracy"} for phase in rows.values())
+    assert rows["first"].metrics == rows["first/b"].metrics != rows["first/a"].metrics
+    assert rows["first"].forwards == rows["first/a"].forwards + rows["first/b"].forwards
+
+
+def test_a_run_ends_when_its_strategy_has_finished(tmp_path: Path) -> None:
+    ours = trial("random_search")
+    ours.strategy.finished = lambda: ours.ledger.evaluations >= 150
+    trainer(tmp_path).fit(ours, datamodule=data())
+    assert 150 <= ours.ledger.evaluations < 300
+    assert ours.curve[-1][0] == ours.ledger.forwards < 3000
