@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.core.hooks import DataHooks
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import Tensor
 
 from hybridopt.core.data import BatchStream
+from hybridopt.core.view import Closure
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
@@ -44,7 +47,37 @@ def goes_direct(trial: LightningModule, trainer: Trainer) -> bool:
     return plain and not any(heard)
 
 
-def count_step(optimizer: LightningOptimizer) -> None:
-    """What a wrapped optimiser tells Lightning around its step."""
-    optimizer._on_before_step()
-    optimizer._on_after_step()
+class Optimization:
+    """Backward passes and updates of a trial: by Lightning, unless there is nothing for it to know.
+
+    Args:
+        trial: at the start of training, when its optimisers are wrapped.
+    """
+
+    def __init__(self, trial: LightningModule):
+        self.trial = trial
+        wrapped = trial.optimizers()
+        self._wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
+        self._direct = goes_direct(trial, trial.trainer)
+
+    def backward(self, loss: Tensor) -> None:
+        """Fill ``.grad``."""
+        loss.backward() if self._direct else self.trial.manual_backward(loss)
+
+    def update(self, optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
+        """One step; Lightning counts it in any case."""
+        wrapped = next((candidate for candidate in self._wrapped if candidate.optimizer is optimizer), None)
+        if wrapped is None or self._direct:
+            optimizer.step(closure)
+        if wrapped is not None:
+            self._count(wrapped) if self._direct else wrapped.step(closure)
+
+    def count_step(self) -> None:
+        """Let Lightning count a step of a strategy that has no optimiser."""
+        self._count(self._wrapped[0])
+
+    @staticmethod
+    def _count(optimizer: LightningOptimizer) -> None:
+        """What a wrapped optimiser tells Lightning around its step."""
+        optimizer._on_before_step()
+        optimizer._on_after_step()

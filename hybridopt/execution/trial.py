@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import torch
@@ -20,19 +19,19 @@ from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
-from hybridopt.core.view import Closure
 from hybridopt.engine.randomness import PrivateRng, derived_seed
 from hybridopt.engine.sharding import Alone, Sharding
 from hybridopt.errors import ConfigError
-from hybridopt.execution.averages import Averages
-from hybridopt.execution.fastpath import count_step, goes_direct, may_batch_steps
+from hybridopt.execution.evaluation import Evaluation
+from hybridopt.execution.fastpath import Optimization, may_batch_steps
 from hybridopt.execution.feeding import check_is_pair, make_endless
 from hybridopt.execution.ranks import check_batch, check_model, join
+from hybridopt.execution.recommendation import Recommendation
+from hybridopt.execution.records import Records
 
 NEVER = 2**62  # a validation interval that no run reaches
 STRATEGY, GLOBAL = 0, 1  # streams of random numbers that one seed fixes
 STEP_WINDOW = 0.05  # seconds of steps after which the Trainer goes on: progress bar, signals
-RECORDS_PER_MARK = 10  # training losses are averaged over this part of the way between two marks
 
 Values = dict[str, float]
 
@@ -44,16 +43,14 @@ class Trial(LightningModule):
     Validation runs at the marks of the budget, with the parameters that the strategy recommends then; loggers get
     their values at ``step`` = forwards spent.
 
-    Under Lightning's DDP every rank sees every batch, draws every population and does every tell; what is shared out
-    is the evaluation of the members, and only answers travel. The ranks agree bit for bit (this is checked at the
-    marks), and the members are those of one process. First-order calls are repeated on every rank, charged once, and
-    DDP averages their equal gradients: right, but no faster than one process. Slicing the batch would be faster and
-    train something else wherever a network has batch normalisation or dropout.
+    Under Lightning's DDP every rank sees every batch, draws every population and does every tell; only the evaluation
+    of the members is shared out. The ranks agree bit for bit (this is checked at the marks), and the members are those
+    of one process. First-order calls are repeated on every rank and charged once: no faster than one process, but
+    slicing the batch would train something else wherever a network has batch normalisation or dropout.
 
     Class attributes:
-        trainer_settings: what a Trainer needs to know: one endless epoch, validation when the trial says so (with
-            Lightning's own interval, callbacks such as EarlyStopping would wait for the end of the epoch), and the
-            same batches on all ranks.
+        trainer_settings: what a Trainer needs to know: one endless epoch, validation when the trial says so (callbacks
+            such as EarlyStopping would wait for the end of Lightning's own interval), the same batches on all ranks.
 
     Attributes:
         sharding: how populations are shared out; known from ``setup`` on.
@@ -112,12 +109,9 @@ class Trial(LightningModule):
         self.tested: Values = {}
         self.at_mark = False
         self._begun = self._loaded = False
-        self._standing = ExitStack()  # what stands in the model while it is validated
-        self._training: dict[str, Tensor] = {}  # the parameters that it will have again
         self._batch_unchecked = True
         self._marks = 0
-        self._records = 0
-        self._averages = Averages()
+        self._records = Records(self.ledger)
 
     # -- Lightning's hooks -------------------------------------------------------------------------------------------
 
@@ -127,10 +121,9 @@ class Trial(LightningModule):
         spec = self.spec or getattr(self.trainer.datamodule, "spec", None)
         if spec is None:
             raise ConfigError("The shape of the data is unknown: give Trial a spec, or the Trainer a DataModule.")
-        self._metrics = self.objective.metrics(spec).to(device)
-        self._validation_loss = Averages()
+        self._evaluation = Evaluation(self.model, self.objective, spec, device)
         if self.trainer.world_size > 1:
-            self.sharding = join(self.trainer, self.model, self._metrics, device)
+            self.sharding = join(self.trainer, self.model, self._evaluation.metrics, device)
         if stage == "fit":
             make_endless(self.trainer, self.seed)
             check_compatible(self.objective, self.strategy, self.encoding, spec)
@@ -138,27 +131,22 @@ class Trial(LightningModule):
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        """DDP reads this when it wraps us: it is to average the model's gradients, and to leave all else alone.
-
-        It would broadcast a strategy's buffers (state as large as the network) at each step, and wait for gradients of
-        parameters that are none of the model's.
-        """
+        """For DDP, which is to average the model's gradients alone: it would broadcast all buffers at each step."""
         parameters = [name for name, _ in self.named_parameters() if not name.startswith("model.")]
         return parameters + [name for name, _ in self.named_buffers()]
 
     def _start(self, device: torch.device) -> None:
         self._global_stream = PrivateRng(derived_seed(self.seed, GLOBAL), device)
+        generator = torch.Generator(device).manual_seed(derived_seed(self.seed, STRATEGY))
         self.oracle = Oracle(
-            self.model,
-            self.objective,
-            self.ledger,
-            torch.Generator(device).manual_seed(derived_seed(self.seed, STRATEGY)),
+            *(self.model, self.objective, self.ledger, generator),
             encoding=self.encoding,
-            backward=self._backward,
-            update=self._update,
+            backward=lambda loss: self._optimization.backward(loss),
+            update=lambda optimizer, closure: self._optimization.update(optimizer, closure),
             sharding=self.sharding,
             **self._engine,
         )
+        self._recommendation = Recommendation(self.oracle)
         self.strategy.attach(self.oracle)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer] | None:
@@ -171,14 +159,13 @@ class Trial(LightningModule):
         return self.model(inputs)
 
     def on_train_start(self) -> None:
-        self._marks, self._records = self.ledger.marks_passed, self._records_passed()
+        self._marks = self.ledger.marks_passed
+        self._records.skip()
         self._batch_unchecked = True
         if self._loaded:
             self.strategy.attach(self.oracle)
         self._turns = may_batch_steps(self.trainer)
-        wrapped = self.optimizers()
-        self._wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
-        self._direct = goes_direct(self, self.trainer)
+        self._optimization = Optimization(self)
         self._lap = time.perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> int | None:
@@ -191,10 +178,7 @@ class Trial(LightningModule):
         return None
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """One step of the strategy, and as many more as fit into :data:`STEP_WINDOW`, since the Trainer costs more.
-
-        Where somebody counts on the Trainer to see each batch (:func:`may_batch_steps`), it is one.
-        """
+        """One step, and as many more as fit into :data:`STEP_WINDOW`, unless somebody must see each batch."""
         end = time.perf_counter() + STEP_WINDOW
         with self._global_stream.active():
             self._step(batch)
@@ -205,24 +189,25 @@ class Trial(LightningModule):
         if not self._begun:
             self.strategy.begin(self.oracle, batch)
             self._begun = True
-        self._averages.add(self.strategy.step(self.oracle, batch))
+        self._records.add(self.strategy.step(self.oracle, batch))
         if self._without_optimizer:  # Lightning counts steps of optimisers; this one is a mock
-            count_step(self._wrapped[0])
+            self._optimization.count_step()
         self._book_time()
         self._look_at_ledger()
 
     def on_validation_start(self) -> None:
-        self._metrics.reset()
+        self._evaluation.reset()
         if self._begun and self.trainer.state.fn == "fit":
-            self._training = {name: value.data for name, value in self.oracle.parameters().items()}
-            self._standing.enter_context(self.recommending())
+            self._recommendation.put(self.recommended)
             check_model(self.sharding, self.model, self.ledger.forwards)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._evaluate(batch)
+        self._evaluation.update(batch)
+
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        values = self._evaluated("val")
+        values = self._evaluation.values("val")
         # For callbacks such as EarlyStopping. All ranks have equal values, of which max is an exact mean.
         self.log_dict(values, logger=False, prog_bar=False, reduce_fx="max", sync_dist=True)
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
@@ -230,18 +215,22 @@ class Trial(LightningModule):
         self.curve.append((self.ledger.forwards, values))
         for path in self.ledger.paths:
             self.phase_ends[path] = values
-        self._report(values | self._costs())
+        self._report(values | self._records.costs())
 
     def on_validation_end(self) -> None:
         """Put the training weights back, once callbacks have kept what they want of the recommendation."""
-        self._standing.close()
-        self._training = {}
+        if self.trainer.state.fn == "fit":
+            self._recommendation.take()
         self._lap = time.perf_counter()  # validation is not training time
 
     def on_train_end(self) -> None:
-        recommended = self.recommended
-        if recommended is not None:
-            self.oracle.assign(recommended)
+        if self.recommended is not None:
+            self.oracle.assign(self.recommended)
+
+    @property
+    def directions(self) -> dict[str, bool | None]:
+        """Of each metric of validation: whether higher is better, None where neither is; known from ``setup`` on."""
+        return self._evaluation.directions
 
     @property
     def recommended(self) -> Tensor | None:
@@ -253,13 +242,10 @@ class Trial(LightningModule):
         return self.oracle.standing_in(self.recommended)
 
     def on_test_start(self) -> None:
-        self._metrics.reset()
-
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        self._evaluate(batch)
+        self._evaluation.reset()
 
     def on_test_epoch_end(self) -> None:
-        self.tested = self._evaluated("test")
+        self.tested = self._evaluation.values("test")
         self._report(self.tested)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -267,11 +253,11 @@ class Trial(LightningModule):
             "ledger": self.ledger.state_dict(),
             "generator": self.oracle.generator.get_state(),
             "global_stream": self._global_stream.states,
-            "averages": self._averages.state_dict(),
+            "averages": self._records.state_dict(),
             "curve": self.curve,
             "phase_ends": self.phase_ends,
             "begun": self._begun,
-            "training_weights": self._training_weights(),
+            "training_weights": self._recommendation.training_weights(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -282,28 +268,11 @@ class Trial(LightningModule):
         self.ledger.load_state_dict(state["ledger"])
         self.oracle.generator.set_state(state["generator"].cpu())
         self._global_stream.states = [part.cpu() for part in state["global_stream"]]
-        self._averages.load_state_dict(state["averages"])
+        self._records.load_state_dict(state["averages"])
         self.curve = [(step, values) for step, values in state["curve"]]
         self.phase_ends = state["phase_ends"]
 
-    def _training_weights(self) -> dict[str, Tensor]:
-        """The parameters that training goes on with, where those of the model are a recommendation now."""
-        own = self.oracle.parameters()
-        return {name: data for name, data in self._training.items() if not torch.equal(data, own[name])}
-
     # -- after a step ------------------------------------------------------------------------------------------------
-
-    def _backward(self, loss: Tensor) -> None:
-        """By Lightning, which knows about precision, processes and hooks, unless there is nothing to know."""
-        loss.backward() if self._direct else self.manual_backward(loss)
-
-    def _update(self, optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
-        """One step, likewise; Lightning counts it in any case."""
-        wrapped = next((candidate for candidate in self._wrapped if candidate.optimizer is optimizer), None)
-        if wrapped is None or self._direct:
-            optimizer.step(closure)
-        if wrapped is not None:
-            count_step(wrapped) if self._direct else wrapped.step(closure)
 
     def _book_time(self) -> None:
         now = time.perf_counter()
@@ -317,8 +286,8 @@ class Trial(LightningModule):
         marks = self.ledger.marks_passed
         over = self.ledger.exhausted or self.strategy.finished()
         self.at_mark = marks > self._marks or self.strategy.phase_over() or over
-        if self.at_mark or self._records_passed() > self._records:
-            self._flush_records()
+        if self.at_mark or self._records.due:
+            self._report(self._records.take())
         if self.at_mark:
             self._marks = marks
             self._batch_unchecked = True
@@ -327,44 +296,6 @@ class Trial(LightningModule):
         if over or 0 < self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
 
-    def _records_passed(self) -> int:
-        return math.floor(self.ledger.progress * self.budget.marks * RECORDS_PER_MARK)
-
-    def _flush_records(self) -> None:
-        self._records = self._records_passed()
-        averages = self._averages.take()
-        self._report({f"train/{name}": value for name, value in averages.items()} | self._costs())
-
-    def _costs(self) -> Values:
-        ledger = self.ledger
-        return {
-            "cost/forwards": ledger.forwards,
-            "cost/seconds": ledger.seconds,
-            "cost/evaluations": ledger.evaluations,
-        }
-
     def _report(self, values: Mapping[str, float]) -> None:
         for logger in self.loggers:
             logger.log_metrics(dict(values), step=self.ledger.forwards)
-
-    # -- validation and test -----------------------------------------------------------------------------------------
-
-    def _evaluate(self, batch: Batch) -> None:
-        inputs, targets = batch
-
-        def forward(rows: Tensor) -> Tensor:  # of a population of one
-            return self.model(rows if rows.ndim <= inputs.ndim else rows[0])[None]
-
-        outputs = self.objective.outputs(forward, batch)[0]
-        self._metrics.update(outputs, targets)
-        self._validation_loss.add({"loss": self.objective.loss(outputs, targets)}, weight=len(inputs))
-
-    @property
-    def directions(self) -> dict[str, bool | None]:
-        """Of each metric of validation: whether higher is better, None where neither is; known from ``setup`` on."""
-        known = {name: metric.higher_is_better for name, metric in self._metrics.items(copy_state=False)}
-        return {"val/loss": False} | {f"val/{name}": direction for name, direction in known.items()}
-
-    def _evaluated(self, stage: str) -> Values:
-        computed = {name: value.item() for name, value in self._metrics.compute().items()}
-        return {f"{stage}/{name}": value for name, value in (self._validation_loss.take() | computed).items()}

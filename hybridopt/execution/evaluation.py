@@ -1,0 +1,52 @@
+"""What validation and test say of the network as it stands."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hybridopt.core.objective import Batch, Objective
+from hybridopt.core.spec import DataSpec
+from hybridopt.execution.averages import Averages
+
+
+class Evaluation:
+    """The loss and the metrics over a held-out set, batch by batch.
+
+    Args:
+        model: the network, in evaluation mode while it is evaluated.
+        objective: whose loss and metrics are computed.
+        spec: of the data.
+        device: where the metrics are.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective, spec: DataSpec, device: torch.device):
+        self.model, self.objective = model, objective
+        self.metrics = objective.metrics(spec).to(device)
+        self._loss = Averages()
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        self.metrics.reset()
+
+    def update(self, batch: Batch) -> None:
+        """One more batch."""
+        inputs, targets = batch
+
+        def forward(rows: Tensor) -> Tensor:  # of a population of one
+            return self.model(rows if rows.ndim <= inputs.ndim else rows[0])[None]
+
+        outputs = self.objective.outputs(forward, batch)[0]
+        self.metrics.update(outputs, targets)
+        self._loss.add({"loss": self.objective.loss(outputs, targets)}, weight=len(inputs))
+
+    def values(self, stage: str) -> dict[str, float]:
+        """Loss and metrics of what was seen, under "<stage>/<name>"."""
+        computed = {name: value.item() for name, value in self.metrics.compute().items()}
+        return {f"{stage}/{name}": value for name, value in (self._loss.take() | computed).items()}
+
+    @property
+    def directions(self) -> dict[str, bool | None]:
+        """Of each metric of validation: whether higher is better, None where neither is."""
+        known = {name: metric.higher_is_better for name, metric in self.metrics.items(copy_state=False)}
+        return {"val/loss": False} | {f"val/{name}": direction for name, direction in known.items()}
