@@ -21,7 +21,8 @@ from hybridopt.composition import registry
 from hybridopt.composition.kinds import PARTS
 
 ROOT = Path(__file__).parent.parent
-MAKER = ROOT / "scripts" / "make_docs.py"
+REPRODUCE = ROOT / "scripts" / "claims" / "reproduce.py"
+MAKER = ROOT / "scripts" / "tools" / "make_docs.py"
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLES = [shlex.split(line)[1:] for line in re.findall(r"^hybridopt (?:.*)$", PLUGINS, re.MULTILINE)]
 GUIDE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
@@ -42,7 +43,7 @@ def test_the_pages_are_up_to_date(maker: Any) -> None:
     kept = {*(ROOT / "docs" / "contracts").glob("*.md"), ROOT / "docs" / "plugins.md"}
     assert set(made) == kept
     stale = [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]
-    assert not stale, "run python scripts/make_docs.py"
+    assert not stale, "run python scripts/tools/make_docs.py"
 
 
 def test_the_pages_say_nothing_of_this_machine(maker: Any) -> None:
@@ -91,7 +92,7 @@ def test_an_example_composes_and_can_be_built(
 def test_the_guide_has_a_row_for_each_strategy_that_says_when_to_try_it() -> None:
     rows = re.findall(r"^\| \[`(\w+)`\]\(plugins\.md#\w+\) \| (.+?) \|", GUIDE, re.MULTILINE)
     ours = {name for name in registry.names("strategy") if registry.find("strategy", name).distribution == "hybridopt"}
-    assert {name for name, _ in rows} == ours, "run python scripts/make_methods.py"
+    assert {name for name, _ in rows} == ours, "run python scripts/tools/make_methods.py"
     assert all(advice.strip() for _, advice in rows)
 
 
@@ -104,10 +105,9 @@ def test_every_figure_of_the_guide_is_one_that_was_kept() -> None:
 
 @pytest.mark.slow
 def test_what_is_proven_is_installed() -> None:
-    """Each experiment of scripts/reproduce.py is about a strategy or an objective that exists."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "nothing"], capture_output=True, text=True, check=False
-    )
+    """Each experiment of scripts/claims/reproduce.py is about a strategy or an objective that exists."""
+    command = [sys.executable, str(REPRODUCE), "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     named = done.stderr.strip().removesuffix(".").rpartition("one of ")[2].split(", ")
     assert len(named) > 20
@@ -115,7 +115,7 @@ def test_what_is_proven_is_installed() -> None:
 
 
 def test_a_claim_is_repeated_by_its_name() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "safe_mutation", "--seeds", "2"]
+    command = [sys.executable, str(REPRODUCE), "safe_mutation", "--seeds", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "holds" in done.stdout

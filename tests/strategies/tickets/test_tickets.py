@@ -101,7 +101,7 @@ def test_the_control_redraws_the_survivors_from_the_same_distribution() -> None:
 
 
 def test_a_ticket_beats_a_random_mask() -> None:
-    """At 5 % of the weights, in the median of five seeds; scripts/reproduce.py has it against redrawn weights too."""
+    """At 5 % of the weights, median of five seeds; scripts/claims/reproduce.py has it against redrawn weights too."""
     accuracy = {}
     for mask in ("magnitude", "random"):
         found = []

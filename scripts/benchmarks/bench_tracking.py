@@ -1,7 +1,7 @@
 """What it costs a run to report ten thousand metric points to MLflow.
 
-    python scripts/bench_tracking.py
-    python scripts/bench_tracking.py --forwards 1e8 --repetitions 5
+    python scripts/benchmarks/bench_tracking.py
+    python scripts/benchmarks/bench_tracking.py --forwards 1e8 --repetitions 5
 
 The same run (digits, Adam) with and without MLflow, in turn, each in a process of its own; the store is SQLite. The
 points are those that the run's journal holds; the number of marks is set so that they are about ten thousand.

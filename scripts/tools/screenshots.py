@@ -1,6 +1,6 @@
 """Pictures of what a reviewer sees in the MLflow UI, taken by a real browser without a window.
 
-    python scripts/screenshots.py --uri sqlite:///mlflow.db --out screenshots
+    python scripts/tools/screenshots.py --uri sqlite:///mlflow.db --out screenshots
 
 It serves the store on loopback, as hybridopt-ui does, and needs Chromium (Debian's package is called chromium).
 """

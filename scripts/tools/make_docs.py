@@ -1,7 +1,7 @@
 """Write the reference pages from docstrings and signatures: docs/contracts/*.md and docs/plugins.md.
 
-    python scripts/make_docs.py
-    python scripts/make_docs.py --check
+    python scripts/tools/make_docs.py
+    python scripts/tools/make_docs.py --check
 
 With --check nothing is written; stale pages are named, and the exit code is 1.
 """
@@ -25,7 +25,7 @@ from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.kinds import PARTS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 SECTIONS = ("Args", "Returns", "Raises", "Attributes", "Class attributes")
 FIT = {  # what goes with a data set's task
     "regression": "objective=mse",
@@ -46,7 +46,7 @@ def contract_pages() -> Iterator[tuple[str, str]]:
             summary = alias_of(name)[1] if is_alias(thing) else first_line(thing)
             rows.append(f"| [`{name}`]({name}.md) | `{home.__name__}` | {summary} |")
             yield f"contracts/{name}.md", page(home.__name__, name, thing)
-    head = "# Contracts\n\nThe public names, on which packages build. Made by `python scripts/make_docs.py`.\n"
+    head = "# Contracts\n\nThe public names, on which packages build. Made by `python scripts/tools/make_docs.py`.\n"
     yield "contracts/README.md", "\n".join([head, "| name | from | |", "|---|---|---|", *rows, ""])
 
 
@@ -133,7 +133,7 @@ def plugins_page() -> str:
     """Every built-in plugin: summary, an example that composes, settings."""
     parts = [
         "# Built-in plugins",
-        "Settings with types and defaults, and a command to try for each. Made by `python scripts/make_docs.py`.",
+        "Settings with types and defaults, and a command to try for each. Made by `python scripts/tools/make_docs.py`.",
     ]
     for kind in PARTS:
         parts.append(f"## {kind}")
@@ -224,7 +224,7 @@ def main() -> None:
     stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if check:
         for path in sorted({*stale, *left}):
-            print(f"{path.relative_to(DOCS.parent)} is stale: run python scripts/make_docs.py")
+            print(f"{path.relative_to(DOCS.parent)} is stale: run python scripts/tools/make_docs.py")
         sys.exit(bool(stale or left))
     (DOCS / "contracts").mkdir(exist_ok=True)
     for path in left:

@@ -1,7 +1,7 @@
 """How much of a training step is not the model's own work, for each installed strategy.
 
-    python scripts/bench_overhead.py --json overhead.json --picture overhead.png
-    python scripts/bench_overhead.py --strategies adam openai_es
+    python scripts/benchmarks/bench_overhead.py --json overhead.json --picture overhead.png
+    python scripts/benchmarks/bench_overhead.py --strategies adam openai_es
 
 Each strategy, with its default settings, trains the default job's network (64-32-10) on batches of 256. Compared are
 

@@ -1,8 +1,8 @@
 """What a generation costs: against plain inference, against its size, and in memory.
 
-    python scripts/bench_population.py --json figures.json --picture figures.png
-    python scripts/bench_population.py --parts throughput --repetitions 11
-    python scripts/bench_population.py --quick
+    python scripts/benchmarks/bench_population.py --json figures.json --picture figures.png
+    python scripts/benchmarks/bench_population.py --parts throughput --repetitions 11
+    python scripts/benchmarks/bench_population.py --quick
 
 - **throughput**: a whole generation (noise, evaluation, update) as a fraction of plain inference of as many samples
   with one set of weights, whichever chunk and number of threads suits each best. 1 means: the population is free.

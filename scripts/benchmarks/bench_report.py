@@ -1,7 +1,7 @@
 """How long the report on a sweep of many runs takes.
 
-    python scripts/bench_report.py
-    python scripts/bench_report.py --runs 200
+    python scripts/benchmarks/bench_report.py
+    python scripts/benchmarks/bench_report.py --runs 200
 
 The runs are made up, in a SQLite store in a temporary folder: 50 marks with four metrics each, 100 parameters.
 """

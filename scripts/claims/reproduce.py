@@ -1,7 +1,7 @@
 """Repeat what is claimed of a method, and say whether it holds.
 
-    python scripts/reproduce.py levenberg_marquardt
-    python scripts/reproduce.py all --seeds 5 --write docs/reproduction.md
+    python scripts/claims/reproduce.py levenberg_marquardt
+    python scripts/claims/reproduce.py all --seeds 5 --write docs/reproduction.md
 
 Each claim is an experiment of some seconds to some minutes on one core; the exit code is 1 if one does not hold.
 """
@@ -19,8 +19,8 @@ from proofs import PROOFS, Finding, Proof
 MODULES = ("digits", "kalman", "least_squares", "losses", "searches", "tickets")
 HEAD = """# What holds
 
-Made by `python scripts/reproduce.py all --write docs/reproduction.md`: medians over seeds, with their range; costs in
-forwards. What does not hold is said as plainly as what does.
+Made by `python scripts/claims/reproduce.py all --write docs/reproduction.md`: medians over seeds, with their range;
+costs in forwards. What does not hold is said as plainly as what does.
 
 | method | claim | measured | forwards | |
 |---|---|---|---|---|

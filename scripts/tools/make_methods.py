@@ -1,9 +1,9 @@
 """Write the guide to the strategies, docs/methods.md, from the registry and from runs on digits.
 
-    python scripts/make_methods.py --measure all --seeds 5
-    python scripts/make_methods.py --measure adam,openai_es
-    python scripts/make_methods.py
-    python scripts/make_methods.py --check
+    python scripts/tools/make_methods.py --measure all --seeds 5
+    python scripts/tools/make_methods.py --measure adam,openai_es
+    python scripts/tools/make_methods.py
+    python scripts/tools/make_methods.py --check
 
 With --measure strategies are trained on digits first, by their defaults (all of them: half an hour on one core); what
 comes out is kept in docs/methods.json and drawn in docs/methods.png. Without, the page is made from what is kept; with
@@ -20,12 +20,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from runs import Run, sweep
 
 from hybridopt import Budget, Oracle
 from hybridopt.composition import building, registry
@@ -34,7 +34,11 @@ from hybridopt.datasets.digits import digits
 from hybridopt.testing.plugins import filled
 from hybridopt.testing.runs import begin
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+if TYPE_CHECKING:
+    from runs import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS, CLAIMS = ROOT / "docs", ROOT / "scripts" / "claims"
 FIGURES, PICTURE, PAGE = (DOCS / f"methods.{kind}" for kind in ("json", "png", "md"))
 FORWARDS = 1e7
 FAMILIES = {
@@ -49,7 +53,7 @@ FAMILIES = {
 }
 HEAD = """# Which strategy to try
 
-Made by `python scripts/make_methods.py` from the installed strategies. Start here:
+Made by `python scripts/tools/make_methods.py` from the installed strategies. Start here:
 
 - **The loss has a gradient.** `adam`; nothing else comes as far for as few forwards. `levenberg_marquardt` or `lbfgs`
   for small regressions to many digits, `extreme_learning_machine` for an answer in a second.
@@ -143,6 +147,9 @@ def measured(strategy) -> tuple[str, str]:
 
 def measure(rows: list[Row], names: str, seeds: int) -> None:
     """Train strategies, all or some, and keep what comes out beside what is known of the others."""
+    sys.path.insert(0, str(CLAIMS))  # whose runs are those that prove claims
+    from runs import sweep
+
     known = kept()
     for each in rows:
         if each.trained and (names == "all" or each.name in names.split(",")):
@@ -237,7 +244,8 @@ def main() -> int:
     text = page(rows)
     if arguments.check:
         stale = PAGE.read_text(encoding="utf-8") != text
-        print(f"{PAGE.name} is stale: run python scripts/make_methods.py" if stale else "docs/methods.md is up to date")
+        says = "is stale: run python scripts/tools/make_methods.py" if stale else "is up to date"
+        print(f"docs/{PAGE.name} {says}")
         return int(stale)
     PAGE.write_text(text, encoding="utf-8")
     return 0

@@ -1,7 +1,7 @@
 """How long `hybridopt-plugins list` takes with many plugins installed.
 
-    python scripts/bench_listing.py
-    python scripts/bench_listing.py --plugins 1000
+    python scripts/benchmarks/bench_listing.py
+    python scripts/benchmarks/bench_listing.py --plugins 1000
 
 Packages of two strategies each are made in a temporary folder that is put on the path; none of them could be imported.
 """

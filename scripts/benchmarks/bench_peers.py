@@ -1,9 +1,9 @@
 """What a generation costs here, in EvoTorch, in EvoX and in nevergrad's own loop.
 
     python3 -m venv /tmp/peers
-    /tmp/peers/bin/pip install -e . -e plugins/hybridopt-cma -r scripts/bench_peers.requirements.txt \
+    /tmp/peers/bin/pip install -e . -e plugins/hybridopt-cma -r scripts/benchmarks/bench_peers.requirements.txt \
         -c scripts/constraints.txt
-    /tmp/peers/bin/python scripts/bench_peers.py --json peers.json --picture peers.png
+    /tmp/peers/bin/python scripts/benchmarks/bench_peers.py --json peers.json --picture peers.png
 
 All train the same network from the same weights on the same batch with the same number of members, in turn, in one
 process, with one thread and with all of them (the better counts). Before that each must give the same loss for the
@@ -285,7 +285,8 @@ def entered(task: Task, without: list[str]) -> dict[tuple[str, str], Contender]:
         try:
             contender = enter(task)
         except ModuleNotFoundError as error:
-            print(f"{label} is left out: {error}. See scripts/bench_peers.requirements.txt.", file=sys.stderr)
+            needed = "scripts/benchmarks/bench_peers.requirements.txt"
+            print(f"{label} is left out: {error}. See {needed}.", file=sys.stderr)
             continue
         if abs(contender.loss() - task.loss) > 1e-4:
             sys.exit(f"{label} gives the start a loss of {contender.loss():.6f}, but it is {task.loss:.6f}.")

@@ -1,6 +1,6 @@
 """How long `hybridopt strategy=adam` takes, as a ratio to a hand-written Lightning script that trains the same.
 
-    python scripts/bench_lightning.py --repetitions 7
+    python scripts/benchmarks/bench_lightning.py --repetitions 7
 
 Both run as processes of their own, in turn, from start to end: imports, data, training, 50 validations with the same
 metrics, checkpoints, test, and once with and once without MLflow on SQLite. The script by hand does what its author

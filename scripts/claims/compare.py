@@ -1,6 +1,6 @@
 """Train one network by several strategies and seeds at equal cost; print the table, draw the curves.
 
-    python scripts/compare.py --forwards 1e7 --seeds 5 --picture docs/curves.png
+    python scripts/claims/compare.py --forwards 1e7 --seeds 5 --picture docs/curves.png
 
 Each job is the same as `hybridopt strategy=<name> seed=<n>`; further overrides are given after `--`.
 """

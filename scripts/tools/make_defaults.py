@@ -3,7 +3,7 @@
     hybridopt -m hydra/sweeper=optuna hydra.sweeper.n_trials=12 hydra.sweeper.direction=maximize \\
         sweep.metric=final/val/accuracy sweep.name=defaults 'dataset.batch_size=choice(64,256)' strategy=adam,openai_es
     hybridopt -m strategy=particle_swarm strategy.sigma=0.01,0.02 seed=100,101,102 test=false sweep.name=swarm
-    python scripts/make_defaults.py multirun/defaults multirun/swarm
+    python scripts/tools/make_defaults.py multirun/defaults multirun/swarm
 
 The page says what was found; defaults are set by hand, in each strategy's file.
 """
@@ -19,11 +19,11 @@ from pathlib import Path
 
 import optuna
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "defaults.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "defaults.md"
 TRIALS = """# Where defaults come from
 
-Made by `python scripts/make_defaults.py` from sweeps on digits with the default network, 1e7 forwards a run. Runs were
-judged by validation accuracy, with seeds that no figure in these pages has; the test set was not touched.
+Made by `python scripts/tools/make_defaults.py` from sweeps on digits with the default network, 1e7 forwards per run.
+Runs were judged by validation accuracy, with seeds that no figure in these pages has; the test set was not touched.
 
 ## The same for all
 

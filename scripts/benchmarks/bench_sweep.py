@@ -1,7 +1,7 @@
 """What a sweep costs besides its jobs, against the same loop written by hand.
 
-    python scripts/bench_sweep.py
-    python scripts/bench_sweep.py --jobs 20 --repetitions 5
+    python scripts/benchmarks/bench_sweep.py
+    python scripts/benchmarks/bench_sweep.py --jobs 20 --repetitions 5
 
 Small jobs (iris, Adam, ten marks) run in one process, tracked in SQLite without the network as an MLflow model. By hand
 means: compose the config, build the parts, fit and test with Lightning's Trainer; no tracking, no checkpoints.
