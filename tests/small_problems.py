@@ -12,10 +12,10 @@ from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
+from hybridopt.testing.by_hand import begin as begin
+from hybridopt.testing.by_hand import deploy as deploy
 from hybridopt.testing.plugins import filled
 from hybridopt.testing.problems import Point as Point
-from hybridopt.testing.runs import begin as begin
-from hybridopt.testing.runs import deploy as deploy
 
 
 def oracle_for(model: nn.Module, objective: Objective | None = None, forwards: float = 1e7, seed: int = 0) -> Oracle:

@@ -16,17 +16,15 @@ from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
 from hybridopt.testing.kit import check, during, fail_if, finite
+from hybridopt.testing.neighbours import MOST, NEIGHBOURS, by_neighbours, score
 from hybridopt.testing.plugins import Settings, defaults, variants
 from hybridopt.testing.problems import few, ready, stream
 from hybridopt.testing.runs import difference, global_seeds
 
 SETS = ("train", "val", "test")
-MOST = 20_000  # rows of a set that are read: a leak in larger ones shows as well
 SAME_BY_CHANCE = 0.02  # of a held-out set: rows that nature made twice, as one flower of iris
 EXACT = 1e-4  # how near to 0 and 1 a mean and a deviation are that were made so
-NEIGHBOURS = 5  # in the training set, by which a held-out target is guessed
 ASKED = 1000  # held-out rows at most whose targets are guessed
-FAR = 3.0  # deviations from the mean that a feature counts at most: some are constant but for one row
 PAIRINGS = 100  # random ones, to which the true one is compared
 DISTINCT = 10  # values that a feature takes at least which tells anything of its scaling
 
@@ -248,23 +246,6 @@ def inputs_tell_of_targets(plugin: Plugin) -> None:
         f"{NEIGHBOURS} neighbours in the training set know its held-out targets no better than chance does: are the "
         "rows of inputs and targets in the same order?",
     )
-
-
-def by_neighbours(train: Batch, queries: Tensor, task: str) -> Tensor:
-    """Targets of queries (Q, ...), guessed by the nearest rows of a training set, standardised."""
-    inputs, targets = (part[:MOST] for part in train)
-    known, asked = (part.flatten(1).double().nan_to_num() for part in (inputs, queries))
-    mean, scale = known.mean(0), known.std(0, unbiased=False).clamp_min(1e-12)
-    near, far = (((part - mean) / scale).clamp(-FAR, FAR) for part in (asked, known))
-    distances = torch.cdist(near, far)
-    nearest = distances.topk(min(NEIGHBOURS, 1 + len(known) // 20), largest=False).indices
-    return targets[nearest].mode(1).values if task == "classification" else targets[nearest].double().mean(1)
-
-
-def score(guesses: Tensor, answers: Tensor, task: str) -> float:
-    """How good guesses are: the share of classes that are right, or minus the mean squared error."""
-    right = guesses == answers if task == "classification" else -(guesses - answers).square()
-    return float(right.double().mean())
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------

@@ -112,7 +112,8 @@ class Run:
                 strategy = building.make(plugin, settings, spec=problem.spec)
         self.strategy = strategy.to(self.device)
         self.layout = ParameterLayout.of(dict(self.model.named_parameters()))
-        self._batches = problem.batches(seed)
+        self._seed, self._batches = seed, problem.batches(seed)
+        self._weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.first_batch = self._moved(next(problem.batches(seed)))
         self.ledger = SpyLedger(budget or Budget(forwards=LOSSES * len(self.first_batch[0])))
         generator = torch.Generator(self.device).manual_seed(seed)
@@ -141,6 +142,16 @@ class Run:
         if not self.begun:
             self.strategy.begin(self.oracle, batch)
             self.begun = True
+
+    def rewind(self) -> None:
+        """Let weights, generator, ledger and batches be as at first; the strategy stays what it has become."""
+        self.model.load_state_dict(self._weights)
+        self.oracle.generator.manual_seed(self._seed)
+        self.ledger.forwards = self.ledger.evaluations = self.ledger.metered = self.ledger.late = 0
+        self.ledger.phases.clear()
+        self.ledger.active = None
+        self._batches = self.problem.batches(self._seed)
+        self.taken, self.begun = 0, False
 
     def steps(self, most: int = MOST) -> Iterator[int]:
         """Step until the budget is spent, or so many steps are taken in all; their numbers, from 1."""
@@ -216,23 +227,6 @@ class Run:
         self.strategy.attach(self.oracle)
         self._batches = islice(self._batches, self.taken, None)
         return self
-
-
-# -- a strategy by hand ------------------------------------------------------------------------------------------------
-
-
-def begin(strategy: Strategy, oracle: Oracle, batch: Batch) -> Strategy:
-    """Bind a strategy to an oracle, and let it make its first state."""
-    strategy.attach(oracle)
-    strategy.begin(oracle, batch)
-    return strategy
-
-
-def deploy(strategy: Strategy, oracle: Oracle) -> None:
-    """Make the model what the strategy recommends."""
-    recommended = strategy.recommend()
-    if recommended is not None:
-        oracle.assign(recommended)
 
 
 # -- around runs ------------------------------------------------------------------------------------------------------

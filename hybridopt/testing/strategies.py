@@ -1,4 +1,4 @@
-"""What is asked of a strategy."""
+"""What is asked of a strategy; that it learns is asked in :mod:`~hybridopt.testing.learning`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,19 @@ from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Search, Strategy
 from hybridopt.errors import HybridoptError
-from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, first_line, unloadable
+from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, first_line
+from hybridopt.testing.learning import improves as improves  # its checks are a strategy's
 from hybridopt.testing.plugins import defaults, variants
-from hybridopt.testing.problems import Problem, config_of, line, noisy_quadratic, problem_of, sphere
+from hybridopt.testing.problems import config_of, line, problem_of
+from hybridopt.testing.reproducibility import assert_same_end
 from hybridopt.testing.runs import (
     MOST,
     Run,
     callers,
-    difference,
-    global_seeds,
-    global_states,
     short_budget,
-    threads,
 )
 from hybridopt.testing.worker import elsewhere
 
-SEEDS = 5  # of runs that must all improve
-MORE_SEEDS = 4  # that must, if one of those did not
-IMPROVING = 1000  # losses that such a run may ask for
 LATE = 4  # answers that a step may get after the budget is spent
 POPULATION = "popsize"
 
@@ -67,53 +62,6 @@ def builds_from_every_option(plugin: Plugin) -> None:
             fail_if(not isinstance(run.strategy, Strategy), "it makes something that is no Strategy.")
             run.step()
             finite(run.answer(), "after a step it recommends parameters")
-
-
-# -- learning ---------------------------------------------------------------------------------------------------------
-
-
-def improves(plugin: Plugin, problem: Problem, what: str) -> None:
-    """On each of five seeds the final loss is lower than the first one, or else on eight of nine.
-
-    A single seed may hang on how a processor rounds, so it may fail, and four further seeds then decide. The level:
-    what learns nothing improves by luck with probability 1/2 at most, so that it passes with probability
-    1/32 + 5/32 · 1/16, 4 %, at most. Seeds are fixed: on the same processor, who passes once passes always.
-    """
-    budget = short_budget(plugin, problem, steps=4, losses=IMPROVING)
-    worse: list[str] = []
-    for seed in range(SEEDS + MORE_SEEDS):
-        if seed == SEEDS and not worse:
-            return
-        first, last = first_and_last_loss(plugin, problem, seed, budget)
-        if not last < first:
-            worse.append(f"from a loss of {first:.4g} to {last:.4g} with seed {seed}")
-        fail_if(len(worse) > 1, f"on {what} it comes {' and '.join(worse)}, in {budget.forwards:.0f} forwards.")
-
-
-def first_and_last_loss(plugin: Plugin, problem: Problem, seed: int, budget: Budget) -> tuple[float, float]:
-    """The losses on held-out data before and after a run, whose end must be finite."""
-    run = Run(plugin, problem, seed=seed, budget=budget)
-    first = run.loss()
-    finite(run.finish().answer(), "it ends at parameters")
-    return first, run.loss()
-
-
-@check("strategy")
-def improves_on_sphere(plugin: Plugin) -> None:
-    """The final loss on a sphere in 12 dimensions is below the first on five seeds, or eight of nine (level 4 %)."""
-    improves(plugin, sphere(), "a sphere")
-
-
-@check("strategy")
-def improves_on_noisy_quadratic(plugin: Plugin) -> None:
-    """The same on a quadratic of condition 10 whose targets are noisy, by the loss without noise (level 4 %)."""
-    improves(plugin, noisy_quadratic(), "a noisy quadratic")
-
-
-@check("strategy")
-def improves_on_network(plugin: Plugin) -> None:
-    """The same on a small network, or the plugin's own problem, by the loss on validation data (level 4 %)."""
-    improves(plugin, problem_of(plugin), "a small network")
 
 
 # -- cost -------------------------------------------------------------------------------------------------------------
@@ -161,95 +109,6 @@ def goes_through_the_oracle(plugin: Plugin) -> None:
         not all(passes),
         f"it runs the network {passes.count(False)} times past the oracle: ask oracle.losses, outputs or gradient.",
     )
-
-
-# -- randomness and reproducibility -----------------------------------------------------------------------------------
-
-
-def assert_same_end(one: Run, other: Run, sentence: str) -> None:
-    """Two runs end alike, to the last bit, in what they recommend and in their state."""
-    answers = one.answer(), other.answer()
-    place = difference(answers[0], answers[1]) and "the recommended parameters differ"
-    if place is None:
-        place = difference(one.state(), other.state())
-        place = place and f"{place} differs"
-    fail_if(place, f"{sentence}: {place}.")
-
-
-@check("strategy")
-def same_seed_same_numbers(plugin: Plugin) -> None:
-    """Two runs with the same seed end with the same parameters and state, to the last bit."""
-    problem = problem_of(plugin)
-    budget = short_budget(plugin, problem)
-    one, other = (Run(plugin, problem, budget=budget).finish(MOST) for _ in range(2))
-    assert_same_end(one, other, "two runs with the same seed end differently")
-
-
-@check("strategy")
-def ignores_global_random_state(plugin: Plugin) -> None:
-    """It draws from ``self.generator`` alone: torch's, numpy's and Python's global generators neither have a say nor
-    are touched."""
-    problem, ends = problem_of(plugin), []
-    budget = short_budget(plugin, problem)
-    for seed in (1, 2):
-        with global_seeds(seed):
-            run = Run(plugin, problem, budget=budget)
-            before = global_states()
-            ends.append(run.finish(MOST))
-            touched = [name for name, state in global_states().items() if difference(state, before[name])]
-            fail_if(touched, f"it draws from, or seeds, the global generator of {' and '.join(touched)}: {DRAW}.")
-    assert_same_end(*ends, f"another state of the global generators gives another run; {DRAW}")
-
-
-DRAW = "draw from self.generator (in a Strategy: oracle.generator) alone"
-
-
-@check("strategy")
-def ignores_the_number_of_threads(plugin: Plugin) -> None:
-    """A run on two threads ends where one on a single thread does, to rounding (1e-3 after three steps)."""
-    problem, answers = problem_of(plugin), []
-    budget = short_budget(plugin, problem)
-    for count in (1, 2):
-        with threads(count):
-            answers.append(Run(plugin, problem, budget=budget).finish(3).answer())
-    distance = (answers[0] - answers[1]).abs().max().item()
-    fail_if(not distance < 1e-3, f"with two threads it ends {distance:.2g} away from where it does with one.")
-
-
-# -- checkpoints ------------------------------------------------------------------------------------------------------
-
-
-@check("strategy")
-def survives_save_and_load(plugin: Plugin) -> None:
-    """A run that is saved, built anew and loaded at every step equals one that never stopped, to the last bit.
-
-    Whatever a step leaves outside of buffers, optimisers and ``get_extra_state`` is lost each time, and shows.
-    Checkpoints are loaded as a trial loads them: with nothing that needs pickle.
-    """
-    problem = problem_of(plugin)
-    budget = short_budget(plugin, problem)
-    whole, parts = Run(plugin, problem, budget=budget), Run(plugin, problem, budget=budget)
-    for step in whole.steps():
-        parts = resumed(plugin, problem, budget, parts, step - 1)
-        with during(f"in the step after a checkpoint of step {step - 1} was loaded"):
-            parts.step()
-        place = difference(whole.state(), parts.state())
-        fail_if(
-            place,
-            f"{place} differs after step {step} from a run that was never saved and loaded: keep what a step needs of "
-            "those before in buffers or get_extra_state.",
-        )
-    assert_same_end(whole, resumed(plugin, problem, budget, parts, whole.taken), "the loaded run ends differently")
-
-
-def resumed(plugin: Plugin, problem: Problem, budget: Budget, run: Run, step: int) -> Run:
-    """The run in new objects, from a checkpoint."""
-    try:
-        return Run(plugin, problem, budget=budget).load(run.save())
-    except Exception as error:
-        raise CheckFailure(
-            f"a checkpoint after step {step} cannot be saved and loaded: {unloadable(error)}."
-        ) from error
 
 
 # -- places and types -------------------------------------------------------------------------------------------------

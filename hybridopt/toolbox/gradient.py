@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -46,9 +47,10 @@ class GradientStrategy(Strategy):
             self.z = nn.Parameter(next(oracle.model.parameters()).new_zeros(oracle.dimension))
             parameters = [self.z]
         self.optimizer = self.build(parameters)
+        self._fresh = copy.deepcopy(self.optimizer.state_dict())  # some optimisers keep state in their groups
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
-        self.optimizer.state.clear()
+        self.optimizer.load_state_dict(copy.deepcopy(self._fresh))
         if self.z is not None:
             self.z.data = oracle.start
 

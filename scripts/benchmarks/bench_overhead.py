@@ -37,7 +37,7 @@ from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial
 from hybridopt.composition import building, registry
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import GRADIENT, Ledger
-from hybridopt.testing.runs import begin
+from hybridopt.testing.by_hand import begin
 
 BATCH = 256
 REPEATS = 32  # batches that plain inference takes in one go, if it likes

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from hybridopt import Budget, DataSpec, Oracle, Strategy
 from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
-from hybridopt.testing.runs import begin
+from hybridopt.testing.by_hand import begin
 
 Case = Callable[[], object]
 Rows = list[dict[str, Any]]

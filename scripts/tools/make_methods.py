@@ -31,8 +31,8 @@ from hybridopt import Budget, Oracle
 from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
+from hybridopt.testing.by_hand import begin
 from hybridopt.testing.plugins import filled
-from hybridopt.testing.runs import begin
 
 if TYPE_CHECKING:
     from runs import Run

@@ -15,7 +15,7 @@ import torch
 from hybridopt import Budget, ConfigError, Ledger, Oracle, compose, run
 from hybridopt.composition import building, registry
 from hybridopt.composition.describe import REQUIRED
-from hybridopt.testing.runs import begin, deploy
+from hybridopt.testing.by_hand import begin, deploy
 
 PROBLEMS = {
     "tsp": "tour_length",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hybridopt import Budget, ConfigError, Ledger, Oracle, Trial
 from hybridopt.composition import building
 from hybridopt.encodings.subspace import Subspace
-from hybridopt.testing.runs import begin
+from hybridopt.testing.by_hand import begin
 
 OBJECTIVES = {"tsp": "tour_length", "flow_shop": "makespan", "knapsack": "packed_value"}
 

@@ -21,7 +21,7 @@ from neat.nn import FeedForwardNetwork
 
 from hybridopt import Budget, DataSpec, Ledger, Oracle
 from hybridopt.composition import building
-from hybridopt.testing.runs import begin
+from hybridopt.testing.by_hand import begin
 
 SEEDS = range(10)
 GENERATIONS = 300

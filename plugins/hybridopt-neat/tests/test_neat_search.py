@@ -6,7 +6,7 @@ from hybridopt_neat.neat_search import NEAT
 
 from hybridopt import Budget, ConfigError, DataSpec, Ledger, Oracle
 from hybridopt.composition import building
-from hybridopt.testing.runs import begin, deploy
+from hybridopt.testing.by_hand import begin, deploy
 
 
 def problem(dataset="xor", objective="mse", model=None, seed=0, **settings):

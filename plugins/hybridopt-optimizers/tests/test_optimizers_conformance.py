@@ -13,7 +13,7 @@ from hybridopt import Budget, Ledger, Oracle
 from hybridopt.composition import building
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.testing import installed, parametrize_with_checks
-from hybridopt.testing.runs import begin
+from hybridopt.testing.by_hand import begin
 
 
 @parametrize_with_checks(installed(package="hybridopt-optimizers"))

@@ -12,7 +12,7 @@ from hybridopt import Budget, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.datasets.digits import digits
-from hybridopt.testing.runs import begin, deploy
+from hybridopt.testing.by_hand import begin, deploy
 from proofs import Finding, accuracies, proves
 from proofs.jobs import command, test_accuracies
 

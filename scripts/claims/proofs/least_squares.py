@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hybridopt import Budget, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
-from hybridopt.testing.runs import begin, deploy
+from hybridopt.testing.by_hand import begin, deploy
 from proofs import Finding, proves, spread
 
 X = torch.linspace(-10, 10, 200, dtype=torch.float64)[:, None]

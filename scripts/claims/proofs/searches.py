@@ -14,7 +14,7 @@ from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.strategy import Strategy
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.testing.runs import begin, deploy
+from hybridopt.testing.by_hand import begin, deploy
 from proofs import Finding, accuracies, proves, spread
 from proofs.jobs import command, test_accuracies
 

@@ -229,7 +229,7 @@ from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.metaheuristics.nevergrad import Nevergrad
-from hybridopt.testing.runs import begin
+from hybridopt.testing.by_hand import begin
 
 ledger, generator = Ledger(Budget(forwards=1e5)), torch.Generator().manual_seed(0)
 oracle = Oracle(torch.nn.Linear(3, 2), MeanSquaredError(), ledger, generator)
