@@ -13,7 +13,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.errors import ConfigError
-from hybridopt.toolbox.schedule import Schedule, factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 
 class GradientStrategy(Strategy):
@@ -85,8 +85,7 @@ class GradientDescent(GradientStrategy):
         super().__init__()
         if not lr >= 0:
             raise ConfigError(f"strategy.lr must not be negative, but is {lr:g}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
-        self.lr, self.schedule, self.final_lr = lr, schedule, final_lr
+        self.lr, self.schedule = lr, Decay(schedule, final_lr)
 
     @abstractmethod
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -103,7 +102,7 @@ class GradientDescent(GradientStrategy):
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         progress = oracle.progress
-        rate = self.lr * factor(self.schedule, progress, self.final_lr)
+        rate = self.lr * self.schedule(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.slope(oracle, batch)

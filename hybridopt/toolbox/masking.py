@@ -16,7 +16,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.toolbox.schedule import Schedule, factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 Init = Literal["signed_constant", "model"]
 
@@ -96,9 +96,8 @@ class MaskTraining(Strategy):
             raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
         if not 0 <= momentum < 1:
             raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.schedule, self.final_lr = schedule, final_lr
+        self.schedule = Decay(schedule, final_lr)
         self.frozen = FrozenWeights(init)
 
     @abstractmethod
@@ -131,7 +130,7 @@ class MaskTraining(Strategy):
         self.register_buffer("velocity", torch.zeros_like(self.scores))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
-        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
+        rate = self.lr * self.schedule(oracle.progress)
         losses, slopes = self._view.gradients(self.draw(oracle)[None], batch)
         change = self.slope(slopes[0].to(self.scores)) + self.weight_decay * self.scores
         self.velocity = self.momentum * self.velocity + change

@@ -7,7 +7,7 @@ outside of it depends on how much of the last estimate lay there.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, bounded
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 TINY = 1e-12
 
@@ -62,7 +62,7 @@ class ASEBO(Search):
         explore: float = 0.5,
         sigma: float = 0.1,
         lr: float = 0.02,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.05,
     ):
         super().__init__()
@@ -76,10 +76,9 @@ class ASEBO(Search):
                 raise ConfigError(f"strategy.{name} must be above 0 and at most 1, but is {value:g}.")
         if sigma <= 0 or lr <= 0:
             raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.pairs, self.fewest, self.warmup, self.history = pairs, min(fewest, pairs), warmup, history
         self.decay, self.variance, self.explore, self.sigma, self.lr = decay, variance, explore, sigma, lr
-        self.schedule, self.final_lr = schedule, final_lr
+        self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent()
 
     def start(self, x0: Tensor) -> None:
@@ -107,7 +106,7 @@ class ASEBO(Search):
             ratio = (gradient - inside).norm() / inside.norm().clamp(min=TINY)
             self.alpha = ratio.clamp(0.0, self.explore)
         self.estimates = torch.cat([self.decay * self.estimates, gradient[None]])[-self.history :]
-        rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
+        rate = self.lr * self.schedule(self.progress)
         self.x = self.x + self.adam.step(gradient / gradient.norm().clamp(min=TINY), rate)
         self.generation = self.generation + 1
 

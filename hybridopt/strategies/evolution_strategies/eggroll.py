@@ -17,7 +17,7 @@ from hybridopt.core.strategy import Search
 from hybridopt.engine.population import LowRankPopulation
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, shaped
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 
 class Eggroll(Search):
@@ -51,7 +51,7 @@ class Eggroll(Search):
         rank: int = 1,
         sigma: float = 0.05,
         lr: float = 0.02,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.05,
         shaping: Literal["centered_rank", "none"] = "centered_rank",
         weight_decay: float = 0.0,
@@ -63,9 +63,8 @@ class Eggroll(Search):
             raise ConfigError(f"strategy.rank must be at least 1, but is {rank}.")
         if sigma <= 0 or lr <= 0:
             raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.popsize, self.rank, self.sigma, self.lr = popsize, rank, sigma, lr
-        self.schedule, self.final_lr = schedule, final_lr
+        self.schedule = Decay(schedule, final_lr)
         self.shaping, self.weight_decay = shaping, weight_decay
         self.adam = AdamDescent()
 
@@ -88,7 +87,7 @@ class Eggroll(Search):
 
     def tell(self, population: LowRankPopulation, losses: Tensor) -> None:
         gradient = self.estimate(losses) + self.weight_decay * self.x
-        self.x += self.adam.step(gradient, self.lr * factor(self.schedule, self.progress, self.final_lr))
+        self.x += self.adam.step(gradient, self.lr * self.schedule(self.progress))
 
     def recommend(self) -> Tensor:
         return self.x

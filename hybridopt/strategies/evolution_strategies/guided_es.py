@@ -18,7 +18,7 @@ from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, bounded
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 REGRESSIONS = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
 OTHER_TASK = "Its surrogate is the cross-entropy unless one says otherwise, which is no loss of a regression."
@@ -67,7 +67,7 @@ class GuidedES(Strategy):
         beta: float = 2.0,
         lr: float = 0.02,
         descent: Literal["adam", "sgd"] = "adam",
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.05,
     ):
         super().__init__()
@@ -85,10 +85,9 @@ class GuidedES(Strategy):
                 "strategy.sigma, strategy.lr and strategy.beta must be positive and strategy.alpha between 0 and 1, "
                 f"but are {sigma:g}, {lr:g}, {beta:g} and {alpha:g}."
             )
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.surrogate, self.pairs, self.sigma, self.alpha = surrogate, pairs, sigma, alpha
         self.directions, self.beta, self.lr = directions, beta, lr
-        self.schedule, self.final_lr = schedule, final_lr
+        self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent() if descent == "adam" else None
 
     def attach(self, oracle: Oracle) -> None:
@@ -106,7 +105,7 @@ class GuidedES(Strategy):
         self.guides = torch.cat([self.guides, guide])[-self.directions :]
         epsilon = self._perturbations(oracle)
         losses = oracle.losses(torch.cat([self.theta + epsilon, self.theta - epsilon]), batch)
-        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
+        rate = self.lr * self.schedule(oracle.progress)
         estimate = self.estimate(epsilon, losses)
         self.theta = self.theta + (-rate * estimate if self.adam is None else self.adam.step(estimate, rate))
         return {"loss": losses.min(), "lr": rate}

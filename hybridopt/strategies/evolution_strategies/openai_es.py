@@ -15,7 +15,7 @@ from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation, table_size
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, shaped
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 
 class OpenAIES(Search):
@@ -50,7 +50,7 @@ class OpenAIES(Search):
         popsize: int = 100,
         sigma: float = 0.05,
         lr: float = 0.02,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.05,
         shaping: Literal["centered_rank", "none"] = "centered_rank",
         noise: Literal["dense", "seeded"] = "dense",
@@ -61,9 +61,8 @@ class OpenAIES(Search):
             raise ConfigError(f"openai_es samples in mirrored pairs: strategy.popsize must be even, but is {popsize}.")
         if sigma <= 0 or lr <= 0:
             raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.popsize, self.sigma, self.lr = popsize, sigma, lr
-        self.schedule, self.final_lr = schedule, final_lr
+        self.schedule = Decay(schedule, final_lr)
         self.shaping, self.noise, self.weight_decay = shaping, noise, weight_decay
         self.adam = AdamDescent()
         self._noise: Tensor | None = None
@@ -78,7 +77,7 @@ class OpenAIES(Search):
         return self._ask_seeded() if self.noise == "seeded" else self._ask_dense()
 
     def tell(self, population: Tensor | SeededPopulation, losses: Tensor) -> None:
-        rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
+        rate = self.lr * self.schedule(self.progress)
         if isinstance(population, SeededPopulation):
             self._tell_seeded(population, losses, rate)
             return

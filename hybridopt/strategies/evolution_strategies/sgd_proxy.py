@@ -7,7 +7,7 @@ strategy of any population would, without paying for it.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.schedule import Schedule
 
 
 class SGDProxy(GradientDescent):
@@ -39,7 +40,7 @@ class SGDProxy(GradientDescent):
         self,
         pairs: int = 50,
         lr: float = 0.02,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.05,
     ):
         super().__init__(lr, schedule, final_lr)

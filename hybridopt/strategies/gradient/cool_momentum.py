@@ -8,7 +8,7 @@ it has.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from torch import nn
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.schedule import Schedule
 
 
 class CoolMomentum(GradientDescent):
@@ -44,7 +45,7 @@ class CoolMomentum(GradientDescent):
         lr: float = 0.01,
         rho0: float = 0.99,
         weight_decay: float = 0.0,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant",
+        schedule: Schedule = "constant",
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)

@@ -6,7 +6,7 @@ Gradient descent with as much Gaussian noise as makes it draw from exp(-loss / t
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from hybridopt.core.strategy import Record
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.schedule import Schedule
 
 
 class SGLD(GradientDescent):
@@ -45,7 +46,7 @@ class SGLD(GradientDescent):
         lr: float = 0.1,
         temperature: float = 1e-5,
         weight_decay: float = 0.0,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)

@@ -9,7 +9,7 @@ https://arxiv.org/abs/1608.03983.
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -83,7 +83,7 @@ def adam(
     eps: float = 1e-8,
     weight_decay: float = 1e-3,
     amsgrad: bool = False,
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    schedule: Schedule = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
     """Adam (Kingma & Ba 2015): gradient descent with adaptive moments.
@@ -99,7 +99,7 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.01,
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    schedule: Schedule = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
     """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay.
@@ -115,7 +115,7 @@ def sgd(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     nesterov: bool = False,
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    schedule: Schedule = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
     """Stochastic gradient descent (Robbins & Monro 1951) with momentum.
@@ -132,7 +132,7 @@ def rmsprop(
     eps: float = 1e-8,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    schedule: Schedule = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
     """RMSprop (Hinton 2012): gradient descent, each coordinate scaled by its recent magnitude.
@@ -147,7 +147,7 @@ def torch_optim(
     optimizer: str = "Adam",
     lr: float = 1e-3,
     settings: dict[str, Any] = {},
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+    schedule: Schedule = "cosine",
     final_lr: float = 0.01,
 ) -> TorchOptim:
     """Any optimiser of torch.optim by its class name; ``settings`` are its further arguments.

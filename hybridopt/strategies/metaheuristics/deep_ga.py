@@ -6,7 +6,7 @@ network of any size travels as a few integers, and is made again, to the last bi
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import noise_blocks
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 NONE = -1  # where a genome is shorter than the longest
 
@@ -50,7 +50,7 @@ class DeepGA(Search):
         parents: int = 10,
         sigma: float = 0.03,
         first_sigma: float = 0.05,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "exponential",
+        schedule: Schedule = "exponential",
         final_sigma: float = 0.2,
     ):
         super().__init__()
@@ -59,9 +59,8 @@ class DeepGA(Search):
                 f"strategy.popsize and strategy.parents must be at least 1, but are {popsize} and {parents}."
             )
         check_positive("strategy", sigma=sigma, first_sigma=first_sigma)
-        factor(schedule, 0.5, final_sigma)  # refuses what is no schedule
         self.popsize, self.parents, self.sigma, self.first_sigma = popsize, min(parents, popsize), sigma, first_sigma
-        self.schedule, self.final_sigma = schedule, final_sigma
+        self.schedule = Decay(schedule, final_sigma, "final_sigma")
         self._decoded: Tensor | None = None  # the parents (parents, d), which the genomes say as well
 
     def start(self, x0: Tensor) -> None:
@@ -97,7 +96,7 @@ class DeepGA(Search):
     def _sigma(self) -> float:
         if self.seeds.shape[1] == 0:
             return self.first_sigma
-        return self.sigma * factor(self.schedule, self.progress, self.final_sigma)
+        return self.sigma * self.schedule(self.progress)
 
     def _parents(self) -> Tensor:
         if self._decoded is None:  # a checkpoint was loaded

@@ -9,7 +9,7 @@ set is the validation set; here they are two.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError, check_positive
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 
 class GeneticAlgorithm(Search):
@@ -56,7 +56,7 @@ class GeneticAlgorithm(Search):
         elite: int = 5,
         crossover: float = 1.0,
         sigma: float = 0.03,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "exponential",
+        schedule: Schedule = "exponential",
         final_sigma: float = 0.1,
         averaging: float = 1.0,
     ):
@@ -71,9 +71,9 @@ class GeneticAlgorithm(Search):
         if not 0 <= crossover <= 1:
             raise ConfigError(f"strategy.crossover must be between 0 and 1, but is {crossover:g}.")
         check_positive("strategy", sigma=sigma)
-        factor(schedule, 0.5, final_sigma)  # refuses what is no schedule
         self.popsize, self.truncation, self.elite, self.crossover = popsize, truncation, elite, crossover
-        self.sigma, self.schedule, self.final_sigma, self.averaging = sigma, schedule, final_sigma, averaging
+        self.sigma, self.averaging = sigma, averaging
+        self.schedule = Decay(schedule, final_sigma, "final_sigma")
 
     def start(self, x0: Tensor) -> None:
         first = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
@@ -114,5 +114,5 @@ class GeneticAlgorithm(Search):
         coins = torch.rand((count, parents.shape[1]), generator=self.generator, device=device) < 0.5
         first, second = pairs.to(parents.device)
         children = torch.where(coins.to(parents.device), parents[first], parents[second])
-        sigma = self.sigma * factor(self.schedule, self.progress, self.final_sigma)
+        sigma = self.sigma * self.schedule(self.progress)
         return children + sigma * normal(children.shape, parents, self.generator), (losses[first] + losses[second]) / 2

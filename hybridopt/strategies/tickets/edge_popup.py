@@ -17,6 +17,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.masking import MaskTraining
+from hybridopt.toolbox.schedule import Schedule
 
 
 class EdgePopup(MaskTraining):
@@ -46,7 +47,7 @@ class EdgePopup(MaskTraining):
         lr: float = 0.1,
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.01,
     ):
         super().__init__(init, lr, momentum, weight_decay, schedule, final_lr)

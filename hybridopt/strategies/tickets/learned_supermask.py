@@ -14,6 +14,7 @@ from torch import Tensor
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
 from hybridopt.toolbox.masking import MaskTraining
+from hybridopt.toolbox.schedule import Schedule
 
 
 class LearnedSupermask(MaskTraining):
@@ -41,7 +42,7 @@ class LearnedSupermask(MaskTraining):
         lr: float = 100.0,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.01,
     ):
         super().__init__(init, lr, momentum, weight_decay, schedule, final_lr)

@@ -16,7 +16,7 @@ from torch import Tensor
 from hybridopt.core.strategy import Search
 from hybridopt.errors import ConfigError, check_positive
 from hybridopt.toolbox.descent import AdamDescent
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 NUMBERS = 1e9  # in the matrix of candidates
 
@@ -49,7 +49,7 @@ class CoordinateFiniteDifferences(Search):
         mu: float = 1e-2,
         lr: float = 0.1,
         descent: Literal["adam", "sgd"] = "adam",
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.1,
     ):
         super().__init__()
@@ -58,9 +58,8 @@ class CoordinateFiniteDifferences(Search):
         check_positive("strategy", mu=mu, lr=lr)
         if descent not in ("adam", "sgd"):
             raise ConfigError(f"strategy.descent must be adam or sgd, but is {descent!r}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.coordinates, self.mu, self.lr, self.descent = coordinates, mu, lr, descent
-        self.schedule, self.final_lr = schedule, final_lr
+        self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent() if descent == "adam" else None
 
     def start(self, x0: Tensor) -> None:
@@ -90,7 +89,7 @@ class CoordinateFiniteDifferences(Search):
     def tell(self, population: Tensor, losses: Tensor) -> None:
         gradient = torch.zeros_like(self.theta)
         gradient[self._chosen] = self.differences(losses).to(self.theta)
-        rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
+        rate = self.lr * self.schedule(self.progress)
         step = -rate * gradient if self.adam is None else self.adam.step(gradient, rate)
         seen = torch.zeros_like(self.theta).index_fill_(0, self._chosen, 1.0)
         self.theta = self.theta + seen * step

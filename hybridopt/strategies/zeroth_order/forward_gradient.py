@@ -17,7 +17,7 @@ from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 
 class ForwardGradient(Strategy):
@@ -47,7 +47,7 @@ class ForwardGradient(Strategy):
         samples: int = 1,
         lr: float = 6.5e-3,
         descent: Literal["sgd", "adam"] = "sgd",
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.01,
     ):
         super().__init__()
@@ -55,9 +55,8 @@ class ForwardGradient(Strategy):
             raise ConfigError(f"strategy.samples must be at least 1, but is {samples}.")
         if not lr > 0:
             raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.samples, self.lr, self.descent = samples, lr, descent
-        self.schedule, self.final_lr = schedule, final_lr
+        self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent() if descent == "adam" else None
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
@@ -67,7 +66,7 @@ class ForwardGradient(Strategy):
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         loss, gradient = self.estimate(oracle, batch)
-        rate = self.lr * factor(self.schedule, oracle.progress, self.final_lr)
+        rate = self.lr * self.schedule(oracle.progress)
         self.theta = self.theta + (-rate * gradient if self.adam is None else self.adam.step(gradient, rate))
         oracle.assign(self.theta)
         return {"loss": loss, "lr": rate}

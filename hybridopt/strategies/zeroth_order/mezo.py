@@ -16,7 +16,7 @@ from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay, Schedule
 
 
 class Mezo(Search):
@@ -48,7 +48,7 @@ class Mezo(Search):
         samples: int = 1,
         epsilon: float = 1e-3,
         lr: float = 5e-3,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.01,
         weight_decay: float = 0.0,
         descent: Literal["sgd", "momentum", "adam"] = "sgd",
@@ -63,9 +63,8 @@ class Mezo(Search):
             raise ConfigError(f"strategy.descent must be sgd, momentum or adam, but is {descent!r}.")
         if not 0 <= momentum < 1:
             raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
-        factor(schedule, 0.5, final_lr)  # refuses what is no schedule
         self.samples, self.epsilon, self.lr = samples, epsilon, lr
-        self.schedule, self.final_lr, self.weight_decay = schedule, final_lr, weight_decay
+        self.schedule, self.weight_decay = Decay(schedule, final_lr), weight_decay
         self.descent, self.momentum = descent, momentum
         self.adam = AdamDescent() if descent == "adam" else None
 
@@ -83,7 +82,7 @@ class Mezo(Search):
 
     def tell(self, population: SeededPopulation, losses: Tensor) -> None:
         slopes = self.slopes(losses)
-        rate = self.lr * factor(self.schedule, self.progress, self.final_lr)
+        rate = self.lr * self.schedule(self.progress)
         self.theta.mul_(1 - rate * self.weight_decay)
         if self.adam is not None:
             self.adam.begin()

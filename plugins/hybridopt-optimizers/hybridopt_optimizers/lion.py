@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import lion_pytorch
 import torch
 from torch import nn
 
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.schedule import Schedule
 
 
 class Lion(GradientDescent):
@@ -32,7 +33,7 @@ class Lion(GradientDescent):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.01,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import prodigyopt
 import torch
 from torch import nn
 
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.schedule import Schedule
 
 
 class Prodigy(GradientDescent):
@@ -34,7 +35,7 @@ class Prodigy(GradientDescent):
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 0.0,
         d_coef: float = 1.0,
-        schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine",
+        schedule: Schedule = "cosine",
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)

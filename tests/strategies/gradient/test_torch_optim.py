@@ -15,7 +15,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.gradient.torch_optim import TorchOptim
-from hybridopt.toolbox.schedule import factor
+from hybridopt.toolbox.schedule import Decay
 
 BATCH, STEPS = 8, 20
 CASES = [
@@ -85,7 +85,7 @@ def test_goes_the_way_of_a_loop_written_by_hand(name, settings):
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "exponential"])
 def test_the_learning_rate_follows_the_schedule_over_the_budget(schedule):
-    rates = [0.1 * factor(schedule, step / STEPS, 0.01) for step in range(STEPS)]
+    rates = [0.1 * Decay(schedule, 0.01)(step / STEPS) for step in range(STEPS)]
     ours, reference = network(), network()
     records = run(TorchOptim("SGD", 0.1, schedule, 0.01), ours)
     assert [record["lr"] for record in records] == pytest.approx(rates)
