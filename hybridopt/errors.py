@@ -1,6 +1,5 @@
 """The exceptions of hybridopt. Each message is one sentence: what is wrong, what was found, what to type instead."""
 
-import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -55,17 +54,6 @@ def suggestion(names: Iterable[str], asked: str | None) -> str:
     """The most similar name as a question at the end of a message; nothing where none is similar."""
     close = get_close_matches(asked or "", list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def check_positive(part: str, **settings: float | None) -> None:
-    """Refuse settings of a part of the config, such as "strategy", that are no positive numbers; None stands for unset.
-
-    Raises:
-        ConfigError: one is zero, negative, infinite, or not a number.
-    """
-    for name, value in settings.items():
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ConfigError(f"{part}.{name} must be a positive number, but is {value:g}.")
 
 
 def brief(error: BaseException) -> str:

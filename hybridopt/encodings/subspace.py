@@ -10,6 +10,7 @@ from torch import Tensor
 from hybridopt.core.encoding import Encoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least
 
 
 class Subspace(Encoding):
@@ -30,8 +31,7 @@ class Subspace(Encoding):
 
     def __init__(self, dimension: int = 100):
         super().__init__()
-        if dimension < 1:
-            raise ConfigError(f"encoding.dimension must be at least 1, but is {dimension}.")
+        at_least("encoding", 1, dimension=dimension)
         self.dimension = dimension
 
     def attach(self, parameters: Mapping[str, Tensor]) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor
 from hybridopt.core.encoding import SparseEncoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import one_of, share
 
 
 class Supermask(SparseEncoding):
@@ -42,10 +43,8 @@ class Supermask(SparseEncoding):
 
     def __init__(self, sparsity: float = 0.5, scale: float = 0.1, rule: Literal["top", "sign"] = "top"):
         super().__init__()
-        if not 0 <= sparsity < 1:
-            raise ConfigError(f"encoding.sparsity must lie in [0, 1), but is {sparsity:g}.")
-        if rule not in ("top", "sign"):
-            raise ConfigError(f"encoding.rule must be top or sign, but is {rule!r}.")
+        share("encoding", "[0, 1)", sparsity=sparsity)
+        one_of("encoding", ("top", "sign"), rule=rule)
         self.sparsity, self.scale, self.rule = sparsity, scale, rule
 
     weights: Tensor  # (d,), the frozen values

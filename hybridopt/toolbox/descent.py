@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.engine.buffers import LateBuffers
+from hybridopt.toolbox.fitness import bounded, mean_ranks
 
 Shaping = Literal["centered_rank", "none"]
 
@@ -19,6 +20,10 @@ class AdamDescent(LateBuffers):
         betas: decay of the first and the second moment.
         epsilon: added to the denominator.
     """
+
+    m: Tensor  # in the shape of x, the first moment
+    v: Tensor  # in the shape of x, the second moment
+    t: Tensor  # a whole number, steps so far
 
     def __init__(self, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8):
         super().__init__()
@@ -59,16 +64,6 @@ def shaped(losses: Tensor, shaping: Shaping, sigma: float) -> Tensor:
     return centered_ranks(losses) if shaping == "centered_rank" else bounded(losses) / sigma
 
 
-def bounded(losses: Tensor) -> Tensor:
-    """Failures (+inf) count as the worst of the finite losses, or as equal where all failed. (n,) -> (n,)."""
-    finite = torch.isfinite(losses)
-    return torch.where(finite, losses, losses[finite].max() if finite.any() else 0.0)
-
-
 def centered_ranks(losses: Tensor) -> Tensor:
     """Ranks scaled to [-1/2, 1/2]; equal losses share their mean rank. (n,) -> (n,)."""
-    ordered = losses.sort().values
-    below = torch.searchsorted(ordered, losses)
-    up_to = torch.searchsorted(ordered, losses, right=True)
-    mean_rank = (below + up_to - 1).to(torch.float32) / 2
-    return mean_rank / max(1, len(losses) - 1) - 0.5
+    return mean_ranks(losses) / max(1, len(losses) - 1) - 0.5

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
@@ -83,8 +83,7 @@ class GradientDescent(GradientStrategy):
 
     def __init__(self, lr: float, schedule: Schedule = "constant", final_lr: float = 0.0):
         super().__init__()
-        if not lr >= 0:
-            raise ConfigError(f"strategy.lr must not be negative, but is {lr:g}.")
+        at_least("strategy", 0, lr=lr)
         self.lr, self.schedule = lr, Decay(schedule, final_lr)
 
     @abstractmethod

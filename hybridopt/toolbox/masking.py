@@ -16,6 +16,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 Init = Literal["signed_constant", "model"]
@@ -92,10 +93,8 @@ class MaskTraining(Strategy):
         self, init: Init, lr: float, momentum: float, weight_decay: float, schedule: Schedule, final_lr: float
     ):
         super().__init__()
-        if not lr > 0:
-            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
+        positive("strategy", lr=lr)
+        share("strategy", "[0, 1)", momentum=momentum)
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.schedule = Decay(schedule, final_lr)
         self.frozen = FrozenWeights(init)

@@ -46,6 +46,22 @@ def at_least(part: str, least: float, /, **settings: float | None) -> None:
     _check(part, f"be at least {_shown(least)}", lambda value: value >= least, settings)
 
 
+def even(part: str, reason: str, /, **settings: int) -> None:
+    """Refuse what is odd, or below 2.
+
+    Args:
+        part: of the config.
+        reason: why, such as "samples come in mirrored pairs".
+        settings: the values, by name.
+
+    Raises:
+        ConfigError: "strategy.popsize must be even and at least 2, since samples come in mirrored pairs, but is 3."
+    """
+    for name, value in settings.items():
+        if value < 2 or value % 2:
+            raise _refusal(part, name, f"be even and at least 2, since {reason}", value)
+
+
 def between(part: str, least: float, most: float, /, **settings: float | None) -> None:
     """Refuse what is below a number or above another one.
 

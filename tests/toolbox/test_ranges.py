@@ -104,6 +104,18 @@ def test_what_is_not_set_is_not_checked():
         (ranges.positive, (), math.inf, "strategy.value must be a positive number, but is inf."),
         (ranges.at_least, (1,), 0.5, "strategy.value must be at least 1, but is 0.5."),
         (ranges.at_least, (1,), math.nan, "strategy.value must be a finite number, but is nan."),
+        (
+            ranges.even,
+            ("they are pairs",),
+            0,
+            "strategy.value must be even and at least 2, since they are pairs, but is 0.",
+        ),
+        (
+            ranges.even,
+            ("they are pairs",),
+            3,
+            "strategy.value must be even and at least 2, since they are pairs, but is 3.",
+        ),
         (ranges.between, (0, 2**32 - 1), 2**32, "strategy.value must be between 0 and 4294967295, but is 4294967296."),
         (ranges.share, ("[0, 1)",), 1.0, "strategy.value must lie in [0, 1), but is 1."),
         (ranges.one_of, (["a", "b"],), "c", "strategy.value must be one of a, b, but is 'c'."),

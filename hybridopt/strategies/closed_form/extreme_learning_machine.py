@@ -21,7 +21,8 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least, positive
 
 NO_HEAD = "It solves the last linear layer, and this network has none."
 WITHOUT_HEAD = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
@@ -51,12 +52,15 @@ class ExtremeLearningMachine(Strategy):
         "ridge": "tag(log, interval(1e-7, 1e-1))",
     }
     conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(WITHOUT_HEAD, NO_HEAD)}
+    theta: Tensor  # (d,), before the last layer is solved
+    gram: Tensor  # (h + 1, h + 1), of the last layer's inputs and 1, float64
+    cross: Tensor  # (h + 1, C), of these and the targets, float64
+    samples: Tensor  # a whole number, seen so far
 
     def __init__(self, scale: float = 1.0, ridge: float = 1e-3):
         super().__init__()
-        if not (scale >= 0 and math.isfinite(scale)):
-            raise ConfigError(f"strategy.scale must be a number of at least 0, but is {scale:g}.")
-        check_positive("strategy", ridge=ridge)
+        at_least("strategy", 0, scale=scale)
+        positive("strategy", ridge=ridge)
         self.scale, self.ridge = scale, ridge
 
     def attach(self, oracle: Oracle) -> None:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError
-from hybridopt.toolbox.descent import AdamDescent, bounded
+from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.fitness import bounded
+from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 TINY = 1e-12
@@ -50,6 +51,10 @@ class ASEBO(Search):
         "lr": "tag(log, interval(0.002, 0.2))",
         "explore": "interval(0.05, 1.0)",
     }
+    x: Tensor  # (d,)
+    estimates: Tensor  # (k, d), the last gradients
+    alpha: Tensor  # a scalar, the share of the variance that is spread over all directions
+    generation: Tensor  # a whole number
 
     def __init__(
         self,
@@ -66,16 +71,10 @@ class ASEBO(Search):
         final_lr: float = 0.05,
     ):
         super().__init__()
-        if min(pairs, fewest, warmup) < 1 or history < 2:
-            raise ConfigError(
-                "strategy.pairs, strategy.fewest and strategy.warmup must be at least 1 and strategy.history at least "
-                f"2, but are {pairs}, {fewest}, {warmup} and {history}."
-            )
-        for name, value in (("decay", decay), ("variance", variance), ("explore", explore)):
-            if not 0 < value <= 1:
-                raise ConfigError(f"strategy.{name} must be above 0 and at most 1, but is {value:g}.")
-        if sigma <= 0 or lr <= 0:
-            raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
+        at_least("strategy", 1, pairs=pairs, fewest=fewest, warmup=warmup)
+        at_least("strategy", 2, history=history)
+        share("strategy", "(0, 1]", decay=decay, variance=variance, explore=explore)
+        positive("strategy", sigma=sigma, lr=lr)
         self.pairs, self.fewest, self.warmup, self.history = pairs, min(fewest, pairs), warmup, history
         self.decay, self.variance, self.explore, self.sigma, self.lr = decay, variance, explore, sigma, lr
         self.schedule = Decay(schedule, final_lr)
@@ -84,7 +83,7 @@ class ASEBO(Search):
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x", x0)
         self.register_buffer("estimates", x0.new_empty(0, len(x0)))
-        self.register_buffer("alpha", x0.new_tensor(self.explore))  # the variance that is spread over all directions
+        self.register_buffer("alpha", x0.new_tensor(self.explore))
         self.register_buffer("generation", torch.zeros((), dtype=torch.int64))
         self.adam.start(x0)
 

@@ -6,7 +6,6 @@ https://doi.org/10.1162/neco.2006.18.12.2936.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least, positive, share
 
 
 class CEM(Search):
@@ -37,6 +36,8 @@ class CEM(Search):
         "sigma": "tag(log, interval(0.01, 0.5))",
         "elite": "interval(0.05, 0.5)",
     }
+    mu: Tensor  # (d,)
+    widths: Tensor  # (d,)
 
     def __init__(
         self,
@@ -47,16 +48,11 @@ class CEM(Search):
         extra: float = 0.02,
     ):
         super().__init__()
-        if popsize < 1:
-            raise ConfigError(f"strategy.popsize must be at least 1, but is {popsize}.")
-        if not 0 < elite <= 1:
-            raise ConfigError(f"strategy.elite must be above 0 and at most 1, but is {elite:g}.")
-        if not (sigma > 0 and math.isfinite(sigma)) or extra < 0:
-            raise ConfigError(
-                f"strategy.sigma must be positive and strategy.extra not negative, but are {sigma:g} and {extra:g}."
-            )
-        if not 0 <= smoothing < 1:
-            raise ConfigError(f"strategy.smoothing must be at least 0 and below 1, but is {smoothing:g}.")
+        at_least("strategy", 1, popsize=popsize)
+        share("strategy", "(0, 1]", elite=elite)
+        positive("strategy", sigma=sigma)
+        share("strategy", "[0, 1)", smoothing=smoothing)
+        at_least("strategy", 0, extra=extra)
         self.popsize, self.elite, self.sigma, self.smoothing, self.extra = popsize, elite, sigma, smoothing, extra
 
     def start(self, x0: Tensor) -> None:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import LowRankPopulation
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, shaped
+from hybridopt.toolbox.ranges import at_least, even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
@@ -44,6 +44,7 @@ class Eggroll(Search):
         "sigma": "tag(log, interval(0.005, 0.5))",
         "lr": "tag(log, interval(0.002, 0.2))",
     }
+    x: Tensor  # (d,)
 
     def __init__(
         self,
@@ -57,12 +58,9 @@ class Eggroll(Search):
         weight_decay: float = 0.0,
     ):
         super().__init__()
-        if popsize < 2 or popsize % 2:
-            raise ConfigError(f"eggroll samples in mirrored pairs: strategy.popsize must be even, but is {popsize}.")
-        if rank < 1:
-            raise ConfigError(f"strategy.rank must be at least 1, but is {rank}.")
-        if sigma <= 0 or lr <= 0:
-            raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
+        even("strategy", "samples come in mirrored pairs", popsize=popsize)
+        at_least("strategy", 1, rank=rank)
+        positive("strategy", sigma=sigma, lr=lr)
         self.popsize, self.rank, self.sigma, self.lr = popsize, rank, sigma, lr
         self.schedule = Decay(schedule, final_lr)
         self.shaping, self.weight_decay = shaping, weight_decay

@@ -17,7 +17,9 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
-from hybridopt.toolbox.descent import AdamDescent, bounded
+from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.fitness import bounded
+from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 REGRESSIONS = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
@@ -56,6 +58,8 @@ class GuidedES(Strategy):
     }
 
     conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(REGRESSIONS, OTHER_TASK)}
+    theta: Tensor  # (d,)
+    guides: Tensor  # (k, d), the last gradients of the surrogate
 
     def __init__(
         self,
@@ -76,15 +80,9 @@ class GuidedES(Strategy):
                 f"The surrogate {type(surrogate).__name__} has no gradient to guide by: choose another one, such as "
                 "objective@strategy.surrogate=cross_entropy."
             )
-        if pairs < 1 or directions < 1:
-            raise ConfigError(
-                f"strategy.pairs and strategy.directions must be at least 1, but are {pairs} and {directions}."
-            )
-        if not (sigma > 0 and lr > 0 and beta > 0 and 0 <= alpha <= 1):
-            raise ConfigError(
-                "strategy.sigma, strategy.lr and strategy.beta must be positive and strategy.alpha between 0 and 1, "
-                f"but are {sigma:g}, {lr:g}, {beta:g} and {alpha:g}."
-            )
+        at_least("strategy", 1, pairs=pairs, directions=directions)
+        positive("strategy", sigma=sigma, lr=lr, beta=beta)
+        share("strategy", "[0, 1]", alpha=alpha)
         self.surrogate, self.pairs, self.sigma, self.alpha = surrogate, pairs, sigma, alpha
         self.directions, self.beta, self.lr = directions, beta, lr
         self.schedule = Decay(schedule, final_lr)

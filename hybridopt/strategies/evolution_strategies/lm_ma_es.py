@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive
 
 
 class LMMAES(Search):
@@ -36,13 +36,16 @@ class LMMAES(Search):
         "sigma": "tag(log, interval(0.005, 0.5))",
         "popsize": "choice(27, 60, 120)",
     }
+    y: Tensor  # (d,), the mean
+    width: Tensor  # a scalar
+    p_s: Tensor  # (d,), the path that the width follows
+    m: Tensor  # (m, d), the directions
+    t: Tensor  # a whole number, generations so far
 
     def __init__(self, popsize: int | None = None, directions: int | None = None, sigma: float = 0.05):
         super().__init__()
-        for name, value in (("popsize", popsize), ("directions", directions)):
-            if value is not None and value < 1:
-                raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
-        check_positive("strategy", sigma=sigma)
+        at_least("strategy", 1, popsize=popsize, directions=directions)
+        positive("strategy", sigma=sigma)
         self.popsize, self.directions, self.sigma = popsize, directions, sigma
 
     def start(self, x0: Tensor) -> None:

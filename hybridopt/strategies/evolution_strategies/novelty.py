@@ -16,8 +16,8 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, centered_ranks
+from hybridopt.toolbox.ranges import at_least, even, positive
 
 PATIENCE = 50  # generations without a new best after which NSRA-ES turns to novelty
 CHANGE = 0.05  # of the weight
@@ -45,6 +45,14 @@ class NoveltyES(Strategy):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"outputs"})
+    thetas: Tensor  # (M, d), the agents
+    best: Tensor  # (d,), that with the lowest loss
+    weight: Tensor  # a scalar, of the loss
+    stale: Tensor  # a whole number, generations without a new best
+    inputs: Tensor  # (probe, ...)
+    targets: Tensor  # (probe, ...)
+    own: Tensor  # (M, b), behaviours of the agents
+    seen: Tensor  # (k, b), behaviours in the archive
 
     def __init__(
         self,
@@ -59,15 +67,9 @@ class NoveltyES(Strategy):
         probe: int,
     ):
         super().__init__()
-        if popsize < 2 or popsize % 2:
-            raise ConfigError(f"Samples come in mirrored pairs: strategy.popsize must be even, but is {popsize}.")
-        if min(agents, neighbours, archive, probe) < 1:
-            raise ConfigError(
-                "strategy.agents, strategy.neighbours, strategy.archive and strategy.probe must be at least 1, but are "
-                f"{agents}, {neighbours}, {archive} and {probe}."
-            )
-        if sigma <= 0 or lr <= 0:
-            raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
+        even("strategy", "samples come in mirrored pairs", popsize=popsize)
+        at_least("strategy", 1, agents=agents, neighbours=neighbours, archive=archive, probe=probe)
+        positive("strategy", sigma=sigma, lr=lr)
         self.reward, self.adaptive, self.agents, self.popsize = reward, adaptive, agents, popsize
         self.sigma, self.lr, self.neighbours = sigma, lr, neighbours
         self.archive, self.probe = archive, probe
@@ -83,10 +85,10 @@ class NoveltyES(Strategy):
         self.register_buffer("stale", torch.zeros((), dtype=torch.int64))
         for adam in self.adams:
             adam.start(x0)
-        for name, part in zip(("inputs", "targets"), batch, strict=True):  # the probe
+        for name, part in zip(("inputs", "targets"), batch, strict=True):
             self.register_buffer(name, part[: self.probe].clone())
-        self.register_buffer("own", self._behaviours(oracle, self.thetas))  # of the agents
-        self.register_buffer("seen", self.own.clone())  # the archive
+        self.register_buffer("own", self._behaviours(oracle, self.thetas))
+        self.register_buffer("seen", self.own.clone())
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         agent = self._choose(oracle)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation, table_size
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent, shaped
+from hybridopt.toolbox.ranges import even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
@@ -44,6 +44,7 @@ class OpenAIES(Search):
         "sigma": "tag(log, interval(0.005, 0.5))",
         "lr": "tag(log, interval(0.002, 0.2))",
     }
+    x: Tensor  # (d,)
 
     def __init__(
         self,
@@ -57,10 +58,8 @@ class OpenAIES(Search):
         weight_decay: float = 0.0,
     ):
         super().__init__()
-        if popsize < 2 or popsize % 2:
-            raise ConfigError(f"openai_es samples in mirrored pairs: strategy.popsize must be even, but is {popsize}.")
-        if sigma <= 0 or lr <= 0:
-            raise ConfigError(f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}.")
+        even("strategy", "samples come in mirrored pairs", popsize=popsize)
+        positive("strategy", sigma=sigma, lr=lr)
         self.popsize, self.sigma, self.lr = popsize, sigma, lr
         self.schedule = Decay(schedule, final_lr)
         self.shaping, self.noise, self.weight_decay = shaping, noise, weight_decay

@@ -14,8 +14,8 @@ from torch import nn
 
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.ranges import at_least
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -44,8 +44,7 @@ class SGDProxy(GradientDescent):
         final_lr: float = 0.05,
     ):
         super().__init__(lr, schedule, final_lr)
-        if pairs < 1:
-            raise ConfigError(f"strategy.pairs must be at least 1, but is {pairs}.")
+        at_least("strategy", 1, pairs=pairs)
         self.pairs = pairs
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive
 
 
 class SNES(Search):
@@ -36,14 +36,15 @@ class SNES(Search):
         "sigma": "tag(log, interval(0.005, 0.5))",
         "center_lr": "tag(log, interval(0.1, 2.0))",
     }
+    mu: Tensor  # (d,)
+    widths: Tensor  # (d,)
 
     def __init__(
         self, popsize: int | None = None, sigma: float = 0.05, center_lr: float = 1.0, sigma_lr: float | None = None
     ):
         super().__init__()
-        if popsize is not None and popsize < 1:
-            raise ConfigError(f"strategy.popsize must be at least 1, but is {popsize}.")
-        check_positive("strategy", sigma=sigma, center_lr=center_lr, sigma_lr=sigma_lr)
+        at_least("strategy", 1, popsize=popsize)
+        positive("strategy", sigma=sigma, center_lr=center_lr, sigma_lr=sigma_lr)
         self.popsize, self.sigma, self.center_lr, self.sigma_lr = popsize, sigma, center_lr, sigma_lr
 
     def start(self, x0: Tensor) -> None:

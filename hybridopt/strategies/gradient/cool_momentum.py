@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from hybridopt.core.oracle import Oracle
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.ranges import share
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -49,8 +49,7 @@ class CoolMomentum(GradientDescent):
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)
-        if not 0 <= rho0 < 1:
-            raise ConfigError(f"strategy.rho0 must lie in [0, 1), but is {rho0:g}.")
+        share("strategy", "[0, 1)", rho0=rho0)
         self.rho0, self.weight_decay = rho0, weight_decay
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.gradient import GradientStrategy
+from hybridopt.toolbox.ranges import at_least, positive
 
 
 class LBFGS(GradientStrategy):
@@ -39,14 +39,9 @@ class LBFGS(GradientStrategy):
 
     def __init__(self, lr: float = 1.0, history: int = 10, iterations: int = 4, weight_decay: float = 1e-3):
         super().__init__()
-        if not lr > 0:
-            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
-        if history < 1 or iterations < 1:
-            raise ConfigError(
-                f"strategy.history and strategy.iterations must be at least 1, but are {history} and {iterations}."
-            )
-        if not weight_decay >= 0:
-            raise ConfigError(f"strategy.weight_decay must not be negative, but is {weight_decay:g}.")
+        positive("strategy", lr=lr)
+        at_least("strategy", 1, history=history, iterations=iterations)
+        at_least("strategy", 0, weight_decay=weight_decay)
         self.lr, self.history, self.iterations, self.weight_decay = lr, history, iterations, weight_decay
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -23,6 +23,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least, between
 
 LARGEST = 5000  # equations that are solved at once
 NUMBERS = 5e8  # in a Jacobian
@@ -58,13 +59,10 @@ class LevenbergMarquardt(Strategy):
 
     def __init__(self, damping: float = 1e-3, factor: float = 10.0, attempts: int = 10, floor: float = 1e-4):
         super().__init__()
-        for name, value in {"damping": damping, "floor": floor}.items():
-            if not RANGE[0] <= value <= RANGE[1]:
-                raise ConfigError(f"strategy.{name} must be between 1e-10 and 1e10, but is {value:g}.")
+        between("strategy", *RANGE, damping=damping, floor=floor)
         if not 1 < factor < math.inf:
             raise ConfigError(f"strategy.factor must be a number above 1, but is {factor:g}.")
-        if attempts < 1:
-            raise ConfigError(f"strategy.attempts must be at least 1, but is {attempts}.")
+        at_least("strategy", 1, attempts=attempts)
         self.damping, self.factor, self.attempts, self.floor = damping, factor, attempts, floor
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
@@ -120,11 +118,14 @@ class LevenbergMarquardt(Strategy):
 
     def _refuse_if_too_large(self, outputs: Tensor) -> None:
         rows, d = outputs.numel(), len(self.theta)
-        if min(rows, d) > LARGEST or rows * d > NUMBERS:
+        remedy = "take a smaller model or dataset.batch_size, or strategy=lbfgs"
+        if min(rows, d) > LARGEST:
             raise ConfigError(
-                f"levenberg_marquardt solves {min(rows, d)} equations a step, with {rows} times {d} derivatives, which "
-                f"is more than {LARGEST}, or than memory holds: take a smaller model or dataset.batch_size, or "
-                "strategy=lbfgs."
+                f"levenberg_marquardt would solve {min(rows, d)} equations per step, more than {LARGEST}: {remedy}."
+            )
+        if rows * d > NUMBERS:
+            raise ConfigError(
+                f"levenberg_marquardt would keep {rows} times {d} derivatives, more than {NUMBERS:g}: {remedy}."
             )
 
 

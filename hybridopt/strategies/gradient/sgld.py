@@ -15,8 +15,8 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.ranges import at_least
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -50,8 +50,7 @@ class SGLD(GradientDescent):
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)
-        if not (temperature >= 0 and math.isfinite(temperature)):
-            raise ConfigError(f"strategy.temperature must be a number of at least 0, but is {temperature:g}.")
+        at_least("strategy", 0, temperature=temperature)
         self.temperature, self.weight_decay = temperature, weight_decay
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

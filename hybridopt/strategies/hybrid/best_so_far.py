@@ -10,7 +10,7 @@ from torch import Tensor
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least
 from hybridopt.toolbox.wrapper import Wrapper
 
 
@@ -34,8 +34,7 @@ class BestSoFar(Wrapper):
     steps: Tensor  # a whole number, taken so far
 
     def __init__(self, inner: Annotated[Strategy, "simulated_annealing"], every: int = 10):
-        if every < 1:
-            raise ConfigError(f"strategy.every must be at least 1, but is {every}.")
+        at_least("strategy", 1, every=every)
         super().__init__(inner)
         self.every = every
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import share
 from hybridopt.toolbox.wrapper import Wrapper
 
 
@@ -39,8 +39,7 @@ class EMA(Wrapper):
     steps: Tensor  # a whole number, taken so far
 
     def __init__(self, inner: Annotated[Strategy, "adam"], decay: float = 0.99):
-        if not 0 <= decay < 1:
-            raise ConfigError(f"strategy.decay must be at least 0 and below 1, but is {decay:g}.")
+        share("strategy", "[0, 1)", decay=decay)
         super().__init__(inner)
         self.decay = decay
 

@@ -20,6 +20,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import share
 
 
 class LotteryTicket(Hybrid):
@@ -52,8 +53,7 @@ class LotteryTicket(Hybrid):
         encoding: Annotated[Encoding, "supermask"],
         search_share: float = 0.3,
     ):
-        if not 0 < search_share < 1:
-            raise ConfigError(f"strategy.search_share must lie between 0 and 1, but is {search_share:g}.")
+        share("strategy", "(0, 1)", search_share=search_share)
         if not isinstance(encoding, SparseEncoding):
             raise ConfigError(
                 f"A ticket needs an encoding with a mask, and {type(encoding).__name__} has none: choose one, such as "

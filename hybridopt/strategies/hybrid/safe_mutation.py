@@ -17,7 +17,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least
 
 SMALLEST = 0.01  # sensitivity that a step is divided by, as in the authors' code
 
@@ -48,8 +48,7 @@ class SafeMutation(Strategy):
         over_samples: Literal["sum", "abs"] = "abs",
     ):
         super().__init__()
-        if refreshes < 1:
-            raise ConfigError(f"strategy.refreshes must be at least 1, but is {refreshes}.")
+        at_least("strategy", 1, refreshes=refreshes)
         self.search, self.refreshes, self.over_samples = search, refreshes, over_samples
         self.rescaled = Rescaled()
 

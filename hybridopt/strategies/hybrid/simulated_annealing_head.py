@@ -13,7 +13,7 @@ from hybridopt.core.encoding import Encoding
 from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Strategy
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import share
 
 
 class SimulatedAnnealingHead(Hybrid):
@@ -41,8 +41,7 @@ class SimulatedAnnealingHead(Hybrid):
         encoding: Annotated[Encoding, "parameter_group"],
         pretrain_share: float = 0.1,
     ):
-        if not 0 < pretrain_share < 1:
-            raise ConfigError(f"strategy.pretrain_share must lie between 0 and 1, but is {pretrain_share:g}.")
+        share("strategy", "(0, 1)", pretrain_share=pretrain_share)
         shares = {"pretrain": pretrain_share, "search": 1 - pretrain_share}
         super().__init__({"pretrain": pretrain, "search": search}, shares)
         self.encoding = encoding

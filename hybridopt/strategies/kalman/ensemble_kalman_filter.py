@@ -18,7 +18,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive
 
 
 class EnsembleKalmanFilter(Strategy):
@@ -47,14 +47,12 @@ class EnsembleKalmanFilter(Strategy):
         "ensemble": "choice(100, 200, 500)",
         "repetitions": "choice(1, 2, 4, 8)",
     }
+    members: Tensor  # (J, d)
 
     def __init__(self, ensemble: int = 200, gamma: float = 0.01, sigma: float = 0.03, repetitions: int = 2):
         super().__init__()
-        if ensemble < 1 or repetitions < 1:
-            raise ConfigError(
-                f"strategy.ensemble and strategy.repetitions must be at least 1, but are {ensemble} and {repetitions}."
-            )
-        check_positive("strategy", gamma=gamma, sigma=sigma)
+        at_least("strategy", 1, ensemble=ensemble, repetitions=repetitions)
+        positive("strategy", gamma=gamma, sigma=sigma)
         self.ensemble, self.gamma, self.sigma, self.repetitions = ensemble, gamma, sigma, repetitions
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:

@@ -18,7 +18,8 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least, positive, share
 
 TINY = 1e-12
 
@@ -52,6 +53,9 @@ class EnsembleKalmanInversion(Strategy):
         "redraw_every": "range(4, 30)",
         "final_sigma": "tag(log, interval(0.01, 1.0))",
     }
+    members: Tensor  # (J, d)
+    before: Tensor | None  # (J, d), the members a step ago; None without momentum
+    taken: Tensor  # a whole number, steps so far
 
     def __init__(
         self,
@@ -64,19 +68,15 @@ class EnsembleKalmanInversion(Strategy):
         momentum: float = 0.0,
     ):
         super().__init__()
-        if ensemble < 1 or redraw_every < 0:
+        at_least("strategy", 1, ensemble=ensemble, final_ensemble=final_ensemble)
+        at_least("strategy", 0, redraw_every=redraw_every)
+        if final_ensemble is not None and redraw_every == 0:
             raise ConfigError(
-                "strategy.ensemble must be at least 1 and strategy.redraw_every not negative, but are "
-                f"{ensemble} and {redraw_every}."
+                f"strategy.final_ensemble is {final_ensemble}, but the ensemble grows in redraws, and "
+                "strategy.redraw_every is 0: set it to 1 or more, or leave strategy.final_ensemble out."
             )
-        if final_ensemble is not None and (final_ensemble < 1 or redraw_every == 0):
-            raise ConfigError(
-                "strategy.final_ensemble must be at least 1 and needs redraws, in which the ensemble grows, but "
-                f"strategy.final_ensemble is {final_ensemble} and strategy.redraw_every {redraw_every}."
-            )
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
-        check_positive("strategy", h0=h0, sigma=sigma, final_sigma=final_sigma)
+        share("strategy", "[0, 1)", momentum=momentum)
+        positive("strategy", h0=h0, sigma=sigma, final_sigma=final_sigma)
         self.ensemble, self.h0, self.sigma = ensemble, h0, sigma
         self.redraw_every, self.final_sigma = redraw_every, final_sigma
         self.final_ensemble, self.momentum = final_ensemble or ensemble, momentum
@@ -85,8 +85,8 @@ class EnsembleKalmanInversion(Strategy):
         start = oracle.start
         noise = normal((self.ensemble, len(start)), start, oracle.generator)
         self.register_buffer("members", start + self.sigma * noise)
-        self.register_buffer("before", self.members.clone() if self.momentum else None)  # the last move
-        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))  # steps
+        self.register_buffer("before", self.members.clone() if self.momentum else None)
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         self._redraw_when_due(oracle)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import noise_blocks
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 NONE = -1  # where a genome is shorter than the longest
@@ -43,6 +43,9 @@ class DeepGA(Search):
         "sigma": "tag(log, interval(0.002, 0.2))",
         "final_sigma": "tag(log, interval(0.02, 1.0))",
     }
+    x0: Tensor  # (d,)
+    seeds: Tensor  # (parents, generations), of their mutations
+    sigmas: Tensor  # (parents, generations), of the same mutations
 
     def __init__(
         self,
@@ -54,19 +57,16 @@ class DeepGA(Search):
         final_sigma: float = 0.2,
     ):
         super().__init__()
-        if popsize < 1 or parents < 1:
-            raise ConfigError(
-                f"strategy.popsize and strategy.parents must be at least 1, but are {popsize} and {parents}."
-            )
-        check_positive("strategy", sigma=sigma, first_sigma=first_sigma)
+        at_least("strategy", 1, popsize=popsize, parents=parents)
+        positive("strategy", sigma=sigma, first_sigma=first_sigma)
         self.popsize, self.parents, self.sigma, self.first_sigma = popsize, min(parents, popsize), sigma, first_sigma
         self.schedule = Decay(schedule, final_sigma, "final_sigma")
         self._decoded: Tensor | None = None  # the parents (parents, d), which the genomes say as well
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x0", x0)
-        self.register_buffer("seeds", torch.empty((1, 0), dtype=torch.int64))  # (parents, generations)
-        self.register_buffer("sigmas", torch.empty((1, 0), dtype=torch.float64))  # of the same mutations
+        self.register_buffer("seeds", torch.empty((1, 0), dtype=torch.int64))
+        self.register_buffer("sigmas", torch.empty((1, 0), dtype=torch.float64))
         self._decoded = None
 
     def ask(self) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive, share
 
 SMALLEST = 4  # members that a mutation needs
 
@@ -45,6 +45,13 @@ class DifferentialEvolution(Search):
         "best_share": "interval(0.05, 0.3)",
         "popsize": "choice(40, 100, 200)",
     }
+    members: Tensor  # (n, d)
+    losses: Tensor  # (n,)
+    lost: Tensor  # (k, d), the archive
+    factors: Tensor  # (memory,), means of F
+    rates: Tensor  # (memory,), means of CR
+    place: Tensor  # a whole number, where the memory is written next
+    unmoved: Tensor  # a boolean, until the members are evaluated for the first time
 
     def __init__(
         self,
@@ -57,18 +64,11 @@ class DifferentialEvolution(Search):
         moves_per_step: int = 5,
     ):
         super().__init__()
-        if min(popsize, final_popsize) < SMALLEST:
-            raise ConfigError(
-                f"strategy.popsize and strategy.final_popsize must be at least {SMALLEST}, since a mutation takes so "
-                f"many members, but are {popsize} and {final_popsize}."
-            )
-        check_positive("strategy", sigma=sigma)
-        if not (0 < best_share <= 1 and archive >= 0 and memory >= 1 and moves_per_step >= 1):
-            raise ConfigError(
-                "strategy.best_share must be above 0 and at most 1, strategy.archive not negative, and strategy.memory "
-                f"and strategy.moves_per_step at least 1, but are {best_share:g}, {archive:g}, {memory} and "
-                f"{moves_per_step}."
-            )
+        at_least("strategy", SMALLEST, popsize=popsize, final_popsize=final_popsize)
+        positive("strategy", sigma=sigma)
+        share("strategy", "(0, 1]", best_share=best_share)
+        at_least("strategy", 0, archive=archive)
+        at_least("strategy", 1, memory=memory, moves_per_step=moves_per_step)
         self.popsize, self.final_popsize, self.sigma = popsize, final_popsize, sigma
         self.best_share, self.archive, self.memory = best_share, archive, memory
         self.moves_per_step = moves_per_step
@@ -78,10 +78,10 @@ class DifferentialEvolution(Search):
         members[0] = x0
         self.register_buffer("members", members)
         self.register_buffer("losses", x0.new_full((self.popsize,), math.inf))
-        self.register_buffer("lost", members[:0])  # the archive
+        self.register_buffer("lost", members[:0])
         self.register_buffer("factors", x0.new_full((self.memory,), 0.5))
         self.register_buffer("rates", x0.new_full((self.memory,), 0.5))
-        self.register_buffer("place", torch.zeros((), dtype=torch.int64))  # where the memory is written next
+        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
         self.register_buffer("unmoved", torch.ones((), dtype=torch.bool))
 
     def ask(self) -> Tensor:

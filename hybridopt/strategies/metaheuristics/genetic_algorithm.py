@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
@@ -48,6 +48,9 @@ class GeneticAlgorithm(Search):
         "truncation": "interval(0.05, 0.5)",
         "final_sigma": "tag(log, interval(0.02, 1.0))",
     }
+    members: Tensor  # (popsize, d)
+    inherited: Tensor  # (popsize,), losses from the parents; NaN at first
+    best: Tensor  # (d,)
 
     def __init__(
         self,
@@ -61,16 +64,11 @@ class GeneticAlgorithm(Search):
         averaging: float = 1.0,
     ):
         super().__init__()
-        if popsize < 1:
-            raise ConfigError(f"strategy.popsize must be at least 1, but is {popsize}.")
-        if elite < 0:
-            raise ConfigError(f"strategy.elite must not be negative, but is {elite}.")
-        for name, value in (("truncation", truncation), ("averaging", averaging)):
-            if not 0 < value <= 1:
-                raise ConfigError(f"strategy.{name} must be above 0 and at most 1, but is {value:g}.")
-        if not 0 <= crossover <= 1:
-            raise ConfigError(f"strategy.crossover must be between 0 and 1, but is {crossover:g}.")
-        check_positive("strategy", sigma=sigma)
+        at_least("strategy", 1, popsize=popsize)
+        at_least("strategy", 0, elite=elite)
+        share("strategy", "(0, 1]", truncation=truncation, averaging=averaging)
+        share("strategy", "[0, 1]", crossover=crossover)
+        positive("strategy", sigma=sigma)
         self.popsize, self.truncation, self.elite, self.crossover = popsize, truncation, elite, crossover
         self.sigma, self.averaging = sigma, averaging
         self.schedule = Decay(schedule, final_sigma, "final_sigma")
@@ -79,7 +77,7 @@ class GeneticAlgorithm(Search):
         first = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
         first[0] = x0
         self.register_buffer("members", first)
-        self.register_buffer("inherited", x0.new_full((self.popsize,), math.nan))  # losses; unknown at first
+        self.register_buffer("inherited", x0.new_full((self.popsize,), math.nan))
         self.register_buffer("best", x0.clone())
 
     def ask(self) -> Tensor:

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief, check_positive
+from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief
+from hybridopt.toolbox.fitness import FAILURE
+from hybridopt.toolbox.ranges import at_least, positive
 
 if TYPE_CHECKING:
     from nevergrad.optimization.base import Optimizer
 
 ARCHIVE = 64 * 2**20  # bytes of told candidates that nevergrad may keep; its own rule allows gigabytes
 FULL_COVARIANCE = 2000  # dimensions up to which a d x d matrix is affordable
-WORST = 1e20  # what nevergrad is told of a failure; it warns of more
 
 
 class Nevergrad(Search):
@@ -52,6 +53,9 @@ class Nevergrad(Search):
     }
 
     search_space: ClassVar[dict[str, str]] = {"sigma": "tag(log, interval(0.005, 0.5))"}
+    x0: Tensor  # (d,)
+    incumbent: Tensor  # (d,)
+    loss: Tensor  # a scalar, of the incumbent on this batch
 
     def __init__(
         self,
@@ -62,10 +66,8 @@ class Nevergrad(Search):
         allow_recast: bool = False,
     ):
         super().__init__()
-        for name, value in (("popsize", popsize), ("moves_per_step", moves_per_step)):
-            if value < 1:
-                raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
-        check_positive("strategy", sigma=sigma)
+        at_least("strategy", 1, popsize=popsize, moves_per_step=moves_per_step)
+        positive("strategy", sigma=sigma)
         self.optimizer = optimizer
         self.popsize = popsize
         self.sigma = sigma
@@ -85,7 +87,7 @@ class Nevergrad(Search):
         self._forget()
         self.register_buffer("x0", x0.clone())
         self.register_buffer("incumbent", x0.clone())
-        self.register_buffer("loss", x0.new_tensor(math.inf))  # of the incumbent, on this batch
+        self.register_buffer("loss", x0.new_tensor(math.inf))
         refuse_name(self.optimizer, self.popsize, self.allow_recast)
         self._seed = int(torch.randint(2**32, (), generator=self.generator, device=self.generator.device))
         self._budget = self.horizon
@@ -102,7 +104,7 @@ class Nevergrad(Search):
         if not self.move:
             self.loss = losses[0]
         candidates, losses = population[-self.popsize :], losses[-self.popsize :]
-        self._told.append(losses.clamp(max=WORST).cpu())
+        self._told.append(losses.clamp(max=FAILURE).cpu())
         self._last = torch.as_tensor(self._asked[-1].value).clone()
         self._tell(self._optimizer, self._asked, self._told[-1])
         best = losses.argmin()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive
 
 
 class ParticleSwarm(Search):
@@ -44,6 +44,10 @@ class ParticleSwarm(Search):
         "inertia": "interval(0.4, 0.9)",
         "popsize": "choice(20, 40, 100)",
     }
+    places: Tensor  # (popsize, d)
+    velocities: Tensor  # (popsize, d)
+    best_places: Tensor  # (popsize, d), each particle's own
+    best_losses: Tensor  # (popsize,)
 
     def __init__(
         self,
@@ -56,12 +60,8 @@ class ParticleSwarm(Search):
         moves_per_step: int = 5,
     ):
         super().__init__()
-        if popsize < 1 or moves_per_step < 1:
-            raise ConfigError(
-                "strategy.popsize and strategy.moves_per_step must be at least 1, but are "
-                f"{popsize} and {moves_per_step}."
-            )
-        check_positive("strategy", sigma=sigma)
+        at_least("strategy", 1, popsize=popsize, moves_per_step=moves_per_step)
+        positive("strategy", sigma=sigma)
         self.popsize, self.topology, self.sigma = popsize, topology, sigma
         self.inertia, self.cognitive, self.social = inertia, cognitive, social
         self.moves_per_step = moves_per_step

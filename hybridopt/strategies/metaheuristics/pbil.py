@@ -14,6 +14,7 @@ from torch import Tensor
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least, positive, share
 
 
 class PBIL(Search):
@@ -38,16 +39,16 @@ class PBIL(Search):
         "lr": "tag(log, interval(0.01, 0.5))",
         "scale": "tag(log, interval(0.02, 0.5))",
     }
+    x0: Tensor  # (d,)
+    p: Tensor  # (d,), the probability of each bit
 
     def __init__(self, popsize: int = 100, lr: float = 0.1, best: int = 10, scale: float = 0.1, margin: float = 0.01):
         super().__init__()
-        if popsize < 1 or best < 1:
-            raise ConfigError(f"strategy.popsize and strategy.best must be at least 1, but are {popsize} and {best}.")
-        if not (0 < lr <= 1 and scale > 0 and 0 <= margin < 0.5):
-            raise ConfigError(
-                "strategy.lr must be above 0 and at most 1, strategy.scale positive and strategy.margin in [0, 0.5), "
-                f"but are {lr:g}, {scale:g} and {margin:g}."
-            )
+        at_least("strategy", 1, popsize=popsize, best=best)
+        share("strategy", "(0, 1]", lr=lr)
+        positive("strategy", scale=scale)
+        if not 0 <= margin < 0.5:
+            raise ConfigError(f"strategy.margin must lie in [0, 0.5), but is {margin:g}.")
         self.popsize, self.lr, self.best, self.scale, self.margin = popsize, lr, best, scale, margin
 
     def start(self, x0: Tensor) -> None:

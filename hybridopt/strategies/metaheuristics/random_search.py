@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive
 
 
 class RandomSearch(Search):
@@ -30,14 +30,15 @@ class RandomSearch(Search):
     """
 
     search_space: ClassVar[dict[str, str]] = {"sigma": "tag(log, interval(0.01, 1.0))"}
+    x0: Tensor  # (d,)
+    incumbent: Tensor  # (d,)
+    loss: Tensor  # a scalar, of the incumbent on this batch
 
     def __init__(self, popsize: int = 100, sigma: float = 0.15, moves_per_step: int = 1):
         super().__init__()
-        if popsize < 2:
-            raise ConfigError(f"strategy.popsize must be at least 2, the incumbent and a newcomer, but is {popsize}.")
-        check_positive("strategy", sigma=sigma)
-        if moves_per_step < 1:
-            raise ConfigError(f"strategy.moves_per_step must be at least 1, but is {moves_per_step}.")
+        at_least("strategy", 2, popsize=popsize)  # the incumbent and a newcomer
+        positive("strategy", sigma=sigma)
+        at_least("strategy", 1, moves_per_step=moves_per_step)
         self.popsize = popsize
         self.sigma = sigma
         self.moves_per_step = moves_per_step
@@ -45,7 +46,7 @@ class RandomSearch(Search):
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x0", x0)
         self.register_buffer("incumbent", x0.clone())
-        self.register_buffer("loss", x0.new_tensor(math.inf))  # of the incumbent, on this batch
+        self.register_buffer("loss", x0.new_tensor(math.inf))
 
     def ask(self) -> Tensor:
         size = (self.popsize - (self.move == 0), len(self.x0))

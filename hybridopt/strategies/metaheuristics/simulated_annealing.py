@@ -15,7 +15,8 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.annealing import initial_temperature
+from hybridopt.toolbox.ranges import at_least, positive
 
 NOISE = 2**20  # values of noise that are drawn at once
 
@@ -42,6 +43,9 @@ class SimulatedAnnealing(Search):
         "sigma": "tag(log, interval(0.002, 0.2))",
         "temperature_decay": "tag(log, interval(1e-5, 0.1))",
     }
+    theta: Tensor  # (d,)
+    loss: Tensor  # a scalar, of theta on this batch
+    T0: Tensor  # a scalar, the temperature at the start
 
     def __init__(
         self,
@@ -52,10 +56,8 @@ class SimulatedAnnealing(Search):
         moves_per_step: int = 200,
     ):
         super().__init__()
-        check_positive("strategy", sigma=sigma, sigma_decay=sigma_decay, temperature_decay=temperature_decay)
-        for name, value in (("probes", probes), ("moves_per_step", moves_per_step)):
-            if value < 1:
-                raise ConfigError(f"strategy.{name} must be at least 1, but is {value}.")
+        positive("strategy", sigma=sigma, sigma_decay=sigma_decay, temperature_decay=temperature_decay)
+        at_least("strategy", 1, probes=probes, moves_per_step=moves_per_step)
         self.sigma = sigma
         self.sigma_decay = sigma_decay
         self.temperature_decay = temperature_decay
@@ -109,10 +111,3 @@ class SimulatedAnnealing(Search):
         u = float(torch.rand((), generator=self.generator, device=self.generator.device))
         if delta <= 0 or (T > 0 and u < math.exp(-delta / T)):
             self.theta, self.loss = candidate, loss
-
-
-def initial_temperature(deltas: Tensor) -> Tensor:
-    """T0 at which an uphill move of the median size is taken with probability 1/2; failures and ties do not count."""
-    sizes = deltas.abs()
-    sizes = sizes[torch.isfinite(sizes) & (sizes > 0)]
-    return sizes.median() / math.log(2) if len(sizes) else deltas.new_zeros(())

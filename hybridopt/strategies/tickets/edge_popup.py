@@ -15,8 +15,8 @@ from torch import Tensor
 
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.masking import MaskTraining
+from hybridopt.toolbox.ranges import share
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -51,8 +51,7 @@ class EdgePopup(MaskTraining):
         final_lr: float = 0.01,
     ):
         super().__init__(init, lr, momentum, weight_decay, schedule, final_lr)
-        if not 0 < keep <= 1:
-            raise ConfigError(f"strategy.keep must be above 0 and at most 1, but is {keep:g}.")
+        share("strategy", "(0, 1]", keep=keep)
         self.keep = keep
 
     def first_scores(self, weights: Tensor, oracle: Oracle) -> Tensor:

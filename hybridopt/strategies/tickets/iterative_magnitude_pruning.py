@@ -21,6 +21,7 @@ from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.ranges import at_least, share
 
 
 class IterativeMagnitudePruning(Hybrid):
@@ -61,12 +62,8 @@ class IterativeMagnitudePruning(Hybrid):
         survivors: Literal["rewind", "redraw"] = "rewind",
         mask: Literal["magnitude", "random"] = "magnitude",
     ):
-        if rounds < 2:
-            raise ConfigError(f"strategy.rounds must be at least 2, since it prunes between rounds, but is {rounds}.")
-        if not 0 <= sparsity < 1:
-            raise ConfigError(f"strategy.sparsity must lie in [0, 1), but is {sparsity:g}.")
-        if not 0 <= rewind_share < 1:
-            raise ConfigError(f"strategy.rewind_share must lie in [0, 1), but is {rewind_share:g}.")
+        at_least("strategy", 2, rounds=rounds)  # it prunes between rounds
+        share("strategy", "[0, 1)", sparsity=sparsity, rewind_share=rewind_share)
         names = [f"round_{k}" for k in range(rounds)]
         super().__init__(dict.fromkeys(names, train), dict.fromkeys(names, 1 / rounds))  # it begins again in each
         self.rounds, self.sparsity, self.scope = rounds, sparsity, scope

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.ranges import at_least, one_of, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 NUMBERS = 1e9  # in the matrix of candidates
@@ -42,6 +43,7 @@ class CoordinateFiniteDifferences(Search):
         "lr": "tag(log, interval(1e-3, 0.3))",
         "mu": "tag(log, interval(1e-4, 0.1))",
     }
+    theta: Tensor  # (d,)
 
     def __init__(
         self,
@@ -53,11 +55,9 @@ class CoordinateFiniteDifferences(Search):
         final_lr: float = 0.1,
     ):
         super().__init__()
-        if coordinates is not None and coordinates < 1:
-            raise ConfigError(f"strategy.coordinates must be at least 1, or null for all, but is {coordinates}.")
-        check_positive("strategy", mu=mu, lr=lr)
-        if descent not in ("adam", "sgd"):
-            raise ConfigError(f"strategy.descent must be adam or sgd, but is {descent!r}.")
+        at_least("strategy", 1, coordinates=coordinates)
+        positive("strategy", mu=mu, lr=lr)
+        one_of("strategy", ("adam", "sgd"), descent=descent)
         self.coordinates, self.mu, self.lr, self.descent = coordinates, mu, lr, descent
         self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent() if descent == "adam" else None

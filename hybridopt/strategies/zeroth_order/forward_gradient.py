@@ -15,8 +15,8 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
@@ -41,6 +41,7 @@ class ForwardGradient(Strategy):
         "lr": "tag(log, interval(1e-4, 0.1))",
         "descent": "choice(sgd, adam)",
     }
+    theta: Tensor  # (d,)
 
     def __init__(
         self,
@@ -51,10 +52,8 @@ class ForwardGradient(Strategy):
         final_lr: float = 0.01,
     ):
         super().__init__()
-        if samples < 1:
-            raise ConfigError(f"strategy.samples must be at least 1, but is {samples}.")
-        if not lr > 0:
-            raise ConfigError(f"strategy.lr must be positive, but is {lr:g}.")
+        at_least("strategy", 1, samples=samples)
+        positive("strategy", lr=lr)
         self.samples, self.lr, self.descent = samples, lr, descent
         self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent() if descent == "adam" else None

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
+from hybridopt.toolbox.ranges import at_least, one_of, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
@@ -42,6 +42,8 @@ class Mezo(Search):
         "epsilon": "tag(log, interval(1e-4, 0.01))",
         "lr": "tag(log, interval(5e-4, 0.05))",
     }
+    theta: Tensor  # (d,)
+    velocity: Tensor  # (d,), with momentum
 
     def __init__(
         self,
@@ -55,14 +57,10 @@ class Mezo(Search):
         momentum: float = 0.9,
     ):
         super().__init__()
-        if samples < 1:
-            raise ConfigError(f"strategy.samples must be at least 1, but is {samples}.")
-        if epsilon <= 0 or lr <= 0:
-            raise ConfigError(f"strategy.epsilon and strategy.lr must be positive, but are {epsilon:g} and {lr:g}.")
-        if descent not in ("sgd", "momentum", "adam"):
-            raise ConfigError(f"strategy.descent must be sgd, momentum or adam, but is {descent!r}.")
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"strategy.momentum must lie in [0, 1), but is {momentum:g}.")
+        at_least("strategy", 1, samples=samples)
+        positive("strategy", epsilon=epsilon, lr=lr)
+        one_of("strategy", ("sgd", "momentum", "adam"), descent=descent)
+        share("strategy", "[0, 1)", momentum=momentum)
         self.samples, self.epsilon, self.lr = samples, epsilon, lr
         self.schedule, self.weight_decay = Decay(schedule, final_lr), weight_decay
         self.descent, self.momentum = descent, momentum

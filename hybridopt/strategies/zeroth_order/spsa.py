@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import uniform
-from hybridopt.errors import ConfigError, check_positive
+from hybridopt.toolbox.ranges import at_least, positive
 
 ALPHA, GAMMA = 0.602, 0.101  # Spall's practical exponents
 STABILITY = 0.1  # A, as a share of the steps
@@ -39,12 +39,14 @@ class SPSA(Search):
         "c": "tag(log, interval(1e-3, 0.1))",
         "first_step": "tag(log, interval(1e-4, 0.1))",
     }
+    theta: Tensor  # (d,)
+    k: Tensor  # a whole number, steps so far
+    a: Tensor  # a scalar, the gain
 
     def __init__(self, c: float = 0.01, first_step: float = 0.003, calibration: int = 10):
         super().__init__()
-        check_positive("strategy", c=c, first_step=first_step)
-        if calibration < 1:
-            raise ConfigError(f"strategy.calibration must be at least 1, but is {calibration}.")
+        positive("strategy", c=c, first_step=first_step)
+        at_least("strategy", 1, calibration=calibration)
         self.c, self.first_step, self.calibration = c, first_step, calibration
 
     def start(self, x0: Tensor) -> None:

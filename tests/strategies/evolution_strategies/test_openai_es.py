@@ -182,16 +182,12 @@ def test_the_step_follows_the_schedule():
 
 @pytest.mark.parametrize("popsize", [0, 1, 7, -2])
 def test_an_odd_or_empty_population_is_refused(popsize):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=rf"strategy\.popsize must be even .* mirrored pairs, but is {popsize}\."):
         OpenAIES(popsize=popsize)
-    assert str(caught.value) == (
-        f"openai_es samples in mirrored pairs: strategy.popsize must be even, but is {popsize}."
-    )
 
 
 @pytest.mark.parametrize("scales", [{"sigma": 0.0}, {"sigma": -1.0}, {"lr": 0.0}, {"lr": -0.1}])
 def test_scales_that_are_not_positive_are_refused(scales):
-    sigma, lr = scales.get("sigma", 0.05), scales.get("lr", 0.02)
-    with pytest.raises(ConfigError) as caught:
+    ((name, value),) = scales.items()
+    with pytest.raises(ConfigError, match=rf"strategy\.{name} must be a positive number, but is {value:g}\."):
         OpenAIES(**scales)
-    assert str(caught.value) == f"strategy.sigma and strategy.lr must be positive, but are {sigma:g} and {lr:g}."

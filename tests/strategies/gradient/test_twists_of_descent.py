@@ -171,7 +171,7 @@ def test_levenberg_marquardt_fits_a_sinc_where_adam_does_not() -> None:
 
 def test_too_large_a_system_is_refused() -> None:
     model = nn.Linear(4000, 2)
-    with pytest.raises(ConfigError, match="levenberg_marquardt solves 6000 equations a step, with 6000 times 8002"):
+    with pytest.raises(ConfigError, match="would solve 6000 equations per step, more than 5000: take a smaller"):
         run_steps(
             make_strategy("levenberg_marquardt"), oracle_for(model), (torch.randn(3000, 4000), torch.randn(3000, 2)), 1
         )
@@ -186,9 +186,9 @@ def test_a_loss_without_a_derivative_is_refused_by_levenberg_marquardt() -> None
     ("name", "settings", "sentence"),
     [
         ("cool_momentum", {"rho0": 1.0}, "strategy.rho0 must lie in [0, 1), but is 1."),
-        ("sgld", {"temperature": -1.0}, "strategy.temperature must be a number of at least 0, but is -1."),
-        ("lbfgs", {"history": 0}, "strategy.history and strategy.iterations must be at least 1, but are 0 and 4."),
-        ("adam", {"lr": -1.0}, "strategy.lr must not be negative, but is -1."),
+        ("sgld", {"temperature": -1.0}, "strategy.temperature must be at least 0, but is -1."),
+        ("lbfgs", {"history": 0}, "strategy.history must be at least 1, but is 0."),
+        ("adam", {"lr": -1.0}, "strategy.lr must be at least 0, but is -1."),
     ],
 )
 def test_numbers_out_of_range_are_refused(name: str, settings: dict[str, float], sentence: str) -> None:

@@ -109,7 +109,7 @@ def test_momentum_looks_ahead_by_a_share_of_the_last_move() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"final_ensemble": 300, "redraw_every": 0}, "strategy.final_ensemble must be at least 1 and needs redraws"),
+        ({"final_ensemble": 300, "redraw_every": 0}, "strategy.final_ensemble is 300, .* strategy.redraw_every is 0"),
         ({"momentum": 1.0}, "strategy.momentum must lie in"),
     ],
 )

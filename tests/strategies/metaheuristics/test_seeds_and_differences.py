@@ -125,9 +125,9 @@ def test_failures_teach_it_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "sentence"),
     [
-        ("deep_ga", {"parents": 0}, "strategy.popsize and strategy.parents must be at least 1, but are 100 and 0."),
-        ("differential_evolution", {"popsize": 3}, "strategy.popsize and strategy.final_popsize must be at least 4, "),
-        ("pbil", {"lr": 2.0}, "strategy.lr must be above 0 and at most 1, strategy.scale positive and "),
+        ("deep_ga", {"parents": 0}, "strategy.parents must be at least 1, but is 0."),
+        ("differential_evolution", {"popsize": 3}, "strategy.popsize must be at least 4, but is 3."),
+        ("pbil", {"lr": 2.0}, "strategy.lr must lie in (0, 1], but is 2."),
     ],
 )
 def test_numbers_out_of_range_are_refused(name: str, settings: dict[str, float], sentence: str) -> None:

@@ -11,7 +11,8 @@ from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.mse import MeanSquaredError
-from hybridopt.strategies.metaheuristics.simulated_annealing import SimulatedAnnealing, initial_temperature
+from hybridopt.strategies.metaheuristics.simulated_annealing import SimulatedAnnealing
+from hybridopt.toolbox.annealing import initial_temperature
 
 
 def make_oracle(forwards=1e6, seed=0):

@@ -156,9 +156,9 @@ def test_scores_go_down_the_straight_through_gradient_of_their_absolute_value() 
 @pytest.mark.parametrize(
     ("name", "settings", "sentence"),
     [
-        ("iterative_magnitude_pruning", {"rounds": 1}, "strategy.rounds must be at least 2, since it prunes between "),
+        ("iterative_magnitude_pruning", {"rounds": 1}, "strategy.rounds must be at least 2, but is 1."),
         ("iterative_magnitude_pruning", {"sparsity": 1.0}, "strategy.sparsity must lie in [0, 1), but is 1."),
-        ("edge_popup", {"keep": 0.0}, "strategy.keep must be above 0 and at most 1, but is 0."),
+        ("edge_popup", {"keep": 0.0}, "strategy.keep must lie in (0, 1], but is 0."),
         ("learned_supermask", {"momentum": 1.0}, "strategy.momentum must lie in [0, 1), but is 1."),
     ],
 )

@@ -86,7 +86,7 @@ def test_momentum_is_that_of_torch() -> None:
     ("name", "settings", "sentence"),
     [
         ("coordinate_finite_differences", {"mu": 0.0}, "strategy.mu must be a positive number, but is 0."),
-        ("coordinate_finite_differences", {"coordinates": 0}, "strategy.coordinates must be at least 1, or null "),
+        ("coordinate_finite_differences", {"coordinates": 0}, "strategy.coordinates must be at least 1, but is 0."),
         ("mezo", {"momentum": 1.0}, "strategy.momentum must lie in [0, 1), but is 1."),
     ],
 )
