@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridopt.composition import building
+from hybridopt.strategies.evolution_strategies.lm_ma_es import Rates
 from hybridopt.strategies.evolution_strategies.snes import utilities
 
 
@@ -73,13 +75,18 @@ def cigar(x: torch.Tensor) -> torch.Tensor:
     return along**2 + 1e4 * (x.square().sum(dim=1) - along**2)
 
 
-def test_a_learnt_direction_solves_what_a_round_gaussian_does_not() -> None:
-    ends = {}
+def test_a_learnt_direction_solves_what_a_round_gaussian_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, usual = {}, Rates.of
+
+    def round_ones(popsize: int | None, m: torch.Tensor) -> Rates:
+        """No direction is learnt."""
+        return replace(usual(popsize, m), c_d=torch.zeros(1))
+
     for directions in (1, None):
         search = building.build("strategy", {"name": "lm_ma_es", "sigma": 0.5, "directions": directions})
         search.generator = torch.Generator().manual_seed(0)
         search.start(torch.ones(20, dtype=torch.float64))
-        search._c_d = search._c_d if directions is None else torch.zeros(1)  # the round one learns no direction
+        monkeypatch.setattr(Rates, "of", usual if directions is None else round_ones)
         for _ in range(1500):
             population = search.ask()
             search.tell(population, cigar(population))
