@@ -55,7 +55,7 @@ class TensorDataModule(DataModule):
         test: the same, used once at the end.
         spec: the shape of the problem.
         batch_size: samples in a training batch; None (or more than there are) takes the full set every time.
-            A remainder that does not fill a batch is left for a later epoch, since every epoch is shuffled anew.
+            A remainder that does not fill a batch is left for a later epoch, since every epoch has an order of its own.
 
     Raises:
         DataError: a set is empty, or its inputs and targets differ in length.
@@ -172,7 +172,7 @@ class BatchStream:
 
 
 class TensorStream(BatchStream):
-    """Batches of two tensors, shuffled anew each epoch.
+    """Batches of two tensors, shuffled in each epoch.
 
     Args:
         inputs: (N, ...).

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class LateBuffers(nn.Module):
     """A module that takes its buffers as a checkpoint has them, whatever their shape, and whether they exist by now.
 
-    Strategies and encodings make their state when they meet the oracle, grow it, and in a hybrid do so at different
+    Strategies and encodings make their state when they begin, grow it, and in a hybrid do so at different
     times; plain modules would refuse such a checkpoint.
     """
 

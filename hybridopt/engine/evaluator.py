@@ -14,7 +14,7 @@ from hybridopt.engine.forward import PopulationForward
 from hybridopt.engine.memory import out_of_memory
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population
-from hybridopt.engine.sharding import Alone, Sharding
+from hybridopt.engine.sharding import Sharding, SingleProcess
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Evaluator:
         sharding: Sharding | None = None,
     ):
         self.forward = PopulationForward(module, mode)
-        self.sharding = sharding or Alone()
+        self.sharding = sharding or SingleProcess()
         self._chunk = chunk
         self._chunks: dict[tuple[int, ...], int] = {}
         self._modes = {"dropout": dropout, "batch_statistics": batch_statistics}
@@ -70,7 +70,7 @@ class Evaluator:
             (n, ...), and what it cost in forwards, on all processes together.
         """
         members = len(population)
-        apart = self.sharding.apart() if self._modes["dropout"] else nullcontext()
+        apart = self.sharding.per_rank_rng() if self._modes["dropout"] else nullcontext()
         with apart, self.evaluating(), torch.set_grad_enabled(graph):
             answers, cost = self._in_chunks(sliced(population, self.sharding.part(members)), inputs, ask, prepare)
         return self.sharding.gather(answers, members, cost)

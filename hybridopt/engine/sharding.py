@@ -34,22 +34,22 @@ class Sharding(ABC):
         """
 
     @abstractmethod
-    def apart(self) -> AbstractContextManager[None]:
+    def per_rank_rng(self) -> AbstractContextManager[None]:
         """Inside, torch's global generators give each process draws of its own; afterwards they are in step again.
 
         For networks that are evaluated with dropout: in step, members of different processes would get equal masks.
         """
 
     @abstractmethod
-    def agreed(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """The first process's value, for what each would measure differently, such as time."""
 
     @abstractmethod
-    def same(self, tensors: Iterable[Tensor]) -> bool:
+    def all_equal(self, tensors: Iterable[Tensor]) -> bool:
         """Whether these tensors are the same on every process, bit for bit."""
 
 
-class Alone(Sharding):
+class SingleProcess(Sharding):
     """One process evaluates all."""
 
     def part(self, members: int) -> slice:
@@ -58,17 +58,17 @@ class Alone(Sharding):
     def gather(self, answers: Tensor, members: int, cost: int) -> tuple[Tensor, int]:
         return answers, cost
 
-    def apart(self) -> AbstractContextManager[None]:
+    def per_rank_rng(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def agreed(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         return value
 
-    def same(self, tensors: Iterable[Tensor]) -> bool:
+    def all_equal(self, tensors: Iterable[Tensor]) -> bool:
         return True
 
 
-class Ranks(Sharding):
+class ProcessGroup(Sharding):
     """The ranks of torch's process group, which Lightning has made, take contiguous parts of nearly equal size.
 
     Every rank draws the whole population from the same stream, so that what travels is n answers a generation
@@ -103,18 +103,18 @@ class Ranks(Sharding):
         return everything, int(sum(block[-8:].clone().view(torch.int64) for block in received))
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def per_rank_rng(self) -> Iterator[None]:
         seed = int(torch.randint(2**32, ()))  # the same on all ranks, and another one each time
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derived_seed(seed, self.rank))
             yield
 
-    def agreed(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         values = torch.tensor(value, dtype=torch.float64, device=self.device)
         distributed.broadcast(values, src=0)
         return values.item()
 
-    def same(self, tensors: Iterable[Tensor]) -> bool:
+    def all_equal(self, tensors: Iterable[Tensor]) -> bool:
         own = torch.tensor(digest(tensors), device=self.device)
         return all(torch.equal(own, other) for other in self._all(own))
 

@@ -110,7 +110,7 @@ class MarkCheckpoint(Callback):
 
     def _agreed_signal(self, trial: Trial) -> int:
         """The number of the first signal, or 0."""
-        return int(trial.sharding.agreed(self.signals.caught[0] if self.signals.caught else 0))
+        return int(trial.sharding.broadcast(self.signals.caught[0] if self.signals.caught else 0))
 
     def _stop(self, trial: Trial, number: int) -> None:
         raise Interrupted(

@@ -69,11 +69,11 @@ def run(
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):
             if job.trainer.global_rank > 0:
-                return job.help(resume)
-            return _lead(job, parent_run_id, more_tags or {}, resume)
+                return job.run_worker_rank(resume)
+            return run_main_rank(job, parent_run_id, more_tags or {}, resume)
 
 
-def _lead(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
+def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
     """Run a job as its first rank, which for most jobs is the only one."""
     if not resume:
         write_config(job.config, job.directory)
@@ -81,7 +81,7 @@ def _lead(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], res
     tracker = open_tracker(
         job.config["tracking"], job.directory, run_name=run_name(job.config), parent_run_id=parent_run_id, resume=resume
     )
-    with _settling(tracker, job.directory):
+    with closing_run(tracker, job.directory):
         tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
         result = job.run(tracker, resume)
     result.undelivered = tracker.finish("FINISHED")
@@ -177,11 +177,11 @@ class Job:
             spent = {f"phase/{phase.name}/forwards": phase.forwards for phase in result.phases}
             tracker.log_metrics(spent, self.trial.ledger.forwards)
 
-    def help(self, resume: bool) -> None:
+    def run_worker_rank(self, resume: bool) -> None:
         """Take part as another rank than the first, and report nothing.
 
-        What befalls all ranks is the first one's to report. Lightning kills it as soon as another one fails, and it has
-        a tracked run to close: so this rank waits, and ends in peace if the first one has failed by itself.
+        Rank 0 reports failures that are common to all ranks, and closes the tracked run. Lightning kills it as soon as
+        another rank fails: so this one waits, and exits silently if rank 0 has failed by itself.
         """
         started = time.time()
         try:
@@ -241,7 +241,7 @@ class Job:
 
 
 @contextmanager
-def _settling(tracker: Tracker, directory: Path) -> Iterator[None]:
+def closing_run(tracker: Tracker, directory: Path) -> Iterator[None]:
     """Close the tracked run with the right status, whatever happens inside."""
     try:
         yield
@@ -255,7 +255,7 @@ def _settling(tracker: Tracker, directory: Path) -> Iterator[None]:
 
 
 def appears(path: Path, since: float) -> bool:
-    """Whether a file is written, after the time ``since``, before patience is at an end."""
+    """Whether a file is written, after the time ``since``, within :data:`PATIENCE` seconds."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if path.exists() and path.stat().st_mtime >= since:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Batch
-from hybridopt.engine.sharding import Ranks, Sharding
+from hybridopt.engine.sharding import ProcessGroup, Sharding
 from hybridopt.errors import ConfigError, DataError
 
 
@@ -27,12 +27,12 @@ def join(trainer: Trainer, model: nn.Module, metrics: MetricCollection, device: 
     model.load_state_dict(trainer.strategy.broadcast(weights))
     for metric in metrics.modules():
         metric.distributed_available_fn = lambda: False  # every rank has seen the whole set
-    return Ranks(device)
+    return ProcessGroup(device)
 
 
 def check_batch(sharding: Sharding, batch: Batch) -> None:
     """Refuse batches that differ from rank to rank."""
-    if not sharding.same(part for part in batch if isinstance(part, Tensor)):
+    if not sharding.all_equal(part for part in batch if isinstance(part, Tensor)):
         raise DataError(
             "The ranks see different batches, so that losses do not compare: give the Trainer the settings "
             "**Trial.trainer_settings, and use data that is shuffled alike everywhere, such as a TensorDataModule."
@@ -41,7 +41,7 @@ def check_batch(sharding: Sharding, batch: Batch) -> None:
 
 def check_model(sharding: Sharding, model: nn.Module, forwards: int) -> None:
     """Refuse weights that differ from rank to rank."""
-    if not sharding.same(part for part in model.state_dict().values() if isinstance(part, Tensor)):
+    if not sharding.all_equal(part for part in model.state_dict().values() if isinstance(part, Tensor)):
         raise ConfigError(
             f"The ranks have come to different weights after {forwards} forwards: set trainer.deterministic=true, or "
             "trainer.devices=1."

@@ -20,7 +20,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
 from hybridopt.engine.randomness import PrivateRng, derived_seed
-from hybridopt.engine.sharding import Alone, Sharding
+from hybridopt.engine.sharding import Sharding, SingleProcess
 from hybridopt.errors import ConfigError
 from hybridopt.execution.evaluation import Evaluation
 from hybridopt.execution.fastpath import Optimization, may_batch_steps
@@ -103,7 +103,7 @@ class Trial(LightningModule):
         self.budget, self.seed, self.spec = budget, seed, spec
         self._engine = {"mode": mode, "chunk": chunk, "dropout": dropout, "batch_statistics": batch_statistics}
         self.ledger = Ledger(budget)
-        self.sharding: Sharding = Alone()
+        self.sharding: Sharding = SingleProcess()
         self.curve: list[tuple[int, Values]] = []  # (forwards, validation metrics), the last mark last
         self.phase_ends: dict[str, Values] = {}
         self.tested: Values = {}
@@ -278,7 +278,7 @@ class Trial(LightningModule):
         now = time.perf_counter()
         elapsed = now - self._lap
         if self.budget.seconds is not None:
-            elapsed = self.sharding.agreed(elapsed)  # all ranks must reach a mark, and the end, at the same step
+            elapsed = self.sharding.broadcast(elapsed)  # all ranks must reach a mark, and the end, at the same step
         self.ledger.spend_time(elapsed)
         self._lap = now
 

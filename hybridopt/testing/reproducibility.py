@@ -74,7 +74,7 @@ def ignores_the_number_of_threads(plugin: Plugin) -> None:
 
 @check("strategy")
 def survives_save_and_load(plugin: Plugin) -> None:
-    """A run that is saved, built anew and loaded at every step equals one that never stopped, to the last bit.
+    """A run that is saved, built again and loaded at every step equals one that never stopped, to the last bit.
 
     Whatever a step leaves outside of buffers, optimisers and ``get_extra_state`` is lost each time, and shows.
     Checkpoints are loaded as a trial loads them: with nothing that needs pickle.

@@ -93,7 +93,7 @@ class Bench:
         self.start()
 
     def start(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         device = self.batch[0].device
         torch.manual_seed(0)
         self.ledger = CountingLedger(Budget(forwards=self.forwards))

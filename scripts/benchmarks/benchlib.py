@@ -26,7 +26,10 @@ from torch import Tensor, nn
 from hybridopt import Budget, DataSpec, Oracle, Strategy
 from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
+from hybridopt.engine.memory import keep_freed_memory
 from hybridopt.testing.by_hand import begin
+
+keep_freed_memory()  # as the program does
 
 Case = Callable[[], object]
 Rows = list[dict[str, Any]]

@@ -16,7 +16,7 @@ from directories import assert_same, wait_for
 from jobs import LIMIT, SMALL
 from sharded import CASES, DRIFTING, OUTPUTS, RESUMED, SHUFFLED, TIMED, outcome, outputs, trained
 
-from hybridopt.engine.sharding import Ranks
+from hybridopt.engine.sharding import ProcessGroup
 from hybridopt.errors import ConfigError
 from hybridopt.execution import experiment
 from hybridopt.execution.checkpoint import FILE
@@ -28,12 +28,12 @@ SHARED = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"
 GAUSSIAN = [name for name in CASES if name.startswith("gaussian")]
 
 
-def every_rank(ranks: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ranks]:
+def every_rank(ranks: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessGroup]:
     """As the ranks see themselves; they cannot talk."""
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: ranks)
     for rank in range(ranks):
         monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
-        yield Ranks(torch.device("cpu"))
+        yield ProcessGroup(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])
@@ -53,7 +53,7 @@ def test_ranks_draw_apart_and_come_back_into_step(monkeypatch: pytest.MonkeyPatc
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             for _ in range(2):
-                with sharding.apart():
+                with sharding.per_rank_rng():
                     inside.append(torch.rand(sharding.rank + 1)[0].item())  # they may draw more or less
             after.append(torch.rand(()).item())
     assert len(set(inside)) == 6

@@ -125,7 +125,7 @@ def restless() -> TensorDataModule:
 
 
 def growing() -> TensorDataModule:
-    """Whose training set alone is drawn anew each time."""
+    """Whose training set alone is drawn each time."""
     data = sound()
     order = torch.randperm(SIZES[0])[:40]
     data.sets["train"] = tuple(part[order] for part in data.sets["train"])
@@ -177,14 +177,14 @@ class GlobalData(TensorDataModule):
 
 
 class AmnesicStream(TensorStream):
-    """Begins anew wherever it was."""
+    """Begins again wherever it was."""
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         pass
 
 
 class AmnesicData(TensorDataModule):
-    """Whose stream begins anew wherever it was."""
+    """Whose stream begins again wherever it was."""
 
     def train_dataloader(self) -> TensorStream:
         return AmnesicStream(*self.sets["train"], self.batch_size, self.batch_seed)

@@ -37,7 +37,7 @@ class ExtremeLearningMachine(Strategy):
     training samples is a good one.
 
     Args:
-        scale: the hidden weights are drawn anew, with this standard deviation over the root of the layer's inputs; 0
+        scale: the hidden weights are redrawn, with this standard deviation over the root of the layer's inputs; 0
             keeps the network's own.
         ridge: coefficient of the L2 penalty, per sample.
 

@@ -3,7 +3,7 @@
 For squared errors and full batches it is the classical method. For other losses the Gauss-Newton matrix takes their
 second derivative by the outputs (Schraudolph 2002, https://doi.org/10.1162/08997660260028683), which needs no square
 root of the loss. Damping and its factors are those of Marquardt: a tenth after a success, tenfold after a failure.
-Ours, because a step that solves one minibatch may ruin the next: a success is a step that lowers the loss of the next
+Ours, because a step that solves one minibatch may spoil the next: a success is a step that lowers the loss of the next
 batch too, another one is taken back (both points are asked for their loss on that batch); and damping has a floor. On
 full batches the next batch is the same one, whose loss is known, so that nothing is asked twice.
 The package torch-levenberg-marquardt does the same as the classical method for squared errors, but runs the network

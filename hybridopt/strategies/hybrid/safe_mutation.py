@@ -27,7 +27,7 @@ class SafeMutation(Strategy):
 
     Good for deep or recurrent networks, in which one step is too long for some weights and too short for others.
 
-    The coordinates are measured again from time to time, at what the search recommends by then; it begins anew there.
+    The coordinates are measured again from time to time, at what the search recommends by then; it begins again there.
 
     Args:
         search: any strategy that works in an encoding; its ``sigma`` is a change of the outputs.

@@ -2,7 +2,7 @@
 
 The discrete update of their section 4, in ensemble space: what a member moves by is a combination of the members, with
 weights that say how well others' outputs explain its loss. The step is h0 over the norm of the weights, as they choose
-it; the ensemble is drawn anew around its mean from time to time (their EKI(R)), here with a width that shrinks, which
+it; the ensemble is redrawn around its mean from time to time (their EKI(R)), here with a width that shrinks, which
 ends closer, and then may grow (their expanding ensembles). Momentum is Nesterov's, member by member (their MEKI).
 """
 
@@ -35,7 +35,7 @@ class EnsembleKalmanInversion(Strategy):
         ensemble: members J; memory is J times the parameters.
         h0: the step size, relative to the norm of the weights.
         sigma: the standard deviation of the ensemble around the start, and of each redraw at first.
-        redraw_every: steps after which the ensemble is drawn anew around its mean; 0 is plain EKI.
+        redraw_every: steps after which the ensemble is redrawn around its mean; 0 is plain EKI.
         final_sigma: the standard deviation of the last redraw as a share of the first one's.
         final_ensemble: members at the end of the budget, to which their number goes by redraws; None keeps it.
         momentum: the share of its last move that a member is ahead of itself when it is evaluated.

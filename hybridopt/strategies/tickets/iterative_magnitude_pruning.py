@@ -2,7 +2,7 @@
 
 Train, prune the smallest of the weights that are left, rewind the others to where they began, and train again.
 Rewinding to a point early in training instead: Frankle, Dziugaite, Roy & Carbin 2020,
-https://arxiv.org/abs/1912.05671. The controls are theirs: survivors drawn anew, or a random mask of the same sparsity.
+https://arxiv.org/abs/1912.05671. The controls are theirs: survivors redrawn, or a random mask of the same sparsity.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class CoordinateFiniteDifferences(Search):
     Good for some hundred parameters and a loss that is exact; or a check of somebody's gradient.
 
     Args:
-        coordinates: how many coordinates a step looks at, drawn anew each time; None looks at all.
+        coordinates: how many coordinates a step looks at, drawn each time; None looks at all.
         mu: the distance at which losses are asked for.
         lr: the step size at the start.
         descent: "adam" rescales the differences; "sgd" steps along them. Coordinates that are not looked at stay.

@@ -58,7 +58,7 @@ class InMemory(DataModule):
 
     @property
     def sets(self) -> dict[str, Batch]:
-        """All rows of each set as a model reads them, made anew for who asks."""
+        """All rows of each set as a model reads them, made for each caller."""
         return {name: (self.expand(inputs), targets) for name, (inputs, targets) in self.compact.items()}
 
     def facts(self, name: str) -> dict[str, str | int]:
