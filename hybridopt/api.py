@@ -68,7 +68,7 @@ def build(config: Mapping[str, Any]) -> Parts:
     return Parts(trial, datamodule)
 
 
-def run(*what: str | Mapping[str, Any], directory: str | Path | None = None) -> Result:
+def run(*what: str | Mapping[str, Any], directory: str | Path | None = None) -> Result | None:
     """Run a job to its end, as ``hybridopt`` does: train, test once, keep the result, report to MLflow.
 
     Args:
@@ -102,4 +102,4 @@ def _overrides(what: tuple[str | Mapping[str, Any], ...]) -> list[str]:
         raise ConfigError(
             f'run takes overrides, such as "strategy=adam", or one config from compose, but was given {wrong!r}.'
         )
-    return list(what)
+    return [item for item in what if isinstance(item, str)]

@@ -49,7 +49,7 @@ class Alignment(Callback):
                 self._before, self._descent = parameters_of(trial), -gradient_of(trial, batch)
 
     def on_train_batch_end(self, trainer: Trainer, trial: Trial, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self._before is None:
+        if self._before is None or self._descent is None:
             return
         with trial.recommending():
             step = parameters_of(trial) - self._before

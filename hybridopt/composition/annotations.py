@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union, cast
 
 from hybridopt.composition.kinds import CONTRACTS, Kind
 from hybridopt.composition.source import Place, Unreadable, follow, named
@@ -97,7 +97,7 @@ def _read_generic(module: str, form: Any, arguments: list[ast.expr]) -> Any:
     if form is Union:
         return reduce(operator.or_, types)
     if form in GENERIC:
-        return form[types if len(types) > 1 else types[0]]
+        return cast(Any, form)[types if len(types) != 1 else types[0]]
     raise Unreadable
 
 

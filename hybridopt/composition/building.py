@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from hybridopt.composition.describe import Parameter
 from hybridopt.composition.registry import Plugin, find
@@ -52,7 +52,7 @@ def walk(kind: str, config: Any, path: str | None = None) -> Iterator[Node]:
     yield Node(path, kind, plugin, config)
     for parameter, key, item in nested(plugin, config):
         inner = ".".join(filter(None, (path, parameter.name, key)))
-        yield from walk(parameter.nested, item, inner)
+        yield from walk(cast(str, parameter.nested), item, inner)
 
 
 def nested(plugin: Plugin, settings: Mapping[str, Any]) -> Iterator[tuple[Parameter, str | None, Any]]:
@@ -130,7 +130,7 @@ def _parts(plugin: Plugin, arguments: Mapping[str, Any], supplied: Mapping[str, 
     parameters = plugin.describe().nested
     made: dict[str, Any] = {one.name: {} for one in parameters if one.many and arguments.get(one.name) is not None}
     for parameter, key, item in nested(plugin, arguments):
-        part = build(parameter.nested, item, **supplied)
+        part = build(cast(str, parameter.nested), item, **supplied)
         if key is None:
             made[parameter.name] = part
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
@@ -41,6 +41,6 @@ def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(config, DictConfig):
         return dict(config)
     try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error

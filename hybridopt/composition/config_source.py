@@ -94,7 +94,7 @@ class EntryPointConfigSource(ConfigSource):
             config = OmegaConf.structured(config_of(plugin, name))
         except HybridoptError as error:
             raise ConfigCompositionException(str(error)) from error
-        header = {"package": None}
+        header: dict[str, str | None] = {"package": None}
         return ConfigResult(provider=plugin.distribution, path="entrypoints://", config=config, header=header)
 
     def is_group(self, config_path: str) -> bool:

@@ -98,7 +98,9 @@ def _from_source(module: str, attribute: str) -> Description:
     if module in sys.modules:  # already paid for, and what really runs
         raise Unreadable
     place = find(f"{module}:{attribute}")
-    node = place.definition if place is not None else None
+    if place is None:
+        raise Unreadable
+    node = place.definition
     if isinstance(node, ast.ClassDef):
         home, init = _init(place)
         return _describe_function(init, home.module, place.docstring, skip=1)
@@ -113,7 +115,7 @@ def _init(place: Place) -> tuple[Place, ast.FunctionDef | None]:
         node = place.definition
         if not isinstance(node, ast.ClassDef) or node.decorator_list or node.keywords:
             raise Unreadable
-        own = [item for item in node.body if getattr(item, "name", None) in ("__init__", "__new__")]
+        own = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name in ("__init__", "__new__")]
         if own and own[-1].decorator_list:
             raise Unreadable
         if own:

@@ -138,7 +138,7 @@ def find(kind: str, name: str) -> Plugin:
         raise PluginError(f"There is no {kind} called {name!r}.{options(names(kind), bare)}")
     if len(claims) > 1:
         raise PluginError(claimed(f"The {kind} {bare!r}", bare, [plugin.distribution for plugin in claims]))
-    return claims[0]
+    return next(iter(claims))
 
 
 def claimed(what: str, name: str, packages: Sequence[str]) -> str:

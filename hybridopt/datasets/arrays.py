@@ -50,11 +50,11 @@ def arrays(
         ConfigError: a setting is out of range.
     """
     features, targets = read_file(path, inputs, target)
-    task = guessed_task(targets) if task == "auto" else task
+    found = guessed_task(targets) if task == "auto" else task
     return split_arrays(
         features.numbers(),
-        targets.labels() if task == "classification" else targets.amounts(),
-        task,
+        targets.labels() if found == "classification" else targets.amounts(),
+        found,
         val_fraction=val_fraction,
         test_fraction=test_fraction,
         split_seed=split_seed,

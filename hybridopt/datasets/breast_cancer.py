@@ -1,9 +1,11 @@
 """Breast cancer in Wisconsin (Street, Wolberg, Mangasarian 1993, https://doi.org/10.24432/C5DW2B), by scikit-learn."""
 
+from typing import cast
+
 from sklearn.datasets import load_breast_cancer
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.toolbox.splits import split_arrays
+from hybridopt.toolbox.splits import Arrays, split_arrays
 
 
 def breast_cancer(
@@ -23,7 +25,7 @@ def breast_cancer(
     Raises:
         ConfigError: a setting is out of range.
     """
-    inputs, targets = load_breast_cancer(return_X_y=True)
+    inputs, targets = cast(Arrays, load_breast_cancer(return_X_y=True))
     return split_arrays(
         inputs,
         targets,

@@ -1,9 +1,11 @@
 """Diabetes (Efron, Hastie, Johnstone, Tibshirani 2004, https://doi.org/10.1214/009053604000000067), by scikit-learn."""
 
+from typing import cast
+
 from sklearn.datasets import load_diabetes
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.toolbox.splits import split_arrays
+from hybridopt.toolbox.splits import Arrays, split_arrays
 
 
 def diabetes(
@@ -23,7 +25,7 @@ def diabetes(
     Raises:
         ConfigError: a setting is out of range.
     """
-    inputs, targets = load_diabetes(return_X_y=True, scaled=False)
+    inputs, targets = cast(Arrays, load_diabetes(return_X_y=True, scaled=False))
     return split_arrays(
         inputs,
         targets,

@@ -1,9 +1,11 @@
 """Handwritten digits (Alpaydin & Kaynak 1998, UCI, https://doi.org/10.24432/C50P49), as scikit-learn ships them."""
 
+from typing import cast
+
 from sklearn.datasets import load_digits
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.toolbox.splits import split_arrays
+from hybridopt.toolbox.splits import Arrays, split_arrays
 
 BRIGHTEST = 16
 
@@ -25,7 +27,7 @@ def digits(
     Raises:
         ConfigError: a setting is out of range.
     """
-    pixels, targets = load_digits(return_X_y=True)
+    pixels, targets = cast(Arrays, load_digits(return_X_y=True))
     return split_arrays(
         (pixels * 2 / BRIGHTEST - 1).reshape(-1, 1, 8, 8),
         targets,

@@ -1,9 +1,11 @@
 """Iris (Fisher 1936, https://doi.org/10.1111/j.1469-1809.1936.tb02137.x), as scikit-learn ships it."""
 
+from typing import cast
+
 from sklearn.datasets import load_iris
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.toolbox.splits import split_arrays
+from hybridopt.toolbox.splits import Arrays, split_arrays
 
 
 def iris(
@@ -23,7 +25,7 @@ def iris(
     Raises:
         ConfigError: a setting is out of range.
     """
-    inputs, targets = load_iris(return_X_y=True)
+    inputs, targets = cast(Arrays, load_iris(return_X_y=True))
     return split_arrays(
         inputs,
         targets,

@@ -1,10 +1,12 @@
 """Two moons: two half circles, each reaching into the other (scikit-learn's ``make_moons``)."""
 
+from typing import cast
+
 from sklearn.datasets import make_moons
 
 from hybridopt.core.data import TensorDataModule
 from hybridopt.toolbox import ranges
-from hybridopt.toolbox.splits import check_settings, split_arrays
+from hybridopt.toolbox.splits import Arrays, check_settings, split_arrays
 
 
 def moons(
@@ -34,7 +36,7 @@ def moons(
     check_settings(val_fraction, test_fraction, split_seed)
     ranges.at_least("dataset", 10, samples=samples)
     ranges.at_least("dataset", 0, noise=noise)
-    inputs, targets = make_moons(n_samples=samples, noise=noise, random_state=split_seed)
+    inputs, targets = cast(Arrays, make_moons(n_samples=samples, noise=noise, random_state=split_seed))
     return split_arrays(
         inputs,
         targets,

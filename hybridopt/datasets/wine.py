@@ -1,9 +1,11 @@
 """Wine recognition (Aeberhard & Forina 1991, UCI, https://doi.org/10.24432/C5PC7J), as scikit-learn ships it."""
 
+from typing import cast
+
 from sklearn.datasets import load_wine
 
 from hybridopt.core.data import TensorDataModule
-from hybridopt.toolbox.splits import split_arrays
+from hybridopt.toolbox.splits import Arrays, split_arrays
 
 
 def wine(
@@ -23,7 +25,7 @@ def wine(
     Raises:
         ConfigError: a setting is out of range.
     """
-    inputs, targets = load_wine(return_X_y=True)
+    inputs, targets = cast(Arrays, load_wine(return_X_y=True))
     return split_arrays(
         inputs,
         targets,

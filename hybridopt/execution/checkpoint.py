@@ -94,7 +94,7 @@ class MarkCheckpoint(Callback):
         self.signals.take_back()
 
     def on_validation_end(self, trainer: Trainer, trial: Trial) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.fast_dev_run:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             trainer.save_checkpoint(self.path)
             number = self._agreed_signal(trial)
             if number and not trial.ledger.exhausted:

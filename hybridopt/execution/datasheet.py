@@ -40,7 +40,7 @@ def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Dat
         datamodule: set up, with a ``spec``.
         config: the settings of the data set.
     """
-    spec = datamodule.spec
+    spec = datamodule.spec  # pyright: ignore[reportAttributeAccessIssue]
     sheet = {
         "name": building.name_of(config),
         "source_type": "hybridopt",

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 
 from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
@@ -98,7 +98,7 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
     if seed < 0:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
-    spec = datamodule.spec
+    spec = datamodule.spec  # pyright: ignore[reportAttributeAccessIssue]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model, objective, encoding, strategy = (
@@ -140,7 +140,7 @@ class Job:
 
     def run(self, tracker: Tracker, resume: bool) -> Result:
         """Train, test once, and report."""
-        if not self.trainer.fast_dev_run:
+        if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self.trainer.logger = TrackerLogger(tracker, lambda: self.trial.ledger.forwards)
         data = datasheet(self.datamodule, self.config["dataset"])
         tracker.set_tags({**tags(self.config), "hybridopt.dataset.identified_by": data.identified_by})
@@ -165,7 +165,7 @@ class Job:
         )
         tracker.log_metrics(summary, self.trial.ledger.forwards)
         self._tell_reports(result, tracker)
-        if not self.trainer.fast_dev_run:
+        if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self._keep(result, tracker)
         return result
 
@@ -221,7 +221,7 @@ class Job:
         if clashing:
             raise ConfigError(f"trainer.{clashing[0]} is set by hybridopt itself: leave it out.")
         try:
-            trainer = Trainer(**(defaults | settings | fixed))
+            trainer = Trainer(**cast(dict[str, Any], defaults | settings | fixed))
         except (TypeError, ValueError, MisconfigurationException) as error:
             raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {error}.") from error
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
@@ -231,7 +231,8 @@ class Job:
     def _keep(self, result: Result, tracker: Tracker) -> None:
         """What outlasts the run: the numbers, the checkpoint, the curve, and the network as an MLflow model."""
         directory = self.directory
-        kept = [result.save(), directory / FILE, plot_curve(self.trial.curve, directory / "curve.png")]
+        picture = plot_curve(self.trial.curve, directory / "curve.png")
+        kept: list[Path | None] = [result.save(), directory / FILE, picture]
         if self.config["tracking"].get("log_model"):
             inputs, _ = next(iter(self.datamodule.test_dataloader()))
             kept.append(save_model(self.trial.model, inputs[:2].cpu(), directory / "model"))

@@ -24,14 +24,14 @@ def may_batch_steps(trainer: Trainer) -> bool:
     Not if they must be moved, or agreed on by several ranks; nor if Lightning counts them, or a callback does.
     """
     stream = trainer.train_dataloader
-    counted = trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.world_size > 1
+    counted = trainer.fast_dev_run or trainer.limit_train_batches != 1.0 or trainer.world_size > 1  # pyright: ignore[reportAttributeAccessIssue]
     watched = any(
         is_overridden(hook, callback, parent=Callback)
-        for callback in trainer.callbacks
+        for callback in trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         if not getattr(callback, "skips_batches", False)
         for hook in ("on_train_batch_start", "on_train_batch_end")
     )
-    data = trainer.datamodule
+    data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
     changed = data is not None and any(is_overridden(hook, data, parent=DataHooks) for hook in TRANSFERS)
     return isinstance(stream, BatchStream) and stream.on_device and not (counted or watched or changed)
 
@@ -42,7 +42,7 @@ def goes_direct(trial: LightningModule, trainer: Trainer) -> bool:
     Its ways there cost as much as the backward pass of a small network.
     """
     plain = type(trainer.precision_plugin) is Precision and type(trainer.strategy) is SingleDeviceStrategy
-    listeners = [(trial, LightningModule), *((callback, Callback) for callback in trainer.callbacks)]
+    listeners = [(trial, LightningModule), *((callback, Callback) for callback in trainer.callbacks)]  # pyright: ignore[reportAttributeAccessIssue]
     heard = (is_overridden(hook, who, parent=parent) for who, parent in listeners for hook in GRADIENT_HOOKS)
     return plain and not any(heard)
 

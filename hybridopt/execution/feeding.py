@@ -26,8 +26,8 @@ def make_endless(trainer: Trainer, seed: int) -> None:
         ConfigError: there are several loaders, or what was given is none.
     """
     source = trainer.fit_loop._data_source
-    if trainer.datamodule is not None:
-        replayable(trainer.datamodule, seed)
+    if trainer.datamodule is not None:  # pyright: ignore[reportAttributeAccessIssue]
+        replayable(trainer.datamodule, seed)  # pyright: ignore[reportAttributeAccessIssue]
     elif not isinstance(source.instance, LightningModule):
         source.instance = as_stream(one_loader(source.instance), seed)
 

@@ -68,11 +68,13 @@ class BudgetBar(ProgressBar):
 
     def _advance(self, trial: Trial) -> None:
         self._describe(trial)
-        self._bar.n = min(getattr(trial.ledger, self._unit), self._bar.total)
-        self._bar.refresh()
+        if self._bar is not None:
+            self._bar.n = min(getattr(trial.ledger, self._unit), self._bar.total)
+            self._bar.refresh()
 
     def _describe(self, trial: Trial) -> None:
-        self._bar.set_description_str(f"{trial.ledger.path or 'training'} ", refresh=False)
+        if self._bar is not None:
+            self._bar.set_description_str(f"{trial.ledger.path or 'training'} ", refresh=False)
 
     def _close(self) -> None:
         if self._bar is not None:

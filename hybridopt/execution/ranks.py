@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy
@@ -26,7 +28,7 @@ def join(trainer: Trainer, model: nn.Module, metrics: MetricCollection, device: 
     weights = move_data_to_device(model.state_dict(), torch.device("cpu"))
     model.load_state_dict(trainer.strategy.broadcast(weights))
     for metric in metrics.modules():
-        metric.distributed_available_fn = lambda: False  # every rank has seen the whole set
+        cast(Any, metric).distributed_available_fn = lambda: False  # every rank has seen the whole set
     return ProcessGroup(device)
 
 

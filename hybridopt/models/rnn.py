@@ -53,8 +53,8 @@ def step_size(shape: tuple[int, ...]) -> int:
             return 1
         case (_, features):
             return features
-        case (channels, _, width):
-            return channels * width
+    channels, _, width = shape
+    return channels * width
 
 
 def as_sequence(inputs: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -104,7 +104,7 @@ def job(config: DictConfig) -> float | None:
     Returns:
         The final validation loss, which Hydra's sweepers minimise.
     """
-    hydra_config = HydraConfig.get()
+    hydra_config = cast(DictConfig, HydraConfig.get())
     if config.resume is not None:
         _refuse_other_overrides(hydra_config.overrides.task)
         find_run(config.resume)

@@ -85,7 +85,7 @@ def print_table(deliveries: Sequence[Delivery]) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    made = argparse.ArgumentParser(prog="hybridopt-sync", description=__doc__.split(": ", 1)[1])
+    made = argparse.ArgumentParser(prog="hybridopt-sync", description=str(__doc__).split(": ", 1)[1])
     made.add_argument("directory", nargs="*", type=Path, help=f"of runs, or above them ({' and '.join(PLACES)})")
     made.add_argument("--dry-run", action="store_true", help="say what waits, and deliver nothing")
     return made

@@ -13,6 +13,7 @@ import urllib.request
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import IO, Any, cast
 
 from hybridopt.errors import HybridoptError, TrackingError
 from hybridopt.tracking.reading import Reader
@@ -74,7 +75,7 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, subprocess.Popen]]:
             server.wait(5)
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)  # its children outlive it by seconds
-        server.stdout.close()
+        cast(IO[bytes], server.stdout).close()
         if former is not None:
             signal.signal(signal.SIGTERM, former)
 
@@ -112,7 +113,7 @@ def tell(address: str, show: bool) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    made = argparse.ArgumentParser(prog="hybridopt-ui", description=__doc__.split(": ", 1)[1])
+    made = argparse.ArgumentParser(prog="hybridopt-ui", description=str(__doc__).split(": ", 1)[1])
     made.add_argument("--uri", help="the MLflow store (MLFLOW_TRACKING_URI, or mlflow.db in this directory)")
     made.add_argument("--port", type=int, default=PORT, help=f"{PORT}, or the next free one; 0 is any")
     made.add_argument("--open", action="store_true", help="open it in a browser")
@@ -123,7 +124,7 @@ def _wait(server: subprocess.Popen, port: int) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if server.poll() is not None:
-            said = server.stdout.read().decode(errors="replace").strip().splitlines()
+            said = cast(IO[bytes], server.stdout).read().decode(errors="replace").strip().splitlines()
             raise TrackingError(f"MLflow's server does not start: {said[-1] if said else 'it says nothing'}.")
         with suppress(OSError):
             urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
@@ -132,7 +133,7 @@ def _wait(server: subprocess.Popen, port: int) -> None:
     raise TrackingError(f"MLflow's server has not answered on port {port} within {PATIENCE:.0f} s.")
 
 
-def _raising_on_terminate() -> object:
+def _raising_on_terminate() -> Any:
     """SIGTERM ends the program as Ctrl-C does, so that no server is left behind."""
 
     def stop(*_: object) -> None:

@@ -63,9 +63,11 @@ def make_report(
         ConfigError: the runs cannot be compared.
     """
     reader = Reader(uri)
-    parent = None if experiment else reader.sweep(sweep)
-    records = reader.experiment(experiment) if experiment else reader.children(parent)
-    title = f"Experiment {experiment}" if experiment else f"Sweep {parent.tags['hybridopt.sweep']}"
+    if experiment:
+        parent, records, title = None, reader.experiment(experiment), f"Experiment {experiment}"
+    else:
+        parent = reader.sweep(sweep)
+        records, title = reader.children(parent), f"Sweep {parent.tags['hybridopt.sweep']}"
     comparison = read(reader, records, metric, title)
     out.mkdir(parents=True, exist_ok=True)
     report = write(comparison, title, _planned(parent), target, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def ranks(scores: Mapping[str, Sequence[float]], path: Path) -> Path:
     return _save(figure, path)
 
 
-def palette(names: Sequence[str]) -> dict[str, str]:
+def palette(names: Sequence[str]) -> dict[str, Any]:
     """A colour for each name."""
     from matplotlib import colormaps
 

@@ -14,7 +14,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Paired:
     needed: int | None
 
 
-def bootstrap(statistic: Callable[..., Any], *samples: Sequence[float]) -> Interval:
+def bootstrap(statistic: Callable[..., Any], *samples: Sequence[float] | np.ndarray) -> Interval:
     """The statistic of some samples, with a percentile interval; each sample is resampled by itself (stratified).
 
     Args:
@@ -82,7 +82,7 @@ def bootstrap(statistic: Callable[..., Any], *samples: Sequence[float]) -> Inter
     return Interval(value, float(found.low), float(found.high))
 
 
-def median(values: Sequence[float]) -> Interval:
+def median(values: Sequence[float] | np.ndarray) -> Interval:
     """The median."""
     return bootstrap(lambda sample, axis: np.median(sample, axis=axis), values)
 
@@ -145,7 +145,7 @@ def paired(a: Mapping[str, float], b: Mapping[str, float], higher: bool, level: 
     differences = x - y
     p = 1.0
     if differences.any():
-        p = float(stats.wilcoxon(differences, method="auto").pvalue)
+        p = float(cast(Any, stats.wilcoxon(differences, method="auto")).pvalue)
     wins = float(stats.mannwhitneyu(x, y).statistic) / len(seeds) ** 2
     return Paired(
         len(seeds), median(differences), p, 2 * wins - 1, wins if higher else 1 - wins, pairs_needed(differences, level)
@@ -156,7 +156,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     """p-values corrected for their number (Holm 1979)."""
     from statsmodels.stats.multitest import multipletests
 
-    return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
+    return [float(p) for p in cast(np.ndarray, multipletests(ps, method="holm")[1])] if ps else []
 
 
 def pairs_needed(differences: np.ndarray, level: float = LEVEL) -> int | None:

@@ -62,6 +62,7 @@ def arm_summary(comparison: Comparison, strategy: str, dataset: str, target: flo
     runs = list(comparison.of(strategy, dataset).values())
     limit = comparison.budget(dataset)
     tests = [run.record.metrics.get(f"test/{comparison.metric}") for run in runs]
+    known = [test for test in tests if test is not None]
     hits = [run.reached(target, comparison.higher, limit) for run in runs]
     costs = [min(run.forwards, limit) if hit is None else hit for run, hit in zip(runs, hits, strict=True)]
     reached = [hit is not None for hit in hits]
@@ -70,7 +71,7 @@ def arm_summary(comparison: Comparison, strategy: str, dataset: str, target: flo
         dataset,
         len(runs),
         statistics.median(_validation(runs, limit)),
-        statistics.median(tests) if None not in tests else None,
+        statistics.median(known) if len(known) == len(tests) else None,
         target,
         statistics.expected_running_time(costs, reached),
         statistics.success_rate(sum(reached), len(runs)),

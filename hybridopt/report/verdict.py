@@ -41,31 +41,31 @@ class Verdict:
         if self.found is None:
             return f"On {self.dataset}, {self.a} and {self.b} have no seed in common: run them with the same seeds."
         if self.better is not None:
-            return self._better(what)
+            return self._better(what, self.found)
         return (
             f"On {self.dataset}, {self.a} and {self.b} are not distinguishable with {count(self.found.n)}"
-            + self._lack()
+            + self._lack(self.found)
         )
 
-    def _better(self, what: str) -> str:
+    def _better(self, what: str, found: Paired) -> str:
         other = self.b if self.better == self.a else self.a
-        chance = self.found.improvement if self.better == self.a else 1 - self.found.improvement
-        gap, low, high = (abs(v) for v in (self.found.difference.value, *_ends(self.found)))
+        chance = found.improvement if self.better == self.a else 1 - found.improvement
+        gap, low, high = (abs(v) for v in (found.difference.value, *_ends(found)))
         return (
             f"On {self.dataset}, {self.better} is better than {other} in {what}: by {number(gap)} in the median (95 % "
             f"CI {number(min(low, high))} to {number(max(low, high))}; p = {self.p:.2g}, Cliff's delta "
-            f"{abs(self.found.delta):.2f}, probability of improvement {chance:.2f}, {count(self.found.n)})."
+            f"{abs(found.delta):.2f}, probability of improvement {chance:.2f}, {count(found.n)})."
         )
 
-    def _lack(self) -> str:
+    def _lack(self, found: Paired) -> str:
         fewest = fewest_pairs(LEVEL / self.tests)
-        numbers = f" (median difference {number(self.found.difference.value)}, p = {self.p:.2g})"
-        if self.found.n < fewest:
+        numbers = f" (median difference {number(found.difference.value)}, p = {self.p:.2g})"
+        if found.n < fewest:
             told = f"in {self.tests} comparisons" if self.tests > 1 else "by this test"
             return f"{numbers}; fewer than {fewest} can tell no difference {told}."
-        if self.found.needed is None:
+        if found.needed is None:
             return f"{numbers}; there is no difference to be seen."
-        return f"{numbers}; about {max(self.found.needed, self.found.n + 1)} would be needed."
+        return f"{numbers}; about {max(found.needed, found.n + 1)} would be needed."
 
 
 def verdicts(values: dict[tuple[str, str], dict[str, float]], comparison: Comparison) -> list[Verdict]:

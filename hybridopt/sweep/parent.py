@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
@@ -77,7 +77,7 @@ class ParentRun:
         finished = sum(outcome.word in GOOD for outcome in outcomes)
         counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
         self.tracker.set_tags({f"hybridopt.jobs{name}": str(number) for name, number in counts.items()})
-        return self.tracker.finish(status)
+        return self.tracker.finish(cast(Any, status))
 
     def _share_view(self, jobs: Sequence[Job]) -> None:
         """A view for the UI; a store that is away does without."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -169,7 +169,7 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     try:
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
-        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error
     finally:
@@ -248,7 +248,7 @@ def check_rerun(rerun: str) -> str:
 
 
 def _label(config: dict[str, Any], overrides: Sequence[str], varied: frozenset[str]) -> str:
-    given = dict(override.partition("=")[::2] for override in overrides)
+    given = {key: value for key, _, value in (override.partition("=") for override in overrides)}
     others = sorted(key for key in varied & given.keys() if key.lstrip("+") not in NAMED)
     return " · ".join([run_name(config), *(f"{key.lstrip('+').split('.', 1)[-1]}={given[key]}" for key in others)])
 

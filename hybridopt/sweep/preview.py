@@ -9,13 +9,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import State
 from hybridopt.sweep.board import JobOutcome, failure, why
 from hybridopt.sweep.plan import Job, locate
 from hybridopt.sweep.session import SweepRun
+
+if TYPE_CHECKING:
+    from hybridopt.execution.result import Result
 
 SECONDS = 0.5  # of training, from which the speed is measured
 ROWS = 200
@@ -72,7 +75,7 @@ def measure(config: dict[str, Any]) -> Estimate:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         try:
-            spent = experiment.run(short, Path(folder) / "preview").summary
+            spent = cast("Result", experiment.run(short, Path(folder) / "preview")).summary
         except HybridoptError as error:
             return Estimate(refused=str(error))
         except Exception as error:
@@ -118,7 +121,7 @@ def _totals(jobs: Sequence[Job], estimates: Sequence[Estimate], times: Sequence[
         for job, estimate, number in zip(jobs, estimates, times, strict=True)
         if estimate.refused is None and job.found != State.FINISHED
     ]
-    seconds = sum(number * estimate.seconds for _, estimate, number in due)
+    seconds = sum(number * (estimate.seconds or 0) for _, estimate, number in due)
     forwards = sum(number * (job.forwards or 0) for job, _, number in due)
     told = f"{sum(number for *_, number in due)} of {sum(times)} jobs would run: {forwards:,.0f} forwards, "
     told += f"about {duration(seconds)}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
@@ -65,7 +65,7 @@ class SweepRun:
                 "hydra.sweep.dir=<folder>."
             ) from error
         OmegaConf.save(self.master, self.directory / "multirun.yaml")
-        tracking = OmegaConf.to_container(self.master.tracking, resolve=True)
+        tracking = cast(dict[str, Any], OmegaConf.to_container(self.master.tracking, resolve=True))
         self.parent = ParentRun(self.directory, self.name, tracking, self.command)
         identity = self.parent.tracker.identity
         if identity is not None and self.rerun != "all":

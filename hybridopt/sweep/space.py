@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
@@ -68,10 +68,11 @@ def distribution(override: Override) -> Any:
     swept = override.value()
     if isinstance(swept, IntervalSweep):
         whole = isinstance(swept.start, int) and isinstance(swept.end, int)
-        return (IntDistribution if whole else FloatDistribution)(swept.start, swept.end, log="log" in swept.tags)
+        ends = cast(Any, swept.start), cast(Any, swept.end)  # both are set in what was parsed
+        return (IntDistribution if whole else FloatDistribution)(*ends, log="log" in swept.tags)
     if isinstance(swept, RangeSweep) and all(isinstance(v, int) for v in (swept.start, swept.stop, swept.step)):
-        last = swept.start + (swept.stop - 1 - swept.start) // swept.step * swept.step
-        return IntDistribution(swept.start, last, step=swept.step)
+        start, stop, step = (cast(int, v) for v in (swept.start, swept.stop, swept.step))
+        return IntDistribution(start, start + (stop - 1 - start) // step * step, step=step)
     return CategoricalDistribution(list(override.sweep_string_iterator()))
 
 

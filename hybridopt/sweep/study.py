@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import ConfigError
 from hybridopt.execution.directory import State, state
@@ -73,7 +73,7 @@ class Study:
         over = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         if running:
-            return running
+            return [*running]
         number = min(n_jobs, n_trials - len(over))
         return [self.study.ask(fixed_distributions=self.space) for _ in range(number)]
 
@@ -133,7 +133,7 @@ def open_study(directory: Path, label: str, direction: str, sampler: str, seed: 
     storage = optuna.storages.RDBStorage(f"sqlite:///{directory / STUDIES}")
     if again and label in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=label, storage=storage)
-    study = optuna.create_study(study_name=label, storage=storage, direction=direction, load_if_exists=True)
+    study = optuna.create_study(study_name=label, storage=storage, direction=cast(Any, direction), load_if_exists=True)
     own = seed + len(study.trials)  # or else a sampler that goes on would draw its first trials again
     study.sampler = getattr(optuna.samplers, SAMPLERS[sampler])(seed=own)
     return study

@@ -259,17 +259,17 @@ def batches_reproducible_by_seed(plugin: Plugin) -> None:
     for seed in (1, 2):
         with global_seeds(seed):
             taken.append(few(iter(stream(usual(plugin), 7)), 3))
-    fail_if(difference(*_listed(taken)), "the same seed gives other batches when the global generators differ.")
+    fail_if(difference(*_listed(*taken)), "the same seed gives other batches when the global generators differ.")
     other = few(iter(stream(usual(plugin), 8)), 3)
     fail_if(
-        not _full(plugin) and not difference(*_listed([taken[0], other])),
+        not _full(plugin) and not difference(*_listed(taken[0], other)),
         "another seed gives the same batches: shuffle by batch_seed, or leave shuffling to the stream.",
     )
     source, resumed = stream(usual(plugin), 7), stream(usual(plugin), 7)
     few(iter(source), 2)
     resumed.load_state_dict(source.state_dict())
     fail_if(
-        difference(*_listed([few(iter(resumed), 1), taken[0][2:]])),
+        difference(*_listed(few(iter(resumed), 1), taken[0][2:])),
         "a stream that is loaded from a checkpoint does not read on where it was.",
     )
 
@@ -280,5 +280,5 @@ def _full(plugin: Plugin) -> bool:
     return len(batches) < 2 or len(set(fingerprints(torch.cat([inputs for inputs, _ in batches])))) == 1
 
 
-def _listed(batches: list[list[Batch]]) -> list[list[list[Tensor]]]:
-    return [[list(batch) for batch in part] for part in batches]
+def _listed(one: list[Batch], other: list[Batch]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+    return [list(batch) for batch in one], [list(batch) for batch in other]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -152,7 +153,8 @@ def same_generator_same_decoding(plugin: Plugin) -> None:
             start = begun(encoding, parameters(plugin))
             decoded.append(dict(encoding.decode(around(start))) | {"the start": start})
             fail_if(difference(before, global_states()), "it draws from, or seeds, a global generator.")
-    assert_same(*decoded, "attached twice with the same generator")
+    first, second = decoded
+    assert_same(first, second, "attached twice with the same generator")
 
 
 @check("encoding")
@@ -202,7 +204,7 @@ def mask_is_where_it_decodes_to_zero(plugin: Plugin) -> None:
     """``mask(z)`` is False where, and only where, ``decode(z)`` is zero."""
     encoding, start = attached(plugin)
     for z in around(start):
-        mask, decoded = encoding.mask(z), encoding.decode(z[None])
+        mask, decoded = cast(SparseEncoding, encoding).mask(z), encoding.decode(z[None])
         for name, kept in mask.items():
             fail_if(
                 kept.dtype != torch.bool or not torch.equal(kept, decoded[name][0] != 0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -42,7 +42,8 @@ def through_yaml(plugin: Plugin, settings: dict[str, Any]) -> dict[str, Any]:
     """The whole config that these settings make, with the defaults and types of the signature."""
     try:
         config = OmegaConf.merge(OmegaConf.structured(config_of(plugin, plugin.name)), settings)
-        read = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(config)), throw_on_missing=True)
+        written = OmegaConf.create(OmegaConf.to_yaml(config))
+        read = cast(dict[str, Any], OmegaConf.to_container(written, throw_on_missing=True))
     except (OmegaConfBaseException, HybridoptError, TypeError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise CheckFailure(f"its settings {settings} do not fit the types of its signature ({said}).") from error

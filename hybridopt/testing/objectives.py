@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +97,7 @@ def build(plugin: Plugin, settings: Settings | None, spec: DataSpec) -> Objectiv
     return objective
 
 
-def seeded(make: object) -> nn.Module:
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
     """A network whose first weights are the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -154,7 +155,7 @@ def differentiable_is_true_or_honestly_false(plugin: Plugin) -> None:
         where = f"on a {case.spec.task} problem"
         if case.objective.differentiable:
             fail_if(found is None, f"{where} it says that it is differentiable, but its loss has no gradient.")
-            gradient, differences = found
+            gradient, differences = cast(tuple[Tensor, Tensor], found)
             fail_if(
                 not gradient.abs().max() > 0,
                 f"{where} it says that it is differentiable, but its gradient is zero everywhere.",
@@ -165,7 +166,7 @@ def differentiable_is_true_or_honestly_false(plugin: Plugin) -> None:
                 f"{rounded(differences[:3])}.",
             )
         elif found is not None and type(case.objective).outputs is Objective.outputs:
-            gradient, differences = found
+            gradient, differences = cast(tuple[Tensor, Tensor], found)
             fail_if(
                 gradient.abs().max() > 0 and torch.allclose(gradient, differences, rtol=1e-3, atol=1e-6),
                 f"{where} it says that it is not differentiable, but its loss has a gradient, and a right one: set "

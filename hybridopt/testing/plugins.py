@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import Any, cast
 
 from hybridopt.composition import kinds, registry
 from hybridopt.composition.describe import REQUIRED, Description, Parameter, from_object
@@ -99,6 +99,7 @@ def as_plugin(target: Any, kind: str | None = None) -> Plugin:
             f"{' or '.join(kinds.KINDS[one].public for one in KINDS)}, a function whose return annotation is such a "
             "class, or as_plugin(it, kind)."
         )
+    name = cast(str, name)  # what has a kind has a name
     entry_point = EntryPoint(name, f"{target.__module__}:{target.__qualname__}", kinds.GROUPS[kind])
     return Unregistered(kind, name, entry_point, target)
 

@@ -111,6 +111,8 @@ class Point(nn.Module):
         scale: (d,) what stands for 1 in the outputs; ones if None.
     """
 
+    scale: Tensor  # (d,)
+
     def __init__(self, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None):
         super().__init__()
         self.weight = nn.Parameter(weight.clone())

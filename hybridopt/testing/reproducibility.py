@@ -51,7 +51,8 @@ def ignores_global_random_state(plugin: Plugin) -> None:
             ends.append(run.finish(MOST))
             touched = [name for name, state in global_states().items() if difference(state, before[name])]
             fail_if(touched, f"it draws from, or seeds, the global generator of {' and '.join(touched)}: {DRAW}.")
-    assert_same_end(*ends, f"another state of the global generators gives another run; {DRAW}")
+    first, second = ends
+    assert_same_end(first, second, f"another state of the global generators gives another run; {DRAW}")
 
 
 DRAW = "draw from self.generator (in a Strategy: oracle.generator) alone"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -108,9 +108,9 @@ class Run:
             self.model = problem.model().to(self.device, dtype)
             self.objective = (objective or problem.objective()).to(self.device)
             if strategy is None:
-                settings = defaults(plugin) if settings is None else settings
-                strategy = building.make(plugin, settings, spec=problem.spec)
-        self.strategy = strategy.to(self.device)
+                named = cast(Plugin, plugin)  # where no strategy is given
+                strategy = building.make(named, defaults(named) if settings is None else settings, spec=problem.spec)
+        self.strategy = cast(Strategy, strategy).to(self.device)
         self.layout = ParameterLayout.of(dict(self.model.named_parameters()))
         self._seed, self._batches = seed, problem.batches(seed)
         self._weights = {name: value.clone() for name, value in self.model.state_dict().items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -75,7 +75,7 @@ def honours_the_budget(plugin: Plugin) -> None:
     ``oracle.exhausted`` between them.
     """
     problem = problem_of(plugin)
-    forwards = short_budget(plugin, problem, steps=5, losses=300).forwards / 2  # in the middle of a step
+    forwards = cast(float, short_budget(plugin, problem, steps=5, losses=300).forwards) / 2  # in the middle of a step
     evaluations = forwards / len(next(problem.batches(0))[0])
     for budget in (Budget(forwards=forwards), Budget(evaluations=evaluations)):
         run = Run(plugin, problem, budget=budget).finish()
@@ -155,7 +155,7 @@ class Failing(Objective):
     def __init__(self, inner: Objective):
         super().__init__()
         self.inner, self.asked = inner, 0
-        self.differentiable, self.tasks = inner.differentiable, inner.tasks
+        vars(self).update(differentiable=inner.differentiable, tasks=inner.tasks)  # of this one, not of the class
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self.inner.loss(outputs, targets)

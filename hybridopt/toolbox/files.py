@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -126,7 +126,7 @@ def _all_but(file: Path, table: pd.DataFrame, targets: list[str]) -> list[str]:
 
 
 def _part(file: Path, table: pd.DataFrame, names: list[str]) -> Part:
-    return Part(file, "column", {name: _as_numpy(table[name]) for name in names})
+    return Part(file, "column", {name: _as_numpy(cast("pd.Series", table[name])) for name in names})
 
 
 def _as_numpy(column: pd.Series) -> np.ndarray:

@@ -42,7 +42,7 @@ class FrozenWeights(Encoding):
 
     def __init__(self, init: Init):
         super().__init__()
-        self.init = init
+        self.init: Init = init
 
     def attach(self, parameters: Mapping[str, Tensor]) -> int:
         weights = {name: value for name, value in parameters.items() if value.ndim >= 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from hybridopt.errors import ConfigError, DataError
 from hybridopt.toolbox import ranges
 
 LARGEST_SEED = 2**32 - 1  # numpy's
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""A pair of arrays, such as inputs and targets."""
 
 
 def split_arrays(
@@ -64,7 +68,8 @@ def split_arrays(
         target_sets = target_sets if classes else _standardised(target_sets)
     dtype = torch.int64 if classes else torch.float32
     sets = [(_tensor(x, torch.float32), _tensor(y, dtype)) for x, y in zip(input_sets, target_sets, strict=True)]
-    return TensorDataModule(*sets, DataSpec(tuple(inputs.shape[1:]), output_size, task), batch_size)
+    train, val, test = sets
+    return TensorDataModule(train, val, test, DataSpec(tuple(inputs.shape[1:]), output_size, task), batch_size)
 
 
 def check_settings(val_fraction: float, test_fraction: float, split_seed: int) -> None:
@@ -131,7 +136,7 @@ def _split(count: int, sizes: tuple[int, int], labels: np.ndarray | None, seed: 
         rest, test_part = cut(np.arange(count), test, strata, seed)
         train_part, val_part = cut(rest, val, strata, seed)
     except ValueError as error:  # scikit-learn's error where these classes cannot be spread over these sets
-        raise _cannot_spread(strata, sizes) from error
+        raise error if strata is None else _cannot_spread(strata, sizes) from error
     if strata is not None and len(np.unique(strata[train_part])) < len(np.unique(strata)):
         raise _cannot_spread(strata, sizes)
     yield from (train_part, val_part, test_part)
@@ -149,10 +154,8 @@ def cut(rows: np.ndarray, size: int, labels: np.ndarray | None, seed: int) -> tu
     Raises:
         ValueError: the classes cannot be spread over these parts (:func:`too_few` is the sentence for it).
     """
-    stay, taken = train_test_split(
-        rows, test_size=size, random_state=seed, stratify=None if labels is None else labels[rows]
-    )
-    return stay, taken
+    strata = None if labels is None else labels[rows]
+    return cast(Arrays, tuple(train_test_split(rows, test_size=size, random_state=seed, stratify=strata)))
 
 
 def too_few(labels: np.ndarray, parts: str, settings: str) -> DataError:
@@ -182,7 +185,8 @@ def _standardised(sets: list[np.ndarray]) -> list[np.ndarray]:
     axis = 1 if sets[0].ndim > 3 else -1  # channels come first in images, features last in all else
     moved = [np.moveaxis(np.asarray(part, dtype=np.float64), axis, -1) for part in sets]
     scaler = StandardScaler().fit(_rows(moved[0]))
-    return [np.moveaxis(scaler.transform(_rows(part)).reshape(part.shape), -1, axis) for part in moved]
+    scaled = [cast(np.ndarray, scaler.transform(_rows(part))) for part in moved]
+    return [np.moveaxis(rows.reshape(part.shape), -1, axis) for rows, part in zip(scaled, moved, strict=True)]
 
 
 def _rows(values: np.ndarray) -> np.ndarray:

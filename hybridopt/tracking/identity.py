@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hybridopt.errors import ResumeError, TrackingError, brief
 from hybridopt.tracking import provenance
@@ -103,7 +103,7 @@ def _create_run(settings: Mapping[str, Any], tags: Mapping[str, str], run_name: 
         run = client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
     except MlflowException as error:
         raise TrackingError(f"{uri} does not take a new run ({brief(error)}): type tracking=none.") from error
-    return RunIdentity(run.info.run_id, experiment_id, uri, run.info.artifact_uri)
+    return RunIdentity(run.info.run_id, experiment_id, uri, cast(str, run.info.artifact_uri))
 
 
 def origin(directory: Path, parent_run_id: str | None) -> dict[str, str]:

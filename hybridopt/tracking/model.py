@@ -38,7 +38,7 @@ def save_model(model: nn.Module, sample: Tensor, path: Path) -> Path | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # internal warnings of torch.export and MLflow
             signature = infer_signature(sample.numpy(), model(sample).detach().numpy())
-            mlflow.pytorch.save_model(
+            mlflow.pytorch.save_model(  # pyright: ignore[reportPrivateImportUsage]
                 model,
                 path,
                 signature=signature,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import TrackingError, brief, options
 from hybridopt.tracking.store import PAGE, connect, search_runs
@@ -159,4 +159,5 @@ class Reader:
 
 def _stored_run(run: Run) -> StoredRun:
     info, data = run.info, run.data
-    return StoredRun(info.run_id, info.run_name, info.status, info.start_time, data.tags, data.params, data.metrics)
+    name = cast(str, info.run_name)
+    return StoredRun(info.run_id, name, info.status, info.start_time, data.tags, data.params, data.metrics)

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from hybridopt.errors import TrackingError, brief
@@ -108,7 +108,7 @@ def ensure_experiment(client: MlflowClient, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.get_experiment_by_name(name) or _create_experiment(client, name)
+        found: Any = client.get_experiment_by_name(name) or _create_experiment(client, name)
     except MlflowException as error:
         if error.get_http_status_code() in (401, 403):
             raise TrackingError(
@@ -144,7 +144,7 @@ def sqlite_path(uri: str) -> Path | None:
 def _prepare_sqlite(uri: str, create: bool) -> str:
     from sqlalchemy import make_url
 
-    path = sqlite_path(uri)
+    path = cast(Path, sqlite_path(uri))
     if not create and not path.exists():
         raise TrackingError(f"There is no MLflow store at {path}: name the store by tracking.uri=sqlite:///<file>.")
     absolute = make_url(uri).set(database=path.as_posix())

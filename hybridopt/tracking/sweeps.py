@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hybridopt.tracking.identity import RunIdentity, holds_identity, write_identity
 from hybridopt.tracking.store import client_of, connect, ensure_experiment, search_runs
@@ -36,7 +36,7 @@ def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool
     if not found:
         return False
     info = found[0].info
-    write_identity(RunIdentity(info.run_id, experiment, client.tracking_uri, info.artifact_uri), directory)
+    write_identity(RunIdentity(info.run_id, experiment, client.tracking_uri, cast(str, info.artifact_uri)), directory)
     return True
 
 

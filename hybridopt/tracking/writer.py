@@ -217,7 +217,7 @@ class MlflowWriter:
 
 def _is_from_elsewhere(record: logging.LogRecord) -> bool:
     """A filter for urllib3, which warns of every attempt: the writer says it once."""
-    return not record.threadName.startswith(THREAD)
+    return not (record.threadName or "").startswith(THREAD)
 
 
 def _groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from hybridopt.composition.kinds import Kind
 from hybridopt.composition.source import Place, ancestors, assigned, made_by
@@ -35,11 +35,12 @@ def _worded(value: Any, words: str | tuple[str, str]) -> list[str]:
 def _declared(ancestry: list[Place], attribute: str) -> Any:
     """The value of a class attribute, inherited ones included, where it is a literal; else ``UNKNOWN``."""
     for ancestor in ancestry:
-        for item in ancestor.definition.body:
+        for item in cast(ast.ClassDef, ancestor.definition).body:
             if getattr(item, "name", None) == attribute:
                 return UNKNOWN  # a property
-            if attribute in assigned(item) and getattr(item, "value", None) is not None:
-                return _literal(item.value)
+            value = getattr(item, "value", None)
+            if attribute in assigned(item) and value is not None:
+                return _literal(value)
     return UNKNOWN
 
 

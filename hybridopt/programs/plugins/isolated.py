@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 from hybridopt.composition.registry import Plugin
 from hybridopt.programs.plugins import worker
@@ -87,8 +87,8 @@ def _process(task: str, items: Sequence[Mapping[str, Any]], limit: float) -> Ite
     )
     try:
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(request)
-            process.stdin.close()
+            _pipe(process.stdin).write(request)
+            _pipe(process.stdin).close()
         lines = _lines(process)
         for _ in items:
             answer = _next(lines, process, limit)
@@ -99,12 +99,17 @@ def _process(task: str, items: Sequence[Mapping[str, Any]], limit: float) -> Ite
         _end(process)
 
 
+def _pipe(end: IO[str] | None) -> IO[str]:
+    """An end of a pipe that was asked for."""
+    return cast(IO[str], end)
+
+
 def _lines(process: subprocess.Popen[str]) -> queue.Queue[str | None]:
     """The worker's lines as they come; None when there are no more."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
-        for line in process.stdout:
+        for line in _pipe(process.stdout):
             lines.put(line)
         lines.put(None)
 
@@ -128,5 +133,5 @@ def _end(process: subprocess.Popen[str]) -> None:
     """End it, and whatever it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.stdout.close()
+    _pipe(process.stdout).close()
     process.wait()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from hybridopt.composition import registry
 from hybridopt.composition.describe import first_line
@@ -111,7 +112,7 @@ def config_files(package: registry.ConfigPackage) -> list[Path]:
 
 def option(package: registry.ConfigPackage, path: Path) -> str:
     """``group/name`` of a file."""
-    return path.relative_to(package.directory).with_suffix("").as_posix()
+    return path.relative_to(cast(Path, package.directory)).with_suffix("").as_posix()
 
 
 def first_comment(path: Path) -> str:

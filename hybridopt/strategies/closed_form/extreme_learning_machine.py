@@ -64,12 +64,13 @@ class ExtremeLearningMachine(Strategy):
         self.scale, self.ridge = scale, ridge
 
     def attach(self, oracle: Oracle) -> None:
-        self._layout, self._head = ParameterLayout.of(oracle.parameters()), head_of(oracle)
-        if self._head is None:
+        head = head_of(oracle)
+        if head is None:
             raise ConfigError(
                 "extreme_learning_machine solves the last linear layer of a network, and this one does not end in one "
                 "that is trained: choose another model, such as model=mlp."
             )
+        self._layout, self._head = ParameterLayout.of(oracle.parameters()), head
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         own: dict[str, Tensor] = dict(oracle.parameters())

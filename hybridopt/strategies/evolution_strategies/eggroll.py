@@ -8,14 +8,14 @@ steps, as in this project's ``openai_es``, so that the two differ in nothing but
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import LowRankPopulation
-from hybridopt.toolbox.descent import AdamDescent, shaped
+from hybridopt.toolbox.descent import AdamDescent, Shaping, shaped
 from hybridopt.toolbox.ranges import at_least, even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
@@ -45,6 +45,7 @@ class Eggroll(Search):
         "lr": "tag(log, interval(0.002, 0.2))",
     }
     x: Tensor  # (d,)
+    shaping: Shaping
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Eggroll(Search):
         lr: float = 0.02,
         schedule: Schedule = "cosine",
         final_lr: float = 0.05,
-        shaping: Literal["centered_rank", "none"] = "centered_rank",
+        shaping: Shaping = "centered_rank",
         weight_decay: float = 0.0,
     ):
         super().__init__()

@@ -129,10 +129,11 @@ class GuidedES(Strategy):
 
 def check_same_task(surrogate: Objective, objective: Objective) -> None:
     """Refuse a surrogate that is made for other targets."""
-    if None not in (surrogate.tasks, objective.tasks) and not surrogate.tasks & objective.tasks:
+    guided, wanted = surrogate.tasks, objective.tasks
+    if guided is not None and wanted is not None and not guided & wanted:
         raise ConfigError(
-            f"The surrogate {type(surrogate).__name__} is made for {' or '.join(sorted(surrogate.tasks))}, and the "
-            f"objective {type(objective).__name__} for {' or '.join(sorted(objective.tasks))}: choose another one, "
+            f"The surrogate {type(surrogate).__name__} is made for {' or '.join(sorted(guided))}, and the "
+            f"objective {type(objective).__name__} for {' or '.join(sorted(wanted))}: choose another one, "
             "such as objective@strategy.surrogate=mse."
         )
 

@@ -7,7 +7,8 @@ https://doi.org/10.1162/EVCO_a_00025.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ class NoveltyES(Strategy):
         self.reward, self.adaptive, self.agents, self.popsize = reward, adaptive, agents, popsize
         self.sigma, self.lr, self.neighbours = sigma, lr, neighbours
         self.archive, self.probe = archive, probe
-        self.adams = nn.ModuleList(AdamDescent() for _ in range(agents))
+        self.adams = cast(Sequence[AdamDescent], nn.ModuleList(AdamDescent() for _ in range(agents)))
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         x0 = oracle.start

@@ -6,14 +6,14 @@ replaced by centred ranks, as in the authors' code. Where that code adds L2 deca
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation, table_size
-from hybridopt.toolbox.descent import AdamDescent, shaped
+from hybridopt.toolbox.descent import AdamDescent, Shaping, shaped
 from hybridopt.toolbox.ranges import even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
@@ -45,6 +45,7 @@ class OpenAIES(Search):
         "lr": "tag(log, interval(0.002, 0.2))",
     }
     x: Tensor  # (d,)
+    shaping: Shaping
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class OpenAIES(Search):
         lr: float = 0.02,
         schedule: Schedule = "cosine",
         final_lr: float = 0.05,
-        shaping: Literal["centered_rank", "none"] = "centered_rank",
+        shaping: Shaping = "centered_rank",
         noise: Literal["dense", "seeded"] = "dense",
         weight_decay: float = 0.0,
     ):
@@ -80,7 +81,7 @@ class OpenAIES(Search):
         if isinstance(population, SeededPopulation):
             self._tell_seeded(population, losses, rate)
             return
-        gradient = self.estimate(self._noise, losses) + self.weight_decay * self.x
+        gradient = self.estimate(cast(Tensor, self._noise), losses) + self.weight_decay * self.x
         self.x += self.adam.step(gradient, rate)
 
     def recommend(self) -> Tensor:
@@ -106,12 +107,14 @@ class OpenAIES(Search):
 
     def _ask_dense(self) -> Tensor:
         half, d = self.popsize // 2, len(self.x)
-        if self._noise is None:  # memory that is new costs more than the noise in it
-            self._noise, self._members = self.x.new_empty(half, d), self.x.new_empty(self.popsize, d)
-        self._noise.normal_(generator=self.generator)
-        torch.add(self.x, self._noise, alpha=self.sigma, out=self._members[:half])
-        torch.sub(self.x, self._noise, alpha=self.sigma, out=self._members[half:])
-        return self._members
+        noise, members = self._noise, self._members
+        if noise is None or members is None:  # memory that is new costs more than the noise in it
+            noise, members = self.x.new_empty(half, d), self.x.new_empty(self.popsize, d)
+            self._noise, self._members = noise, members
+        noise.normal_(generator=self.generator)
+        torch.add(self.x, noise, alpha=self.sigma, out=members[:half])
+        torch.sub(self.x, noise, alpha=self.sigma, out=members[half:])
+        return members
 
     def _ask_seeded(self) -> SeededPopulation:
         seeds = torch.randint(2**32, (self.popsize // 2,), generator=self.generator, device=self.generator.device)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hybridopt.core.oracle import Oracle
 from hybridopt.toolbox.gradient import GradientDescent
@@ -84,12 +84,12 @@ class Cooling(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group)
+                    self._move(parameter, parameter.grad, group)
         return loss
 
-    def _move(self, parameter: nn.Parameter, group: dict[str, float]) -> None:
+    def _move(self, parameter: nn.Parameter, slope: Tensor, group: dict[str, float]) -> None:
         rho = group["rho"]
         velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
-        gradient = parameter.grad.add(parameter, alpha=group["weight_decay"])
+        gradient = slope.add(parameter, alpha=group["weight_decay"])
         velocity.mul_(rho).add_(gradient, alpha=-group["lr"] * (1 + rho) / 2)
         parameter.add_(velocity)

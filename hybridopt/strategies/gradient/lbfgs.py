@@ -6,7 +6,7 @@ batch is not that of the next: it is at its best with full batches (dataset.batc
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ class LBFGS(GradientStrategy):
         for value in own:
             if value.grad is not None:
                 value.grad.add_(value, alpha=self.weight_decay)
-        return self.weight_decay / 2 * sum(value.square().sum() for value in own)
+        return self.weight_decay / 2 * cast(Tensor, sum(value.square().sum() for value in own))
 
     @torch.no_grad()
     def _go_back(self, own: list[nn.Parameter], before: list[Tensor]) -> None:

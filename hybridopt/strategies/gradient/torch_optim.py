@@ -9,7 +9,8 @@ https://arxiv.org/abs/1608.03983.
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -47,8 +48,9 @@ class TorchOptim(GradientDescent):
         self.build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        made = cast(Callable[..., torch.optim.Optimizer], self.optimizer_class)
         try:
-            return self.optimizer_class(parameters, lr=self.lr, **self._kernel(parameters), **self.settings)
+            return made(parameters, lr=self.lr, **self._kernel(parameters), **self.settings)
         except (TypeError, ValueError, IndexError) as error:
             raise ConfigError(f"torch.optim.{self.optimizer_class.__name__} refuses its settings: {error}.") from error
 

@@ -8,7 +8,8 @@ which needs no gradient.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -43,6 +44,7 @@ class LotteryTicket(Hybrid):
 
     requires: ClassVar[frozenset[str]] = frozenset({"direct"})
     search_space: ClassVar[dict[str, str]] = {"search_share": "interval(0.1, 0.6)"}
+    encoding: SparseEncoding
     initial: Tensor  # (d,), the weights that are rewound to
     mask: Tensor | None  # (d,), boolean, once it is found
 
@@ -102,4 +104,6 @@ class LotteryTicket(Hybrid):
 
     def _found(self) -> dict[str, Tensor]:
         search = self.phases["search"]
-        return dict(search.handover().mask) if self._masks_itself else self.encoding.mask(search.recommend())
+        if self._masks_itself:
+            return dict(cast(Mapping[str, Tensor], search.handover().mask))
+        return self.encoding.mask(cast(Tensor, search.recommend()))

@@ -70,7 +70,9 @@ class SafeMutation(Strategy):
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         if int(self.measured) <= self._due(oracle):
-            oracle.assign(self.recommend())
+            recommended = self.recommend()
+            if recommended is not None:
+                oracle.assign(recommended)
             self._measure(oracle, batch)
         return self.search.step(self._view, batch)
 
@@ -97,7 +99,7 @@ class SafeMutation(Strategy):
 class Rescaled(Encoding):
     """Parameters divided by a scale of their own: theta = z / s."""
 
-    scale: Tensor | None  # s (d,), once it is measured
+    scale: Tensor  # s (d,), once it is measured
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from difflib import get_close_matches
 from threading import Thread
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ class Nevergrad(Search):
         candidates, losses = population[-self.popsize :], losses[-self.popsize :]
         self._told.append(losses.clamp(max=FAILURE).cpu())
         self._last = torch.as_tensor(self._asked[-1].value).clone()
-        self._tell(self._optimizer, self._asked, self._told[-1])
+        self._tell(cast("Optimizer", self._optimizer), self._asked, self._told[-1])
         best = losses.argmin()
         better = losses[best] < self.loss
         self.incumbent = torch.where(better, candidates[best], self.incumbent)
@@ -146,11 +146,11 @@ class Nevergrad(Search):
 
     def _replay(self) -> Optimizer:
         """An optimiser that has lived through the history."""
-        optimizer, asked = self._build(self._seed, self._budget), []
+        optimizer, asked = self._build(cast(int, self._seed), cast(int, self._budget)), []
         for losses in self._told:
             asked = self._ask(optimizer)
             self._tell(optimizer, asked, losses)
-        if asked and not np.array_equal(asked[-1].value, self._last.numpy()):
+        if self._last is not None and not np.array_equal(asked[-1].value, self._last.numpy()):
             raise ResumeError(
                 f"Nevergrad's {self.optimizer} does not repeat itself from its seed, so this run cannot be continued: "
                 "start another one, or choose another strategy.optimizer."
@@ -200,7 +200,7 @@ def refuse_parts(name: str, optimizer: Optimizer, popsize: int, allow_recast: bo
                 f"strategy.optimizer={name} needs more than one dimension: take another one, such as "
                 "strategy.optimizer=OnePlusOne."
             )
-        full = isinstance(part, EDA) or (isinstance(part, _CMA) and not part._config.diagonal)
+        full = isinstance(part, cast(type, EDA)) or (isinstance(part, _CMA) and not part._config.diagonal)
         if full and optimizer.dimension > FULL_COVARIANCE:
             raise ConfigError(
                 f"strategy.optimizer={name} keeps a full covariance matrix, which is too large in more than "
@@ -271,7 +271,7 @@ def parts(optimizer: Optimizer) -> list[Optimizer]:
 def concrete(optimizer: Optimizer) -> Optimizer:
     """The optimiser that a chooser, such as NGOpt, has chosen."""
     while hasattr(optimizer, "optim"):
-        optimizer = optimizer.optim
+        optimizer = cast(Any, optimizer).optim
     return optimizer
 
 
