@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -247,8 +247,8 @@ def replayable(datamodule: LightningDataModule, seed: int) -> LightningDataModul
     """
     if getattr(datamodule, "is_replayable", False):
         return datamodule
-    datamodule.is_replayable = True
-    datamodule.batch_seed = seed
+    marked = cast(Any, datamodule)
+    marked.is_replayable, marked.batch_seed = True, seed
     original = datamodule.train_dataloader
     datamodule.train_dataloader = lambda: as_stream(original(), seed)
     return datamodule
@@ -259,5 +259,5 @@ def digest(*tensors: Tensor) -> str:
     found = hashlib.sha256()
     for tensor in tensors:
         found.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        found.update(cast(Any, tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
     return found.hexdigest()[:8]

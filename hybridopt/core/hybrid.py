@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class Hybrid(Strategy):
     def __init__(self, phases: Mapping[str, Strategy], shares: Mapping[str, float]):
         super().__init__()
         check_shares(phases, shares)
-        self.phases = nn.ModuleDict(phases)
+        self.phases = cast(Mapping[str, Strategy], nn.ModuleDict(phases))
         ends = accumulate(shares[name] for name in phases)
         self.ends = dict(zip(phases, ends, strict=True))
         self.ends[list(phases)[-1]] = 1.0  # whatever the shares' rounding, the last one takes the rest
@@ -76,7 +76,7 @@ class Hybrid(Strategy):
         if not (over or self.active_view.exhausted):
             return self.current
         names = list(self.phases)
-        later = names[names.index(self.current) + 1 :]
+        later = names[names.index(cast(str, self.current)) + 1 :]
         return later[0] if later else None if over else self.current
 
     def until(self, name: str) -> float:
@@ -132,12 +132,12 @@ class Hybrid(Strategy):
     @property
     def active(self) -> Strategy:
         """The phase whose turn it is."""
-        return self.phases[self.current]
+        return self.phases[cast(str, self.current)]
 
     @property
     def active_view(self) -> Oracle:
         """Its oracle."""
-        return self._views[self.current]
+        return self._views[cast(str, self.current)]
 
     def _switch(self, name: str, oracle: Oracle, batch: Batch) -> None:
         """End a turn: the model becomes what is recommended, and the next phase is entered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ class Oracle(View):
         """
         seen: list[tuple[Tensor, Tensor]] = []
         hook = self.model.get_submodule(layer).register_forward_hook(
-            lambda _, inputs, outputs: seen.append((inputs[0], outputs))
+            lambda _, inputs, outputs: seen.append((inputs[0], cast(Tensor, outputs)))
         )
         with hook, torch.no_grad(), evaluating(self.model):
             answer = self.model(batch[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ Closure = Callable[[], Tensor]
 
 def plain_update(optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
     """One step of an optimiser outside of any Trainer."""
-    optimizer.step(closure)
+    optimizer.step(cast(Any, closure))  # torch's stubs want a number, its optimisers take a tensor
 
 
 class View:

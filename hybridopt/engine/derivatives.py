@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ def directional(
     """
 
     def along(tangent: Named) -> tuple[Tensor, Tensor]:
-        return jvp(loss, (dict(parameters),), (tangent,))
+        return cast(tuple[Tensor, Tensor], jvp(loss, (dict(parameters),), (tangent,)))
 
     return each(along, tangents, size, vectorised)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -55,14 +55,15 @@ class Interception(TorchFunctionMode):
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None, features_first: bool) -> Tensor:
     """x W.T + bias for members with weights of their own, dense or low-rank; other cases go to torch."""
     low_rank = isinstance(weight, LowRankWeight) and not isinstance(bias, LowRankWeight)
-    member = Members.of(weight.left if low_rank else weight)
+    member = Members.of(cast(LowRankWeight, weight).left if low_rank else weight)
     if member is None or not member.knows(input, bias) or not (low_rank or features_first):
         return F.linear(input, weight, bias)
     x, b = member.split(input), None if bias is None else member.all(bias)
     if not low_rank:
         return member.each(dense_features_first(x, member.all(weight), b))
     run = low_rank_features_first if features_first else low_rank_samples_first
-    center, left, right = lowered((_plain(weight), weight.scale * weight.left, weight.right))
+    factored = cast(LowRankWeight, weight)
+    center, left, right = lowered((_plain(factored), factored.scale * factored.left, factored.right))
     return member.each(run(x, input.ndim, center, member.all(left), member.all(right), b))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -116,7 +117,8 @@ class SeededPopulation:
         if self._gathers:
             rows = max(1, BLOCK // len(self.center))
             parts = zip(weights.split(rows), range(0, len(weights), rows), strict=True)
-            yield slice(None), sum(few @ self._windows(slice(first, first + len(few))) for few, first in parts)
+            sums = (few @ self._windows(slice(first, first + len(few))) for few, first in parts)
+            yield slice(None), cast(Tensor, sum(sums))
             return
         streams = [self._noise(i) for i in range(len(weights))]
         for part in blocks(len(self.center)):
@@ -132,8 +134,9 @@ class SeededPopulation:
 
     def _windows(self, members: slice) -> Tensor:
         """Noise (k, d) of some members, from the table."""
-        places = self.seeds[members] % (len(self.table) - len(self.center) + 1)
-        return self.table.unfold(0, len(self.center), 1)[places.to(self.table.device)]
+        table = cast(Tensor, self.table)
+        places = self.seeds[members] % (len(table) - len(self.center) + 1)
+        return table.unfold(0, len(self.center), 1)[places.to(table.device)]
 
     def _noise(self, i: int) -> Iterator[tuple[slice, Tensor]]:
         """Member i's noise block by block; not to be written to."""

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, cast
 
 import torch
 from torch import Tensor, distributed
@@ -137,5 +138,5 @@ def digest(tensors: Iterable[Tensor]) -> int:
     """A number of 64 bits that stands for the bits of tensors."""
     sha = hashlib.sha256()
     for tensor in tensors:
-        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        sha.update(cast(Any, tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
     return int.from_bytes(sha.digest()[:8], "little", signed=True)

@@ -118,7 +118,7 @@ class Trial(LightningModule):
     def setup(self, stage: str) -> None:
         device = self.trainer.strategy.root_device
         self.to(device)
-        spec = self.spec or getattr(self.trainer.datamodule, "spec", None)
+        spec = self.spec or getattr(self.trainer.datamodule, "spec", None)  # pyright: ignore[reportAttributeAccessIssue]
         if spec is None:
             raise ConfigError("The shape of the data is unknown: give Trial a spec, or the Trainer a DataModule.")
         self._evaluation = Evaluation(self.model, self.objective, spec, device)
@@ -183,7 +183,7 @@ class Trial(LightningModule):
         with self._global_stream.active():
             self._step(batch)
             while self._turns and not self.at_mark and not self.trainer.should_stop and time.perf_counter() < end:
-                self._step(self.trainer.precision_plugin.convert_input(next(self.trainer.train_dataloader)))
+                self._step(self.trainer.precision_plugin.convert_input(next(cast(Any, self.trainer.train_dataloader))))
 
     def _step(self, batch: Batch) -> None:
         if not self._begun:
@@ -291,7 +291,7 @@ class Trial(LightningModule):
         if self.at_mark:
             self._marks = marks
             self._batch_unchecked = True
-        if not self.trainer.fast_dev_run:
+        if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self.trainer.val_check_batch = 1 if self.at_mark else NEVER
         if over or 0 < self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
