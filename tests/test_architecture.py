@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -43,8 +44,9 @@ BREACHES = {  # contract -> a file, and an import that the contract must forbid 
 }
 
 
-def run(command: list[str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def run(command: list[str], cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | variables
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_modules_import_from_lower_floors_only() -> None:
@@ -99,3 +101,10 @@ def imported(source: str) -> set[str]:
 def test_style(check: list[str]) -> None:
     done = run([sys.executable, "-m", "ruff", *check, "--no-cache", "hybridopt", "plugins", "tests", "scripts"])
     assert done.returncode == 0, f"{done.stdout}\nto mend most of it, type: ruff check --fix; ruff format"
+
+
+@pytest.mark.slow
+def test_types() -> None:
+    quiet = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}  # or else it asks the network for a newer version
+    done = run([sys.executable, "-m", "pyright", "--pythonpath", sys.executable], **quiet)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -100,6 +100,7 @@ def test_wheel_holds_exactly_the_modules_and_presets_of_the_tree(wheel: Path) ->
     modules |= {
         str(path.relative_to(ROOT)) for path in (ROOT / "hybridopt" / "programs" / "plugins" / "templates").iterdir()
     }
+    modules.add("hybridopt/py.typed")
     presets = {f"hybridopt/conf/{preset}" for preset in PRESETS}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
