@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.core.hooks import DataHooks
@@ -68,7 +70,7 @@ class Optimization:
         """One step; Lightning counts it in any case."""
         wrapped = next((candidate for candidate in self._wrapped if candidate.optimizer is optimizer), None)
         if wrapped is None or self._direct:
-            optimizer.step(closure)
+            optimizer.step(cast(Any, closure))
         if wrapped is not None:
             self._count(wrapped) if self._direct else wrapped.step(closure)
 
