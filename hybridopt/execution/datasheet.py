@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pytorch_lightning import LightningDataModule
 
 from hybridopt.composition import building
 from hybridopt.core.data import DataModule
+from hybridopt.core.spec import DataSpec
 
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}  # ours -> MLflow's
 Facts = Mapping[str, str | int]
@@ -40,7 +41,7 @@ def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Dat
         datamodule: set up, with a ``spec``.
         config: the settings of the data set.
     """
-    spec = datamodule.spec  # pyright: ignore[reportAttributeAccessIssue]
+    spec: DataSpec = cast(Any, datamodule).spec  # any data module that has one
     sheet = {
         "name": building.name_of(config),
         "source_type": "hybridopt",

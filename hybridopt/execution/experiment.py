@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, Interrupted
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
 from hybridopt.execution.datasheet import datasheet
@@ -98,7 +99,7 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
     if seed < 0:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
-    spec = datamodule.spec  # pyright: ignore[reportAttributeAccessIssue]
+    spec: DataSpec = cast(Any, datamodule).spec  # any data module that has one
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model, objective, encoding, strategy = (
