@@ -89,7 +89,7 @@ def main() -> None:
         print(f"{name}: {found[name] / chosen.jobs:.3f} s a job, {found[name] / chosen.jobs - hand:+.3f}")
     rest = (found["sweep, tracking=mlflow"] - found["sweep of one job, tracking=mlflow"]) / (chosen.jobs - 1)
     print(f"each further job, tracking=mlflow: {rest:.3f} s, {rest - hand:+.3f} to one by hand")
-    print(f"medians of {chosen.repetitions}, {chosen.jobs} jobs; the store is made in each sweep")
+    print(f"medians of {chosen.repetitions}, {chosen.jobs} jobs; each sweep has a new store")
 
 
 if __name__ == "__main__":

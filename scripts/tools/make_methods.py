@@ -65,6 +65,7 @@ Made by `python scripts/tools/make_methods.py` from the installed strategies. St
   [hybridopt-cma](../plugins/hybridopt-cma/README.md).
 - **The reward is deceptive.** `nsr_es`, or a `genetic_algorithm` with a wide `sigma`.
 - **The network shall be sparse.** `iterative_magnitude_pruning`; `edge_popup` where weights cannot change.
+- **The strategy wanders.** Any of them inside of `ema`, which averages, or `best_so_far`, which keeps the best.
 
 What each is proven to do, by experiments that anybody can run, is in [What holds](reproduction.md); how default
 settings were found, in [Where defaults come from](defaults.md); every setting is in [the built-in plugins](plugins.md).
