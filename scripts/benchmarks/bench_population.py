@@ -236,11 +236,12 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 # -- (c) memory --------------------------------------------------------------------------------------------------------
 
 MEMORY_NOTE = """\
-Each row is a process of its own. Its peak is the high-water mark of its resident memory (on Linux VmHWM, which a
-new program starts from zero; ru_maxrss, the same figure elsewhere, inherits the parent's peak there; on CUDA: the peak that
-torch allocated). Subtracted is the same mark after all imports and two generations of the same strategy on a network
-of 138 parameters: interpreter, libraries, whatever is loaded late. What is left is parameters, activations, noise and
-state. A copy is 4 d bytes; "copies" counts what is above plain inference, which holds the parameters themselves."""
+Each row is a process of its own. Its peak is the high-water mark of its resident memory (on Linux VmHWM, which a new
+program starts from zero; ru_maxrss, the same figure elsewhere, inherits the parent's peak there; on CUDA: the peak
+that torch allocated). Subtracted is the same mark after all imports and two generations of the same strategy on a
+network of 138 parameters: interpreter, libraries, whatever is loaded late. What is left is parameters, activations,
+noise and state. A copy is 4 d bytes; "copies" counts what is above plain inference, which holds the parameters
+themselves."""
 
 
 def memory(arguments: argparse.Namespace) -> Rows:
