@@ -92,7 +92,8 @@ CASES: dict[str, Callable[[], Trial]] = {
     "adam with dropout": partial(trial, ADAM, with_dropout, forwards=1000),
     "openai_es with batch norm": partial(trial, ES, with_dropout, forwards=1000),
 }
-TIMED, RESUMED, OUTPUTS, SHUFFLED, DRIFTING = "seconds", "resumed", "outputs", "own order", "drift"
+TIMED, RESUMED, OUTPUTS, SLOPES = "seconds", "resumed", "outputs", "slopes"
+SHUFFLED, DRIFTING = "own order", "drift"
 
 
 def trained(made: Trial, directory: Path, *callbacks: Any, module: TensorDataModule | None = None, **fit: Any) -> Trial:
@@ -124,6 +125,13 @@ def outputs(made: Trial) -> Tensor:
     return made.oracle.outputs(population, data().sets["train"])
 
 
+def slopes(made: Trial) -> Tensor:
+    """Losses and slopes of three members."""
+    population = torch.linspace(-1, 1, 3 * made.oracle.dimension).reshape(3, -1)
+    losses, gradients = made.oracle.gradients(population, data().sets["train"])
+    return torch.cat([losses[:, None], gradients], dim=1)
+
+
 def refused(made: Trial, directory: Path, **settings: Any) -> str:
     try:
         trained(made, directory, **settings)
@@ -145,6 +153,7 @@ def main(directory: Path) -> None:
     trials[RESUMED] = resumed(directory)
     seen: dict[str, Any] = {name: outcome(made) for name, made in trials.items()}
     seen[OUTPUTS] = outputs(trials["openai_es"])
+    seen[SLOPES] = slopes(trials["openai_es"])
     shuffled = OwnOrder(*data().sets.values(), SPEC, batch_size=10)
     seen[SHUFFLED] = refused(trial(ES, forwards=4000), directory, module=shuffled)
     seen[DRIFTING] = refused(trial(Gaussian(4, drift=0.1), forwards=4000), directory)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from directories import assert_same, wait_for
 from jobs import LIMIT, SMALL
-from sharded import CASES, DRIFTING, OUTPUTS, RESUMED, SHUFFLED, TIMED, outcome, outputs, trained
+from sharded import CASES, DRIFTING, OUTPUTS, RESUMED, SHUFFLED, SLOPES, TIMED, outcome, outputs, slopes, trained
 
 from hybridopt.engine.sharding import ProcessGroup
 from hybridopt.errors import ConfigError
@@ -157,6 +157,13 @@ def test_outputs_are_gathered_in_order(seen: list[Seen], tmp_path: Path) -> None
     expected = outputs(trained(CASES["openai_es"](), tmp_path))
     for rank in seen:
         torch.testing.assert_close(rank[OUTPUTS], expected)
+
+
+@pytest.mark.slow
+def test_gradients_are_gathered_in_order(seen: list[Seen], tmp_path: Path) -> None:
+    expected = slopes(trained(CASES["openai_es"](), tmp_path))
+    for rank in seen:
+        torch.testing.assert_close(rank[SLOPES], expected)
 
 
 @pytest.mark.slow
