@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hybridopt.core.data import TensorDataModule as TensorDataModule
     from hybridopt.core.encoding import Encoding as Encoding
     from hybridopt.core.encoding import SparseEncoding as SparseEncoding
+    from hybridopt.core.handover import Handover as Handover
     from hybridopt.core.hybrid import Hybrid as Hybrid
     from hybridopt.core.ledger import Budget as Budget
     from hybridopt.core.ledger import Ledger as Ledger
@@ -39,6 +40,7 @@ _HOMES = {
     "hybridopt.api": ("build", "compose", "names", "run"),
     "hybridopt.core.data": ("BatchStream", "DataModule", "TensorDataModule"),
     "hybridopt.core.encoding": ("Encoding", "SparseEncoding"),
+    "hybridopt.core.handover": ("Handover",),
     "hybridopt.core.hybrid": ("Hybrid",),
     "hybridopt.core.ledger": ("Budget", "Ledger"),
     "hybridopt.core.objective": ("Batch", "Forward", "Objective"),

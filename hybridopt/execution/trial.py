@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, cast
 
@@ -296,6 +295,6 @@ class Trial(LightningModule):
         if over or 0 < self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
 
-    def _report(self, values: Mapping[str, float]) -> None:
+    def _report(self, values: Values) -> None:
         for logger in self.loggers:
-            logger.log_metrics(dict(values), step=self.ledger.forwards)
+            logger.log_metrics(values, step=self.ledger.forwards)

@@ -1,6 +1,7 @@
 """Hybrids: shares are kept, phases hand on what they found, tickets stay sparse, and a resumed run is the same run."""
 
 from itertools import count
+from math import isnan
 
 import pytest
 import torch
@@ -664,7 +665,8 @@ def test_shares_may_be_rounded():
 def test_a_search_share_that_leaves_nothing_is_refused(share):
     with pytest.raises(ConfigError) as caught:
         ticket(search_share=share)()
-    assert str(caught.value) == f"strategy.search_share must lie between 0 and 1, but is {share:g}."
+    needed = "be a finite number" if isnan(share) else "lie in (0, 1)"
+    assert str(caught.value) == f"strategy.search_share must {needed}, but is {share:g}."
 
 
 def test_a_ticket_is_refused_what_neither_works_in_an_encoding_nor_hands_over_a_mask():
