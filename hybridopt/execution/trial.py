@@ -297,4 +297,4 @@ class Trial(LightningModule):
 
     def _report(self, values: Values) -> None:
         for logger in self.loggers:
-            logger.log_metrics(values, step=self.ledger.forwards)
+            logger.log_metrics(dict(values), step=self.ledger.forwards)
