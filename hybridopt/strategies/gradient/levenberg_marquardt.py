@@ -13,6 +13,7 @@ itself, which nobody would charge.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -152,11 +153,20 @@ class System:
 
     def solve(self, lam: float) -> Tensor:
         """delta (d,): by the equations in d unknowns or, where these are fewer, in as many as there are residuals."""
-        rows, d = self.a.shape
-        if d <= rows:
-            return -spd_solve(self.a.T @ self.a, lam, self.g)
-        dual = spd_solve(self.a @ self.a.T, lam, self.a @ self.g)
+        if not self._wide:
+            return -spd_solve(self._gram, lam, self.g)
+        dual = spd_solve(self._gram, lam, self.a @ self.g)
         return -(self.g - self.a.T @ dual) / lam
+
+    @property
+    def _wide(self) -> bool:
+        rows, d = self.a.shape
+        return d > rows
+
+    @cached_property
+    def _gram(self) -> Tensor:
+        """The smaller one of A A' and A'A, which all attempts share."""
+        return self.a @ self.a.T if self._wide else self.a.T @ self.a
 
 
 def exact(targets: Tensor) -> Tensor:
