@@ -151,6 +151,19 @@ class Remembering(Climb):
         return super().noise() * (1 + 0.01 * self.born)
 
 
+class Tired(Climb):
+    """Which takes smaller steps each time that it begins, as a phase that is entered twice would."""
+
+    begun = 0
+
+    def start(self, x0: Tensor) -> None:
+        super().start(x0)
+        self.begun += 1
+
+    def noise(self) -> Tensor:
+        return super().noise() / max(1, self.begun)
+
+
 class Reseeding(Climb):
     """Which draws from torch's global generator, though from a seed of its own."""
 
