@@ -93,7 +93,11 @@ TABLE = (
         "hybridopt.strategies",
         "hybridopt.core.strategy:Strategy",
         example="hybridopt strategy={name}",
-        relatives={"hybridopt.core.strategy:Search": "search", "hybridopt.core.hybrid:Hybrid": "hybrid"},
+        relatives={
+            "hybridopt.core.strategy:Search": "search",
+            "hybridopt.core.hybrid:Hybrid": "hybrid",
+            "hybridopt.toolbox.wrapper:Wrapper": "wrapper",
+        },
         attributes={"requires": "needs {}"},
     ),
     Kind(

@@ -131,7 +131,7 @@ class EnsembleKalmanInversion(Strategy):
 
     def _ahead(self) -> Tensor:
         """u + m (u - u_before), where the members are evaluated; u itself without momentum."""
-        if self.before is None:
+        if not self.momentum or self.before is None:
             return self.members
         ahead = self.members + self.momentum * (self.members - self.before)
         self.before = self.members
