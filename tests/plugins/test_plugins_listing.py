@@ -13,7 +13,9 @@ import pytest
 from fake_packages import VERSION, announce, install, install_configs, on_path
 
 from hybridopt.composition import registry
+from hybridopt.core.hybrid import Hybrid
 from hybridopt.programs.plugins import listing
+from hybridopt.toolbox.wrapper import Wrapper
 
 HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "mlflow", "nevergrad", "sklearn", "pandas", "numpy", "hydra"}
 STRATEGY = """
@@ -93,6 +95,9 @@ def test_capabilities_are_what_the_imported_classes_say() -> None:
             ]
         if row.kind == "strategy" and isinstance(requires, property):  # it needs what its parts need
             assert not [word for word in row.capabilities if word.startswith("needs")]
+        if row.kind == "strategy" and isinstance(loaded, type):
+            assert ("hybrid" in row.capabilities) == issubclass(loaded, Hybrid)
+            assert ("wrapper" in row.capabilities) == issubclass(loaded, Wrapper)
         if row.kind == "objective":
             assert ("gradient" if loaded.differentiable else "no gradient") in row.capabilities
             assert loaded.tasks is None or {f"for {task}" for task in loaded.tasks} <= set(row.capabilities)

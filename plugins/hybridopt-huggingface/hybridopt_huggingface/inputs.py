@@ -33,7 +33,7 @@ class Inputs(ABC):
     def encode(self, chunk: Chunk) -> Tensor:
         """Some rows, compact: (N, ...)."""
 
-    def calibrate(self, encoded: Iterable[Tensor]) -> None:  # noqa: B027
+    def calibrate(self, encoded: Iterable[Tensor]) -> None:  # noqa: B027 (most have nothing to learn here)
         """Learn what takes the encoded training rows; they come in parts."""
 
     def expand(self, compact: Tensor) -> Tensor:
