@@ -88,9 +88,10 @@ def run(*what: str | Mapping[str, Any], directory: str | Path | None = None) -> 
         raise ConfigError(f"seeds={plain['seeds']} is an axis of a sweep: type hybridopt -m, or seed=<number> here.")
     targets.check(plain)
     from hybridopt.execution import experiment
-    from hybridopt.execution.identity import find_run
+    from hybridopt.execution.identity import find_run, refuse_other_overrides
 
     if plain.get("resume") is not None:
+        refuse_other_overrides([item for item in what if isinstance(item, str)])
         return experiment.run(plain, find_run(plain["resume"]))
     place = Path(directory) if directory is not None else Path(f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S-%f}")
     return experiment.run(plain, place.absolute())

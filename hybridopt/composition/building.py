@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -81,13 +82,14 @@ def provenances(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
 # -- building ---------------------------------------------------------------------------------------------------------
 
 
-def build(kind: str, config: Any, **supplied: Any) -> Any:
+def build(kind: str, config: Any, place: str | None = None, **supplied: Any) -> Any:
     """Build a plugin from its config.
 
     Args:
         kind: a name in :data:`hybridopt.composition.kinds.KINDS`.
         config: plain values; ``name`` is the plugin, the rest are its arguments; nested plugins are nested configs.
             What is an object already stays as it is.
+        place: the path of that config, for messages; the kind if None.
         supplied: what the framework hands over (``spec``, …); only what the plugin's signature names is passed.
 
     Raises:
@@ -96,41 +98,51 @@ def build(kind: str, config: Any, **supplied: Any) -> Any:
     """
     if not isinstance(config, Mapping):
         return config
-    return make(find(kind, config["name"]), config, **supplied)
+    return make(find(kind, config["name"]), config, place, **supplied)
 
 
-def make(plugin: Plugin, config: Mapping[str, Any], **supplied: Any) -> Any:
+def make(plugin: Plugin, config: Mapping[str, Any], place: str | None = None, **supplied: Any) -> Any:
     """Build this plugin, wherever it was found; as :func:`build`, but for ``name``, which is ignored here."""
-    description = plugin.describe()
+    description, place = plugin.describe(), place or plugin.kind
     arguments = {key: value for key, value in config.items() if key != "name"}
     for parameter in description.parameters:
-        _check_choice(plugin, parameter, arguments)
-    arguments |= _parts(plugin, arguments, supplied)
+        _check_choice(place, parameter, arguments)
+    arguments |= _parts(plugin, arguments, place, supplied)
     arguments |= {key: value for key, value in supplied.items() if key in description.names}
     factory = plugin.load()
     try:
         return factory(**arguments)
+    except ConfigError as error:
+        raise placed(error, plugin.kind, place) from error
     except HybridoptError:
         raise
     except (TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
-        raise ConfigError(f"{plugin.kind}={plugin.name} cannot be built from its settings: {reason}.") from error
+        raise ConfigError(
+            f"{place.replace('.', '/')}={plugin.name} cannot be built from its settings: {reason}."
+        ) from error
 
 
-def _check_choice(plugin: Plugin, parameter: Parameter, arguments: Mapping[str, Any]) -> None:
+def placed(error: ConfigError, kind: str, place: str) -> ConfigError:
+    """The same error about a nested plugin, which knows its settings by its kind and not by its place in the config."""
+    return type(error)(re.sub(rf"\b{kind}\.(?=\w)", f"{place}.", str(error)))
+
+
+def _check_choice(place: str, parameter: Parameter, arguments: Mapping[str, Any]) -> None:
     value = arguments.get(parameter.name)
     if parameter.choices and parameter.name in arguments and value not in parameter.choices:
         raise ConfigError(
-            f"{plugin.kind}.{parameter.name} must be one of {', '.join(map(str, parameter.choices))}, but is {value!r}."
+            f"{place}.{parameter.name} must be one of {', '.join(map(str, parameter.choices))}, but is {value!r}."
         )
 
 
-def _parts(plugin: Plugin, arguments: Mapping[str, Any], supplied: Mapping[str, Any]) -> dict[str, Any]:
+def _parts(plugin: Plugin, arguments: Mapping[str, Any], place: str, supplied: Mapping[str, Any]) -> dict[str, Any]:
     """The nested plugins, built in the order of the signature; mappings of them are copied, empty ones too."""
     parameters = plugin.describe().nested
     made: dict[str, Any] = {one.name: {} for one in parameters if one.many and arguments.get(one.name) is not None}
     for parameter, key, item in nested(plugin, arguments):
-        part = build(cast(str, parameter.nested), item, **supplied)
+        where = f"{place}.{parameter.name}" + ("" if key is None else f".{key}")
+        part = build(cast(str, parameter.nested), item, where, **supplied)
         if key is None:
             made[parameter.name] = part
         else:

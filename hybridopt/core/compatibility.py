@@ -28,11 +28,20 @@ def check_compatible(
         ConfigError: in a sentence that says what to choose instead.
     """
     check_task(objective, spec)
-    check_part("strategy", strategy, objective, encoding or Direct())
+    whole = encoding or Direct()
+    check_part("strategy", strategy, objective, whole, whole)
 
 
-def check_part(path: str, strategy: Strategy, objective: Objective, encoding: Encoding) -> None:
-    """Refuse a strategy at a place of the config, and the strategies inside."""
+def check_part(path: str, strategy: Strategy, objective: Objective, encoding: Encoding, chosen: Encoding) -> None:
+    """Refuse a strategy at a place of the config, and the strategies inside.
+
+    Args:
+        path: the place.
+        strategy: what stands there.
+        objective: that it minimises.
+        encoding: that it works in.
+        chosen: the encoding of the whole run, which the user can change.
+    """
     needs, name, judged = strategy.requires, type(strategy).__name__, type(objective).__name__
     whose = "The strategy" if path == "strategy" else f"{path}, the strategy"
     if needs & FIRST_ORDER and not objective.differentiable:
@@ -51,13 +60,13 @@ def check_part(path: str, strategy: Strategy, objective: Objective, encoding: En
             "it: choose a strategy that works on losses, such as strategy=openai_es."
         )
     if "direct" in needs and not isinstance(encoding, Direct):
+        leave = "leave it at encoding=direct, or " if encoding is chosen else ""
         raise ConfigError(
             f"{whose} {name} works on the parameters themselves, and the encoding {type(encoding).__name__} stands "
-            "between: leave it at encoding=direct, or choose a strategy that works in any encoding, such as "
-            "strategy=adam or strategy=openai_es."
+            f"between: {leave}choose a strategy that works in any encoding, such as adam or openai_es."
         )
     for place, (part, inner) in strategy.parts(encoding).items():
-        check_part(f"{path}.{place}", part, objective, inner)
+        check_part(f"{path}.{place}", part, objective, inner, chosen)
 
 
 def check_task(objective: Objective, spec: DataSpec | None) -> None:

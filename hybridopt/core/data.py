@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, cast
 
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler, TensorDataset, default_collate
 
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine.digest import digest
 from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError, DataError
 
@@ -135,6 +136,11 @@ class BatchStream:
         self.epoch = 0
         self.position = 0  # batches of this epoch that were handed out
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether each batch is the one before."""
+        return False
+
     def batches(self, epoch: int) -> Iterable[Any]:
         """The batches of one epoch; the same epoch gives the same batches."""
         raise NotImplementedError
@@ -188,6 +194,10 @@ class TensorStream(BatchStream):
         self.inputs, self.targets = inputs, targets
         self.batch_size = None if batch_size is None or batch_size >= len(inputs) else batch_size
 
+    @property
+    def unchanged(self) -> bool:
+        return self.batch_size is None
+
     def batches(self, epoch: int) -> Iterable[Batch]:
         if self.batch_size is None:
             return [(self.inputs, self.targets)]
@@ -214,9 +224,21 @@ class LoaderStream(BatchStream):
         super().__init__(seed)
         self.loader = loader
 
+    @property
+    def unchanged(self) -> bool:
+        """As above; known of a DataLoader that gives all samples of a TensorDataset at once, in their order."""
+        loader = self.loader
+        return (
+            isinstance(loader, DataLoader)
+            and type(loader.dataset) is TensorDataset
+            and type(loader.sampler) is SequentialSampler
+            and loader.collate_fn is default_collate
+            and loader.batch_size is not None
+            and loader.batch_size >= len(loader.dataset)
+        )
+
     def batches(self, epoch: int) -> Iterator[Any]:
-        own = getattr(self.loader, "generator", None)  # a DataLoader's, where its author gave it one
-        if own is not None:
+        for own in self._generators():
             own.manual_seed(derived_seed(self.seed, epoch))
         private = torch.Generator().manual_seed(derived_seed(self.seed, epoch)).get_state()
         iterator = None
@@ -230,6 +252,15 @@ class LoaderStream(BatchStream):
                     return
                 private = torch.get_rng_state()
             yield batch
+
+    def _generators(self) -> Iterator[torch.Generator]:
+        """Those of a DataLoader, of its sampler and of the sampler of its batches, where its author gave them some."""
+        sampler = getattr(self.loader, "sampler", None)
+        batches = getattr(self.loader, "batch_sampler", None)
+        for holder in (self.loader, sampler, batches, getattr(batches, "sampler", None)):
+            own = getattr(holder, "generator", None)
+            if isinstance(own, torch.Generator):
+                yield own
 
 
 def as_stream(loader: Iterable[Any], seed: int) -> BatchStream:
@@ -250,14 +281,5 @@ def replayable(datamodule: LightningDataModule, seed: int) -> LightningDataModul
     marked = cast(Any, datamodule)
     marked.is_replayable, marked.batch_seed = True, seed
     original = datamodule.train_dataloader
-    datamodule.train_dataloader = lambda: as_stream(original(), seed)
+    datamodule.train_dataloader = lambda: as_stream(original(), marked.batch_seed)
     return datamodule
-
-
-def digest(*tensors: Tensor) -> str:
-    """Eight hexadecimal digits that tell data apart: of shapes, types and bytes."""
-    found = hashlib.sha256()
-    for tensor in tensors:
-        found.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(cast(Any, tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
-    return found.hexdigest()[:8]

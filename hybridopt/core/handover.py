@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -27,8 +27,3 @@ class Handover:
     covariance_factor: Tensor | None = None
     population: Tensor | None = None
     mask: Mapping[str, Tensor] | None = None
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The names of what is handed over."""
-        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)

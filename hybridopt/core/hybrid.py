@@ -87,13 +87,19 @@ class Hybrid(Strategy):
 
     def attach(self, oracle: Oracle) -> None:
         self._oracle = oracle
+        if self.current in oracle.ledger.phases:  # a run goes on; the other phases are attached at their turns
+            self._views[self.current] = self.view(self.current, oracle.phase(self.current))
+            self.active.attach(self.active_view)
+            return
+        self.current, self.begun = None, set()
         for name, phase in self.phases.items():
-            self._views[name] = self.view(name, oracle.phase(name) if name in self.begun else oracle)
+            self._views[name] = self.view(name, oracle)
             phase.attach(self._views[name])
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.begun = set()
-        self._enter(next(iter(self.phases)), oracle, batch, None if oracle.direct else oracle.start, Handover())
+        start = None if oracle.direct else oracle.start
+        self._enter(next(iter(self.phases)), oracle, batch, start, oracle.inherited)
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         name = self.next()
@@ -104,6 +110,18 @@ class Hybrid(Strategy):
     def recommend(self) -> Tensor | None:
         z = None if self.current is None else self.active.recommend()
         return None if z is None else self._oracle.vector_of(self.active_view, z)
+
+    @property
+    def hands_over(self) -> frozenset[str]:
+        """What the last phase hands over."""
+        return list(self.phases.values())[-1].hands_over
+
+    def handover(self) -> Handover:
+        """The active phase's, in the coordinates of this oracle: of a phase in others, only the mask makes sense."""
+        if self.current is None:
+            return Handover()
+        given = self.active.handover()
+        return given if self.active_view.encoding is self._oracle.encoding else Handover(mask=given.mask)
 
     def finished(self) -> bool:
         return self.current is not None and self.next() is None

@@ -104,6 +104,11 @@ class Ledger:
         return self.progress >= 1 or (self.parent is not None and self.parent.exhausted)
 
     @property
+    def root(self) -> Ledger:
+        """The account of the whole run."""
+        return self if self.parent is None else self.parent.root
+
+    @property
     def remaining(self) -> int | None:
         """Forwards left, or None where forwards are not limited."""
         if self.budget.forwards is None:
@@ -174,14 +179,11 @@ class Ledger:
         Raises:
             ConfigError: in a sentence that says what to lower.
         """
-        root = self
-        while root.parent is not None:
-            root = root.parent
-        limit, cost = root.budget.forwards, factor * members * samples
+        limit, cost = self.root.budget.forwards, factor * members * samples
         if limit is not None and cost > limit:
             raise ConfigError(
                 f"One generation of {members} members on a batch of {samples} costs {cost} forwards, more than "
-                f"the whole budget of {limit:.0f}: lower strategy.popsize or dataset.batch_size, or raise "
+                f"the whole budget of {limit:.0f}: lower the strategy's population or dataset.batch_size, or raise "
                 "budget.forwards."
             )
 

@@ -161,6 +161,7 @@ class Oracle(View):
             The loss, a detached scalar.
         """
         self._require_gradient()
+        self._require_direct("gradient")
         inputs, targets = batch
         for parameter in self.model.parameters():
             parameter.grad = None
@@ -191,6 +192,7 @@ class Oracle(View):
             The loss (scalar), and the derivatives (k,).
         """
         self._require_gradient()
+        self._require_direct("jvp")
         inputs, targets = batch
 
         def loss(values: Mapping[str, Tensor]) -> Tensor:
@@ -209,6 +211,7 @@ class Oracle(View):
         Returns:
             (B, C, d), d in the order of the model's parameters (direct coordinates).
         """
+        self._require_direct("jacobian")
         with evaluating(self.model):
             rows = self._coordinates.apply_to(jacobians(self.model, self._detached(), batch[0], self._vectorised))
         jacobian = torch.cat([row.flatten(2) for row in rows.values()], dim=2)
@@ -221,6 +224,13 @@ class Oracle(View):
     @property
     def _vectorised(self) -> bool:
         return self._evaluate.forward.mode != "loop"
+
+    def _require_direct(self, answer: str) -> None:
+        if not self.direct:
+            raise ConfigError(
+                f"Oracle.{answer} is about the parameters themselves, and the encoding {type(self.encoding).__name__} "
+                "stands between: choose encoding=direct or, in a strategy of your own, ask for Oracle.gradients."
+            )
 
     def _require_gradient(self) -> None:
         if not self.objective.differentiable:

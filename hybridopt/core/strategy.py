@@ -121,9 +121,9 @@ class Context:
         shapes: the shape of each parameter, in the order of the vectors; None where an encoding stands between.
         progress: the share of the budget that is spent, from 0 to 1: for whatever is annealed.
         horizon: how many losses the whole budget buys; known from ``start`` on.
-        move: which turn of ask and tell it is on this batch; 0 on a new batch, whose losses do not compare with those
-            before.
-        inherited: what the phase before has handed over.
+        move: which turn of ask and tell it is in this step.
+        known: whether the losses of the step before still hold: on the same batch, with nothing changed in between.
+        inherited: what the phase before has handed over; there in ``start``, and empty after a run was resumed.
     """
 
     generator: torch.Generator = field(default_factory=torch.Generator)
@@ -131,6 +131,7 @@ class Context:
     progress: float = 0.0
     horizon: int = UNLIMITED
     move: int = 0
+    known: bool = False
     inherited: Handover = field(default_factory=Handover)
 
 
@@ -151,7 +152,7 @@ class Search(Strategy):
 
     An author writes ``start``, ``ask``, ``tell`` and ``recommend``; ``step`` is final, the only ask/tell loop there
     is. What surrounds the search is in ``self.context``, and by name: ``self.generator``, ``self.shapes``,
-    ``self.progress``, ``self.horizon``, ``self.move``.
+    ``self.progress``, ``self.horizon``, ``self.move``, ``self.fresh``.
 
     Attributes:
         context: see :class:`Context`; a search that wraps another one passes it on.
@@ -160,6 +161,7 @@ class Search(Strategy):
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
     moves_per_step: int = 1
+    spent: Tensor  # a whole number, the run's forwards after the last step, where the batch is always the same
     generator = of_context("generator", torch.Generator)
     shapes = of_context("shapes", dict[str, torch.Size])
     progress = of_context("progress", float)
@@ -172,12 +174,17 @@ class Search(Strategy):
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        for name in ("attach", "begin", "step"):
+        for name in ("attach", "begin", "step", "setup", "deploy"):  # the last two are of the contract before
             if name in vars(cls):
                 raise TypeError(
                     f"{cls.__name__} overrides Search.{name}, which is final: write start, ask, tell and recommend, "
                     "or derive from Strategy."
                 )
+
+    @property
+    def fresh(self) -> bool:
+        """Whether losses that are known do not hold: at the first turn on a batch, unless it is that of before."""
+        return self.context.move == 0 and not self.context.known
 
     @abstractmethod
     def start(self, x0: Tensor) -> None:
@@ -205,12 +212,14 @@ class Search(Strategy):
 
     @final
     def attach(self, oracle: Oracle) -> None:
-        self.context = Context(oracle.generator, oracle.shapes, inherited=oracle.inherited)
+        context = self.context  # a search that wraps another one has passed it on
+        context.generator, context.shapes, context.inherited = oracle.generator, oracle.shapes, oracle.inherited
 
     @final
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.context.horizon = oracle.horizon(batch)
         self.start(oracle.start)
+        self.register_buffer("spent", torch.tensor(-1))
         first = self.first_ask()
         if first is not None:
             self.first_tell(first, oracle.losses(first, batch))
@@ -221,6 +230,7 @@ class Search(Strategy):
         context.horizon = oracle.horizon(batch)
         best = []
         with oracle.evaluating():
+            context.known = self._knows_losses(oracle)
             for context.move in range(self.moves_per_step):
                 context.progress = oracle.progress
                 population = self.ask()
@@ -229,4 +239,10 @@ class Search(Strategy):
                 best.append(losses.min())
                 if oracle.exhausted:
                     break
+        if oracle.repeats:
+            self.spent = torch.tensor(oracle.ledger.root.forwards)
         return {"loss": torch.stack(best).min()}
+
+    def _knows_losses(self, oracle: Oracle) -> bool:
+        """Whether the losses of the step before hold: on the same batch, if nobody else has computed anything since."""
+        return oracle.repeats and int(self.spent) == oracle.ledger.root.forwards

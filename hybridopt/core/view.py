@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
 
 import torch
@@ -22,6 +23,17 @@ from hybridopt.errors import ConfigError
 Closure = Callable[[], Tensor]
 
 
+@dataclass
+class Feed:
+    """What is known of the batches to come; one object for all views of an oracle.
+
+    Args:
+        unchanged: whether each batch is the one before, such as the full training set.
+    """
+
+    unchanged: bool = False
+
+
 def plain_update(optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
     """One step of an optimiser outside of any Trainer."""
     optimizer.step(cast(Any, closure))  # torch's stubs want a number, its optimisers take a tensor
@@ -36,6 +48,7 @@ class View:
         direct: whether search vectors are the parameters themselves.
         device: where the model is.
         inherited: what the phase before has handed over; empty outside of a hybrid.
+        feed: what is known of the batches to come; whoever feeds them says so here.
 
     Args:
         model: the network; first-order calls are evaluated at its current parameters.
@@ -76,6 +89,8 @@ class View:
         self.model, self.objective, self.ledger, self.generator = model, objective, ledger, generator
         self.device = next(model.parameters()).device
         self.inherited = Handover()
+        self.feed = Feed()
+        self._noisy = dropout
         self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding)
         self._backward, self._update = backward, update
         self._see_through(Coordinates(self.parameters(), encoding or Direct()))
@@ -88,8 +103,10 @@ class View:
     # -- views: the same oracle with another encoding, mask, start, objective or account ------------------------------
 
     def encoded(self, encoding: Encoding) -> Self:
-        """The same oracle in another encoding."""
-        return copy.copy(self)._see_through(self._coordinates.encoded(encoding))
+        """The same oracle in another encoding, in which nothing but a mask can be inherited."""
+        view = copy.copy(self)._see_through(self._coordinates.encoded(encoding))
+        view.inherited = Handover(mask=self.inherited.mask)
+        return view
 
     def masked(self, mask: Mask) -> Self:
         """The same oracle, in which masked parameters are zero and stay zero.
@@ -152,6 +169,11 @@ class View:
     def horizon(self, batch: Batch) -> int:
         """How many losses on batches of this size the whole of this account's budget buys."""
         return self.ledger.losses_of(len(batch[0]))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a member's loss is the same in each step: the batch is, and no dropout is drawn."""
+        return self.feed.unchanged and not self._noisy
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The model's trainable parameters by name: the tensors themselves, not copies."""

@@ -69,7 +69,7 @@ class Supermask(SparseEncoding):
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         kept = self._kept(z.detach())
         if z.requires_grad:  # straight-through, since a step has no slope
-            kept = kept + z - z.detach()
+            kept = kept + (z - z.detach())
         return self.layout.unflatten(self.weights * kept)
 
     def mask(self, z: Tensor) -> dict[str, Tensor]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
 
 import torch
 from torch import Tensor, distributed
 
+from hybridopt.engine.digest import digest
 from hybridopt.engine.randomness import derived_seed
 
 
@@ -116,7 +115,7 @@ class ProcessGroup(Sharding):
         return values.item()
 
     def all_equal(self, tensors: Iterable[Tensor]) -> bool:
-        own = torch.tensor(digest(tensors), device=self.device)
+        own = torch.tensor(as_number(digest(*tensors)), device=self.device)
         return all(torch.equal(own, other) for other in self._all(own))
 
     def _all(self, own: Tensor) -> list[Tensor]:
@@ -134,9 +133,6 @@ def as_bytes(tensor: Tensor) -> Tensor:
     return tensor.contiguous().flatten().view(torch.uint8)
 
 
-def digest(tensors: Iterable[Tensor]) -> int:
-    """A number of 64 bits that stands for the bits of tensors."""
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        sha.update(cast(Any, tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
-    return int.from_bytes(sha.digest()[:8], "little", signed=True)
+def as_number(hexadecimal: str) -> int:
+    """Sixteen hexadecimal digits as a number that an int64 holds."""
+    return int.from_bytes(bytes.fromhex(hexadecimal), "little", signed=True)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningDataModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
@@ -76,12 +77,12 @@ def run(
 
 def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
     """Run a job as its first rank, which for most jobs is the only one."""
+    tracker = open_tracker(
+        job.config["tracking"], job.directory, run_name=run_name(job.config), parent_run_id=parent_run_id, resume=resume
+    )  # which refuses a directory that holds another run
     if not resume:
         write_config(job.config, job.directory)
     code = note_code(job.directory, code_version(job.config))
-    tracker = open_tracker(
-        job.config["tracking"], job.directory, run_name=run_name(job.config), parent_run_id=parent_run_id, resume=resume
-    )
     with closing_run(tracker, job.directory):
         tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
         result = job.run(tracker, resume)
@@ -214,7 +215,7 @@ class Job:
             "logger": DummyLogger(),  # until it is known who leads
             "plugins": [AtomicCheckpointIO()],
             "default_root_dir": self.directory,
-            "enable_checkpointing": any(type(callback).__name__ == "ModelCheckpoint" for callback in chosen),
+            "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in chosen),
             "use_distributed_sampler": False,  # the population is what is shared out, every rank sees every batch
         }
         defaults = Trial.trainer_settings | {"enable_model_summary": False}
@@ -226,7 +227,10 @@ class Job:
         except (TypeError, ValueError, MisconfigurationException) as error:
             raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {error}.") from error
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-            raise ConfigError("The run would end in another process than it began: set trainer.strategy=ddp.")
+            raise ConfigError(
+                "Strategies of Lightning that spawn processes are not supported, since the result stays in them: set "
+                "trainer.strategy=ddp."
+            )
         return trainer
 
     def _keep(self, result: Result, tracker: Tracker) -> None:

@@ -33,9 +33,19 @@ def may_batch_steps(trainer: Trainer) -> bool:
         if not getattr(callback, "skips_batches", False)
         for hook in ("on_train_batch_start", "on_train_batch_end")
     )
+    return isinstance(stream, BatchStream) and stream.on_device and not (counted or watched or transforms(trainer))
+
+
+def repeats(trainer: Trainer) -> bool:
+    """Whether each batch of training is the one before."""
+    stream = trainer.train_dataloader
+    return isinstance(stream, BatchStream) and stream.unchanged and not transforms(trainer)
+
+
+def transforms(trainer: Trainer) -> bool:
+    """Whether the data module does something to batches on their way."""
     data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-    changed = data is not None and any(is_overridden(hook, data, parent=DataHooks) for hook in TRANSFERS)
-    return isinstance(stream, BatchStream) and stream.on_device and not (counted or watched or changed)
+    return data is not None and any(is_overridden(hook, data, parent=DataHooks) for hook in TRANSFERS)
 
 
 def goes_direct(trial: LightningModule, trainer: Trainer) -> bool:
@@ -61,6 +71,7 @@ class Optimization:
         wrapped = trial.optimizers()
         self._wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
         self._direct = goes_direct(trial, trial.trainer)
+        self._model = {id(value) for value in cast(Any, trial).model.parameters()}
 
     def backward(self, loss: Tensor) -> None:
         """Fill ``.grad``."""
@@ -69,10 +80,15 @@ class Optimization:
     def update(self, optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
         """One step; Lightning counts it in any case."""
         wrapped = next((candidate for candidate in self._wrapped if candidate.optimizer is optimizer), None)
-        if wrapped is None or self._direct:
+        direct = self._direct or not self._moves_model(optimizer)
+        if wrapped is None or direct:
             optimizer.step(cast(Any, closure))
         if wrapped is not None:
-            self._count(wrapped) if self._direct else wrapped.step(closure)
+            self._count(wrapped) if direct else wrapped.step(closure)
+
+    def _moves_model(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether it moves the network's own parameters, whose gradients have passed :meth:`backward`."""
+        return any(id(value) in self._model for group in optimizer.param_groups for value in group["params"])
 
     def count_step(self) -> None:
         """Let Lightning count a step of a strategy that has no optimiser."""

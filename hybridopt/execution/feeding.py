@@ -26,8 +26,13 @@ def make_endless(trainer: Trainer, seed: int) -> None:
         ConfigError: there are several loaders, or what was given is none.
     """
     source = trainer.fit_loop._data_source
-    if trainer.datamodule is not None:  # pyright: ignore[reportAttributeAccessIssue]
-        replayable(trainer.datamodule, seed)  # pyright: ignore[reportAttributeAccessIssue]
+    data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    if data is not None:
+        if not getattr(data, "is_replayable", False):
+            replayable(data, seed)
+            data.has_seed_of_trial = True
+        elif getattr(data, "has_seed_of_trial", False):  # of another trial, before
+            data.batch_seed = seed
     elif not isinstance(source.instance, LightningModule):
         source.instance = as_stream(one_loader(source.instance), seed)
 

@@ -15,7 +15,7 @@ import yaml
 
 from hybridopt.composition import building
 from hybridopt.composition.kinds import PARTS
-from hybridopt.errors import ResumeError
+from hybridopt.errors import ConfigError, ResumeError
 from hybridopt.execution.directory import CONFIG_FILE
 from hybridopt.tracking.provenance import own_version
 
@@ -120,3 +120,13 @@ def code_version(config: Mapping[str, Any]) -> str:
     own = f"hybridopt=={version('hybridopt')}"
     commit = own_version()
     return ", ".join([f"{own} ({commit})" if commit else own, f"torch=={version('torch')}", *others])
+
+
+def refuse_other_overrides(overrides: list[str]) -> None:
+    """Refuse what is typed beside ``resume``, which would have no effect."""
+    others = [override for override in overrides if not override.lstrip("+").startswith("resume=")]
+    if others:
+        raise ConfigError(
+            f"A resumed run keeps the config that it was started with: leave out {' '.join(others)}, "
+            "or start a new run without resume."
+        )

@@ -35,4 +35,6 @@ class Recommendation:
     def training_weights(self) -> dict[str, Tensor]:
         """The parameters that training goes on with, where those of the network are others now."""
         own = self.oracle.parameters()
-        return {name: data for name, data in self._training.items() if not torch.equal(data, own[name])}
+        changed = {id(own[name]): data for name, data in self._training.items() if not torch.equal(data, own[name])}
+        named = self.oracle.model.named_parameters(remove_duplicate=False)  # a tied one is saved under all its names
+        return {name: changed[id(value)] for name, value in named if id(value) in changed}

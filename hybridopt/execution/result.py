@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 from dataclasses import asdict, dataclass, field, fields
@@ -123,10 +124,14 @@ def peak_memory() -> float:
 
 
 def best(trial: Trial) -> dict[str, float]:
-    """The best of each validation metric over the marks, where it is known whether high or low is good."""
+    """The best of each validation metric over the marks, where it is known whether high or low is good.
+
+    NaN is never the best; it is what is left where all marks are NaN.
+    """
     choices = {name: max if higher else min for name, higher in trial.directions.items() if higher is not None}
     marks = [values for _, values in trial.curve]
-    return {f"best/{name}": choice(mark[name] for mark in marks) for name, choice in choices.items() if marks}
+    known = {name: [mark[name] for mark in marks if not math.isnan(mark[name])] for name in choices}
+    return {f"best/{name}": choice(known[name], default=math.nan) for name, choice in choices.items() if marks}
 
 
 def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:

@@ -22,7 +22,7 @@ from hybridopt.engine.randomness import PrivateRng, derived_seed
 from hybridopt.engine.sharding import Sharding, SingleProcess
 from hybridopt.errors import ConfigError
 from hybridopt.execution.evaluation import Evaluation
-from hybridopt.execution.fastpath import Optimization, may_batch_steps
+from hybridopt.execution.fastpath import Optimization, may_batch_steps, repeats
 from hybridopt.execution.feeding import check_is_pair, make_endless
 from hybridopt.execution.ranks import check_batch, check_model, join
 from hybridopt.execution.recommendation import Recommendation
@@ -164,6 +164,7 @@ class Trial(LightningModule):
         if self._loaded:
             self.strategy.attach(self.oracle)
         self._turns = may_batch_steps(self.trainer)
+        self.oracle.feed.unchanged = repeats(self.trainer)
         self._optimization = Optimization(self)
         self._lap = time.perf_counter()
 
@@ -260,6 +261,8 @@ class Trial(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            return  # to validate or test what was recommended: the network is all that it takes
         state = checkpoint["hybridopt"]
         self._loaded, self._begun = True, state["begun"]
         for name, value in state["training_weights"].items():

@@ -23,7 +23,7 @@ from hybridopt.composition import compose, targets
 from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
-from hybridopt.execution.identity import find_run, fingerprint, read_config
+from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ def job(config: DictConfig) -> float | None:
     """
     hydra_config = cast(DictConfig, HydraConfig.get())
     if config.resume is not None:
-        _refuse_other_overrides(hydra_config.overrides.task)
+        refuse_other_overrides(hydra_config.overrides.task)
         find_run(config.resume)
     plain = plain_values(config)
     directory = Path(hydra_config.runtime.output_dir)
@@ -177,12 +177,3 @@ def command_line_of_the_job(hydra_config: DictConfig, goes_on: bool = False) -> 
 def is_override(argument: str) -> bool:
     """Whether an argument of the command line is an override, and no flag or a flag's value."""
     return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
-
-
-def _refuse_other_overrides(overrides: list[str]) -> None:
-    others = [override for override in overrides if not override.lstrip("+").startswith("resume=")]
-    if others:
-        raise ConfigError(
-            f"A resumed run keeps the config that it was started with: leave out {' '.join(others)}, "
-            "or start a new run without resume."
-        )

@@ -47,7 +47,7 @@ class SpyLedger(Ledger):
         if _caller() == oracle.__name__:
             self.metered += forwards
         if self.exhausted:
-            self.late += forwards > 0  # the evaluations of the same call are charged apart
+            self.late += 1
         super().charge(forwards, evaluations)
 
 

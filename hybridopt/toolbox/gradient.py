@@ -39,15 +39,20 @@ class GradientStrategy(Strategy):
         """The optimiser."""
 
     def attach(self, oracle: Oracle) -> None:
-        if hasattr(self, "optimizer"):
+        parameters = self._moved(oracle)
+        if hasattr(self, "optimizer") and moves(self.optimizer, parameters):
             return
-        if oracle.direct:
-            parameters = list(oracle.parameters().values())
-        else:
-            self.z = nn.Parameter(next(oracle.model.parameters()).new_zeros(oracle.dimension))
-            parameters = [self.z]
         self.optimizer = self.build(parameters)
         self._fresh = copy.deepcopy(self.optimizer.state_dict())  # some optimisers keep state in their groups
+
+    def _moved(self, oracle: Oracle) -> list[nn.Parameter]:
+        """The model's own parameters, or the search vector."""
+        if oracle.direct:
+            self.z = None
+            return list(oracle.parameters().values())
+        if self.z is None or len(self.z) != oracle.dimension:
+            self.z = nn.Parameter(next(oracle.model.parameters()).new_zeros(oracle.dimension))
+        return [self.z]
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.optimizer.load_state_dict(copy.deepcopy(self._fresh))
@@ -67,6 +72,12 @@ class GradientStrategy(Strategy):
         losses, slopes = oracle.gradients(self.z.detach()[None], batch)
         self.z.grad = slopes[0].to(self.z)
         return losses[0]
+
+
+def moves(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> bool:
+    """Whether an optimiser moves these very parameters, and no others."""
+    own = [value for group in optimizer.param_groups for value in group["params"]]
+    return [id(value) for value in own] == [id(value) for value in parameters]
 
 
 class GradientDescent(GradientStrategy):

@@ -25,7 +25,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import benchlib
 import torch
@@ -66,17 +66,20 @@ def build(name: str) -> Strategy:
 
 
 class CountingLedger(Ledger):
-    """A ledger that also knows how many forwards were charged for gradients.
-
-    It reads that off the oracle's own charges: a gradient is booked in one piece with its one loss, ``3 B``; the
-    forwards and the losses of a population are booked apart.
-    """
+    """A ledger that also knows how many forwards were charged for gradients, all phases together."""
 
     gradients = 0  # forwards' worth
 
-    def charge(self, forwards: int, evaluations: int = 0) -> None:
-        super().charge(forwards, evaluations)
-        self.gradients += forwards if evaluations and forwards else 0
+
+class CountingOracle(Oracle):
+    """An oracle that notes them."""
+
+    def gradient(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        root = cast(CountingLedger, self.ledger.root)
+        before = root.forwards
+        loss = super().gradient(batch)
+        root.gradients += root.forwards - before
+        return loss
 
 
 class Bench:
@@ -99,7 +102,7 @@ class Bench:
         self.ledger = CountingLedger(Budget(forwards=self.forwards))
         objective = building.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
         generator = torch.Generator(device).manual_seed(0)
-        self.oracle = Oracle(mlp(64, [32], str(device)), objective, self.ledger, generator)
+        self.oracle = CountingOracle(mlp(64, [32], str(device)), objective, self.ledger, generator)
         self.strategy = build(self.name).to(device)
         begin(self.strategy, self.oracle, self.batch)
         self.strategy.step(self.oracle, self.batch)  # the first step makes what the others find made

@@ -13,8 +13,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +27,7 @@ from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.engine.memory import keep_freed_memory
 from hybridopt.testing.by_hand import begin
+from hybridopt.testing.runs import threads
 
 keep_freed_memory()  # as the program does
 
@@ -136,17 +136,6 @@ def synchronize(device: str) -> None:
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     """The median over rounds of the ratio within a round."""
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Run with this number of CPU threads inside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def with_threads(case: Case, count: int) -> Case:

@@ -24,11 +24,13 @@ from hybridopt.errors import ConfigError
 from hybridopt.models.mlp import mlp
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.objectives.zero_one import ZeroOne
+from hybridopt.strategies.evolution_strategies.guided_es import GuidedES
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.strategies.gradient.torch_optim import TorchOptim, adam, sgd
 from hybridopt.strategies.hybrid.best_so_far import BestSoFar
 from hybridopt.strategies.hybrid.ema import EMA
 from hybridopt.strategies.hybrid.lottery_ticket import LotteryTicket
+from hybridopt.strategies.hybrid.safe_mutation import SafeMutation
 from hybridopt.strategies.hybrid.sequence import Sequence
 from hybridopt.strategies.metaheuristics.random_search import RandomSearch
 from hybridopt.strategies.tickets.edge_popup import EdgePopup
@@ -148,8 +150,16 @@ def ending_in_a_search():
     return Sequence({"first": inner, "second": random_search(), "third": sgd(lr=0.05)})
 
 
-def pruning():
-    return IterativeMagnitudePruning(adam(lr=0.05), rounds=3, sparsity=0.6)
+def pruning(train=lambda: adam(lr=0.05)):
+    return IterativeMagnitudePruning(train(), rounds=3, sparsity=0.6)
+
+
+def guided():
+    return GuidedES(CrossEntropy(), pairs=2, lr=0.05)
+
+
+def safe():
+    return SafeMutation(es(), refreshes=2)
 
 
 class Alternate(Hybrid):
@@ -253,6 +263,13 @@ COMPOSED = {
     "ending early": (ending_early, Direct),
     "ticket of tickets": (ticket_of_tickets, Direct),
     "ticket in a sequence": (lambda: Sequence({"descend": sgd(), "ticket": ticket()()}), Direct),
+    "ticket, then descent": (lambda: Sequence({"ticket": ticket()(), "descend": sgd(lr=0.05)}), Direct),
+    "pruning, then descent": (lambda: Sequence({"prune": pruning(), "descend": sgd(lr=0.05)}), Direct),
+    "pruning by sequences": (lambda: pruning(sequence()), Direct),
+    "pruning by tickets": (lambda: pruning(ticket()), Direct),
+    "pruning by guided_es": (lambda: pruning(guided), Direct),
+    "pruning by safe mutation": (lambda: pruning(safe), Direct),
+    "pruning by edge-popup": (lambda: pruning(EdgePopup), Direct),
 }
 
 
@@ -410,6 +427,30 @@ def test_what_a_phase_hands_over_reaches_the_next_one_alone():
     phases = run.strategy.phases
     assert phases["a"].width is None
     assert torch.equal(phases["b"].width, torch.full_like(phases["b"].x, 0.25))
+
+
+def test_what_is_handed_over_passes_through_nested_hybrids():
+    inner = Sequence({"b": Limited(), "c": Limited()})
+    run = Run(lambda: Sequence({"a": Limited(), "inner": inner, "d": Jumping()}), 600)
+    run.records()
+    quarter = torch.full_like(run.strategy.phases["d"].x, 0.25)
+    for phase in (inner.phases["b"], inner.phases["c"], run.strategy.phases["d"]):
+        assert torch.equal(phase.width, quarter)
+
+
+def test_what_is_handed_over_is_in_the_coordinates_of_who_receives_it():
+    run = Run(lambda: Sequence({"a": Limited(), "b": LotteryTicket(Jumping(), sgd(), Supermask(0.5))}), 300)
+    run.records()
+    assert run.strategy.phases["b"].phases["search"].width is None
+
+
+@pytest.mark.parametrize("wrap", [EMA, lambda inner: BestSoFar(inner, 2)], ids=["ema", "best_so_far"])
+@pytest.mark.parametrize("sparse", [ticket(), pruning, EdgePopup], ids=["ticket", "pruning", "edge-popup"])
+def test_what_wraps_a_sparse_network_recommends_one_as_sparse(wrap, sparse):
+    plain, wrapped = Run(sparse, 900), Run(lambda: wrap(sparse()), 900)
+    for run in (plain, wrapped):
+        run.records()
+    assert (wrapped.answer() == 0).sum() >= (plain.answer() == 0).sum() > 5
 
 
 def test_phases_that_alternate_keep_their_state_and_share_an_account_each():
@@ -596,7 +637,7 @@ def checkpoints(run, looking):
         if looking:
             run.answer()
         taken.append((run.ledger.path, run.save()))
-    assert len(taken) > 20
+    assert len(taken) >= 15
     paths = [None, *(path for path, _ in taken), None]
     around = [len(set(paths[step : step + 3])) > 1 for step in range(len(taken))]
     return [saved for step, (_, saved) in enumerate(taken[:-1]) if step % 3 == 0 or around[step]]

@@ -938,7 +938,7 @@ def test_a_generation_beyond_the_whole_budget_is_refused_and_costs_nothing(ask, 
         getattr(view, ask)(around(oracle, 6), batch_for())
     assert str(caught.value) == (
         f"One generation of 6 members on a batch of {B} costs {6 * B} forwards, more than the whole budget of {5 * B}: "
-        "lower strategy.popsize or dataset.batch_size, or raise budget.forwards."
+        "lower the strategy's population or dataset.batch_size, or raise budget.forwards."
     )
     assert (oracle.ledger.forwards, oracle.ledger.evaluations) == (0, 0)
 

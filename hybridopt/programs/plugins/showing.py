@@ -73,12 +73,14 @@ def needs(row: listing.Row) -> str:
     """What a plugin needs of its partners."""
     asked = [word.removeprefix("needs ") for word in row.capabilities if word.startswith("needs ")]
     tasks = [word.removeprefix("for ") for word in row.capabilities if word.startswith("for ")]
-    if "hybrid" in row.capabilities:
-        return "whatever its parts need of the objective"
-    if "gradient" in asked:
-        return "an objective that has a gradient"
+    if "hybrid" in row.capabilities or "wrapper" in row.capabilities:
+        return "whatever its parts need of objective and encoding"
     if asked:
-        return f"any objective; asks the oracle for {' and '.join(asked)}"
+        slope = {"gradient", "jvp", "loss_slope"} & set(asked)
+        answers = [word for word in asked if word not in ("direct", "loss_slope")]
+        told = ["an objective that has a gradient" if slope else "any objective"]
+        told += ["no encoding (encoding=direct)"] if "direct" in asked else []
+        return "; ".join([*told, *([f"asks the oracle for {' and '.join(answers)}"] if answers else [])])
     if tasks:
         return f"data for {' or '.join(tasks)}"
     return ""

@@ -20,7 +20,8 @@ class BestSoFar(Wrapper):
     Good for strategies that wander, such as annealing at a high temperature or descent with a large step size.
 
     After every few steps what the inner strategy recommends is compared with the incumbent on the batch of that step:
-    both are evaluated on it, and charged, so that the luckiest batch decides nothing.
+    both are evaluated on it, and charged, so that the luckiest batch decides nothing. Where each batch is the same one,
+    the incumbent's loss is known. An incumbent is pruned as the network is.
 
     Args:
         inner: any strategy.
@@ -31,6 +32,7 @@ class BestSoFar(Wrapper):
     """
 
     best: Tensor  # (d,)
+    loss: Tensor  # a scalar, of the best when it was last evaluated; inf before
     steps: Tensor  # a whole number, taken so far
 
     def __init__(self, inner: Annotated[Strategy, "simulated_annealing"], every: int = 10):
@@ -45,6 +47,7 @@ class BestSoFar(Wrapper):
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("best", self.begin_inner(oracle, batch))
+        self.register_buffer("loss", self.best.new_tensor(torch.inf, dtype=torch.float32))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
@@ -59,6 +62,13 @@ class BestSoFar(Wrapper):
 
     def _compare(self, oracle: Oracle, batch: Batch) -> None:
         challenger = self.current(oracle)
-        losses = oracle.losses(torch.stack([self.best, challenger]), batch)
-        if losses[1] < losses[0]:
-            self.best = challenger.clone()
+        if "mask" in self.inner.hands_over:
+            pruned = self.best.where(challenger != 0, challenger)
+            self.loss = self.loss.where((pruned == self.best).all(), torch.inf)
+            self.best = pruned
+        if oracle.repeats and self.loss.isfinite():
+            mine, other = self.loss, oracle.losses(challenger[None], batch)[0]
+        else:
+            mine, other = oracle.losses(torch.stack([self.best, challenger]), batch)
+        self.best = challenger.clone() if other < mine else self.best
+        self.loss = torch.minimum(mine, other)

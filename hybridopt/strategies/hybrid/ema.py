@@ -23,6 +23,7 @@ class EMA(Wrapper):
 
     Good for noisy descent with a constant step size: the average is ahead of the iterates.
 
+    A phase of a hybrid has an average of its own. What is exactly zero, as pruned weights are, is zero in the average.
     Averages are of parameters; batch-norm statistics are those of the network that trains.
 
     Args:
@@ -51,7 +52,10 @@ class EMA(Wrapper):
         record = self.inner.step(oracle, batch)
         self.steps += 1
         keep = min(self.decay, 1 - 1 / int(self.steps))
-        self.average = torch.lerp(self.current(oracle), self.average, keep)
+        current = self.current(oracle)
+        self.average = torch.lerp(current, self.average, keep).where(current != 0, current)
+        if self.inner.phase_over():
+            self.steps.zero_()
         return record
 
     def recommend(self) -> Tensor:

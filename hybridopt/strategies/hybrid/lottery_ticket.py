@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.encoding import Encoding, SparseEncoding
+from hybridopt.core.handover import Handover
 from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
@@ -43,6 +44,7 @@ class LotteryTicket(Hybrid):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"direct"})
+    hands_over: ClassVar[frozenset[str]] = frozenset({"mask"})
     search_space: ClassVar[dict[str, str]] = {"search_share": "interval(0.1, 0.6)"}
     encoding: SparseEncoding
     initial: Tensor  # (d,), the weights that are rewound to
@@ -88,7 +90,7 @@ class LotteryTicket(Hybrid):
     def view(self, name: str, oracle: Oracle) -> Oracle:
         if name == "search":
             return oracle if self._masks_itself else oracle.encoded(self.encoding)
-        return oracle if self.mask is None else oracle.masked(self.layout.named(self.mask))
+        return oracle.masked(self.layout.named(cast(Tensor, self.mask))) if self.current == name else oracle
 
     def prepare(self, name: str, oracle: Oracle, batch: Batch) -> None:
         if name == "finetune":
@@ -96,6 +98,9 @@ class LotteryTicket(Hybrid):
             free = {name: torch.ones_like(value, dtype=torch.bool) for name, value in own.items()}
             self.mask = self.layout.flatten({**free, **self._found()})
             oracle.assign(self.initial)
+
+    def handover(self) -> Handover:
+        return Handover() if self.mask is None else Handover(mask=self.layout.named(self.mask))
 
     @property
     def _masks_itself(self) -> bool:

@@ -83,6 +83,15 @@ class SafeMutation(Strategy):
     def optimizers(self) -> list[torch.optim.Optimizer]:
         return self.search.optimizers()
 
+    def finished(self) -> bool:
+        return self.search.finished()
+
+    def phase_over(self) -> bool:
+        return self.search.phase_over()
+
+    def facts(self) -> Mapping[str, str]:
+        return self.search.facts()
+
     def _due(self, oracle: Oracle) -> int:
         """How many measurements there should have been, less one."""
         return min(int(oracle.progress * self.refreshes), self.refreshes - 1)

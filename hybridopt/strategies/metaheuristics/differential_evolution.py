@@ -88,7 +88,7 @@ class DifferentialEvolution(Search):
         if bool(self.unmoved):
             return self.members
         children = self._children()
-        return torch.cat([self.members, children]) if self.move == 0 else children
+        return torch.cat([self.members, children]) if self.fresh else children
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         losses = losses.to(self.losses)
@@ -97,7 +97,7 @@ class DifferentialEvolution(Search):
             self.unmoved.fill_(False)
             return
         children = population
-        if self.move == 0:
+        if self.fresh:
             n = len(self.members)
             self.losses, losses, children = losses[:n].clone(), losses[n:], population[n:]
         self._learn(losses)

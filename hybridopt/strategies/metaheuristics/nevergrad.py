@@ -98,10 +98,10 @@ class Nevergrad(Search):
             self._optimizer = self._replay()
         self._asked = self._ask(self._optimizer)
         candidates = torch.as_tensor(np.stack([candidate.value for candidate in self._asked])).to(self.x0)
-        return candidates if self.move else torch.cat([self.incumbent[None], candidates])  # it meets the new batch
+        return torch.cat([self.incumbent[None], candidates]) if self.fresh else candidates
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        if not self.move:
+        if self.fresh:
             self.loss = losses[0]
         candidates, losses = population[-self.popsize :], losses[-self.popsize :]
         self._told.append(losses.clamp(max=FAILURE).cpu())

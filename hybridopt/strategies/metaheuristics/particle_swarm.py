@@ -76,16 +76,21 @@ class ParticleSwarm(Search):
         self.register_buffer("best_losses", x0.new_full((self.popsize,), math.inf))
 
     def ask(self) -> Tensor:
-        return torch.cat([self.best_places, self.places]) if self.move == 0 else self.places
+        return torch.cat([self.best_places, self.places]) if self._again else self.places
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         losses = losses.to(self.best_losses)
-        if self.move == 0:
+        if self._again:
             self.best_losses, losses = losses[: self.popsize].clone(), losses[self.popsize :]
         better = losses < self.best_losses
         self.best_losses = torch.where(better, losses, self.best_losses)
         self.best_places = torch.where(better[:, None], self.places, self.best_places)
         self._fly()
+
+    @property
+    def _again(self) -> bool:
+        """Whether the best places must be evaluated: at first they are the places themselves."""
+        return self.fresh and bool(self.best_losses.isfinite().any())
 
     def recommend(self) -> Tensor:
         return self.best_places[self.best_losses.argmin()]

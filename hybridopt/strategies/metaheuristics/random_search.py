@@ -49,12 +49,12 @@ class RandomSearch(Search):
         self.register_buffer("loss", x0.new_tensor(math.inf))
 
     def ask(self) -> Tensor:
-        size = (self.popsize - (self.move == 0), len(self.x0))
+        size = (self.popsize - self.fresh, len(self.x0))
         newcomers = normal(size, self.x0, self.generator).mul_(self.sigma).add_(self.x0)
-        return newcomers if self.move else torch.cat([self.incumbent[None], newcomers])
+        return torch.cat([self.incumbent[None], newcomers]) if self.fresh else newcomers
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        if self.move == 0:
+        if self.fresh:
             self.loss = losses[0]
         best = losses.argmin()
         better = losses[best] < self.loss  # a tie goes to the incumbent

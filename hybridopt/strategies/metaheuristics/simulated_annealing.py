@@ -82,7 +82,7 @@ class SimulatedAnnealing(Search):
         candidate = torch.add(self.theta, self._noise[self.move % len(self._noise)], alpha=self.s)
         if self.move % len(self._noise) == len(self._noise) - 1:
             self._noise = self._normal(len(self._noise))
-        return torch.stack([self.theta, candidate]) if self.move == 0 else candidate[None]
+        return torch.stack([self.theta, candidate]) if self.fresh else candidate[None]
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         if len(losses) > 1:  # the current point was evaluated on the new batch

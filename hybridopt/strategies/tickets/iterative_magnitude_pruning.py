@@ -91,7 +91,7 @@ class IterativeMagnitudePruning(Hybrid):
         return {"train": (self.phases["round_0"], encoding)}
 
     def view(self, name: str, oracle: Oracle) -> Oracle:
-        return oracle.masked(self.layout.named(self.mask)) if name in self.begun | {self.current} else oracle
+        return oracle.masked(self.layout.named(self.mask)) if self.current == name else oracle
 
     def prepare(self, name: str, oracle: Oracle, batch: Batch) -> None:
         if name != "round_0":

@@ -92,4 +92,4 @@ class SPSA(Search):
         return self.c / (int(self.k) + 1) ** GAMMA
 
     def _stability(self) -> float:
-        return STABILITY * (self.horizon or 0) / 2
+        return STABILITY * self.horizon / 2

@@ -104,7 +104,7 @@ class CmaEs(GaussianSearch):
         kept = [] if self.kept is None else [self.kept]
         self.kept = torch.cat([final, *kept] if self._leading else [*kept, final])
         self._leading = False
-        remaining = (self.horizon or 0) * (1 - self.progress)
+        remaining = self.horizon * (1 - self.progress)
         self._begin(*self._regimes.restart(self._uniform, remaining))
 
     def _uniform(self) -> float:

@@ -106,14 +106,14 @@ class PermutationAnnealing(Search):
 
     def ask(self) -> Tensor:
         self._asked = self._neighbours(self._count())
-        if self.move == 0:
+        if self.fresh:
             incumbents = torch.stack([self.current, self.best])  # evaluated again on the new batch
             self._asked = torch.cat([incumbents, self._asked])
         return self._keys(self._asked)
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         candidates = self._asked
-        if self.move == 0:
+        if self.fresh:
             self.loss, self.best_loss = losses[0], losses[1]
             candidates, losses = candidates[2:], losses[2:]
         self._walk(candidates, losses)
