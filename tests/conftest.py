@@ -13,8 +13,18 @@ from typing import Any
 import pytest
 from jobs import LIMIT
 
+from hybridopt.tracking.store import prepare_store
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: its processes would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as :func:`prepare_store` makes it, to be copied: MLflow takes a second to make one."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    prepare_store(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
         comparison: what is compared.
         planned: how many jobs the sweep has; None where nobody knows.
     """
-    return [note for make in (_missing, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
+    return [note for make in (_missing, _diverged, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
             for note in make(comparison, planned)]  # fmt: skip
 
 
@@ -33,6 +33,17 @@ def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
     there = len(comparison.results) + len(comparison.left_out) + len(comparison.trials)
     if planned is not None and there < planned:
         yield f"{planned - there} of {planned} jobs left no run at all: the sweep's table of jobs says why."
+
+
+def _diverged(comparison: Comparison, _: int | None) -> Iterator[str]:
+    for dataset in comparison.datasets:
+        for strategy in comparison.strategies:
+            count, runs = comparison.diverged(strategy, dataset), len(comparison.of(strategy, dataset))
+            if count:
+                yield (
+                    f"On {dataset}, {count} of {runs} runs of {strategy} diverged to numbers that are not finite: each "
+                    "counts as the worst run on that data set."
+                )
 
 
 def _unpaired(comparison: Comparison, _: int | None) -> Iterator[str]:

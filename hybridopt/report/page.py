@@ -12,16 +12,22 @@ from pathlib import Path
 from hybridopt.report.runs import Comparison
 from hybridopt.report.statistics import Interval
 from hybridopt.report.summary import ArmSummary
-from hybridopt.report.verdict import Verdict, number
+from hybridopt.report.verdict import Verdict, conclusion, number, sentences
 
 LEGEND = (
-    "Medians with 95 % bootstrap intervals over seeds. Validation is that of the last mark within the budget that "
-    "all runs on the data set have spent. *forwards to* a target: all forwards spent until it is reached, those of "
-    "runs that never reach it included, over the number of runs that do (ERT, as in COCO). *reach*: the share of "
-    "runs that do, with Wilson's interval."
+    "Medians over seeds, from five on with their 95 % intervals; a run that diverged is worse than all others. "
+    "Validation is that of the last mark within the budget that all runs on the data set have spent. *forwards to* a "
+    "target: all forwards spent until it is reached, those of runs that never reach it included, over the number of "
+    "runs that do (ERT, as in COCO). *reach*: the share of runs that do, with Wilson's interval."
 )
 
-TOLD = 20  # verdicts in the short version; of more, those that are decided
+PAIRS = (
+    "*difference*: of the means over common seeds, first less second, with a 95 % interval for this pair alone. "
+    "*probability of improvement*: that a run of the first is better than a run of the second; ties count half. *p*: "
+    "that the means are equal, corrected for the number of pairs (Holm)."
+)
+
+TOLD = 20  # sentences in the short version
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -53,8 +59,10 @@ def markdown(
         notes: what may mislead.
         pictures: captions and files, beside the page.
     """
-    parts = [f"# {title}", intro(comparison, what), "## Verdict", _list([each.sentence(what) for each in verdicts])]
+    parts = [f"# {title}", intro(comparison, what), "## Verdict", _list(sentences(verdicts, what))]
     parts += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
+    if verdicts:
+        parts += ["## Pairs", *(pairs(verdicts, dataset, what) for dataset in comparison.datasets), PAIRS]
     parts += ["## Pictures", *(f"![{caption}]({path.name})\n\n*{caption}*" for caption, path in pictures.items())]
     parts += ["## Threats to validity", _list(notes or ["Nothing to note: all runs are there, and alike."])]
     return "\n\n".join(parts) + "\n"
@@ -78,25 +86,36 @@ def table(rows: Sequence[ArmSummary], dataset: str, comparison: Comparison) -> s
     head = [dataset, "runs", f"val/{comparison.metric}", f"test/{comparison.metric}", f"forwards to {target}",
             f"reach {target}", "seconds", "peak MB"]  # fmt: skip
     body = [
-        [row.strategy, str(row.runs), interval(row.validation), interval(row.test), interval(row.ert),
+        [row.strategy, str(row.runs), metric(row.validation), metric(row.test), interval(row.ert),
          interval(row.success), interval(row.seconds), interval(row.memory)]
         for row in mine
     ]  # fmt: skip
     return _table(head, body)
 
 
+def pairs(verdicts: Sequence[Verdict], dataset: str, what: str) -> str:
+    """All pairs on a data set."""
+    head = [f"{dataset}, {what}", "difference", "probability of improvement", "p", "seeds", "better"]
+    body = [
+        [f"{each.a} - {each.b}", interval(each.found.difference), f"{each.found.improvement:.2f}", f"{each.p:.2g}",
+         str(each.found.n), conclusion(each)]
+        for each in verdicts if each.dataset == dataset and each.found is not None
+    ]  # fmt: skip
+    return _table(head, body) if body else f"There is no pair to compare on {dataset}."
+
+
 def short(comparison: Comparison, rows: Sequence[ArmSummary], what: str, verdicts: Sequence[Verdict]) -> str:
     """What fits into a run's description: a table of medians, and the verdicts."""
-    head = ["", *(f"{dataset}" for dataset in comparison.datasets)]
+    head = ["median", *(f"{dataset}" for dataset in comparison.datasets)]
     found = {(row.strategy, row.dataset): row.test or row.validation for row in rows}
     body = [
-        [strategy, *(interval(found.get((strategy, dataset))) for dataset in comparison.datasets)]
+        [strategy, *(metric(found.get((strategy, dataset))) for dataset in comparison.datasets)]
         for strategy in comparison.strategies
     ]
-    told = list(verdicts) if len(verdicts) <= TOLD else [each for each in verdicts if each.better is not None][:TOLD]
-    more = [f"{len(verdicts) - len(told)} more pairs are in the report."] if len(told) < len(verdicts) else []
-    sentences = [verdict.sentence(what) for verdict in told]
-    return "\n\n".join([intro(comparison, what), _table(head, body), _list([*sentences, *more])])
+    found = sentences(verdicts, what)
+    told = found if len(found) <= TOLD else [*found[:TOLD], f"{len(found) - TOLD} more verdicts are in the report."]
+    tables = [pairs(verdicts, dataset, what) for dataset in comparison.datasets] if 0 < len(verdicts) <= TOLD else []
+    return "\n\n".join([intro(comparison, what), _table(head, body), _list(told), *tables])
 
 
 def interval(found: Interval | None) -> str:
@@ -109,6 +128,11 @@ def interval(found: Interval | None) -> str:
         return number(found.value)
     high = "never" if math.isinf(found.high) else number(found.high)
     return f"{number(found.value)} ({number(found.low)} to {high})"
+
+
+def metric(found: Interval | None) -> str:
+    """The median of a metric, which is infinite where half of the runs or more have diverged."""
+    return "diverged" if found is not None and math.isinf(found.value) else interval(found)
 
 
 def page(title: str, text: str, folder: Path) -> str:

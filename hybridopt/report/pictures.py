@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,9 @@ def _band(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]], colour: st
         return
     grid = np.geomspace(first, last, POINTS)
     values = np.array([_at(line, grid) for line in lines])
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where all runs have diverged, there is nothing to draw
+        low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=0)
     axes.plot(grid, middle, color=colour, label=label)
     axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
 

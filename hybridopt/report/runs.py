@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybridopt.tracking.reading import StoredRun
@@ -48,6 +49,15 @@ class ComparedRun:
         """The forwards at the first mark, within the budget, where the metric is at least as good as the target."""
         marks = ((f, v) for f, v in self.curve if f <= budget)
         return next((f for f, v in marks if (v >= target if higher else v <= target)), None)
+
+    def diverged(self, metric: str) -> bool:
+        """Whether the run has ended in numbers that are not finite, of the metric or of the loss.
+
+        MLflow holds NaN as it is; an infinite value is not written to it, so that the metric is missing.
+        """
+        final = self.record.metrics.get(f"final/val/{metric}", self.curve[-1][1] if self.curve else math.nan)
+        loss = self.record.metrics.get("final/val/loss", 0.0)
+        return not (math.isfinite(final) and math.isfinite(loss))
 
     def phases(self) -> dict[str, float]:
         """The forwards at which each phase of a hybrid ended, but the last."""
@@ -95,6 +105,25 @@ class Comparison:
     def of(self, strategy: str, dataset: str) -> dict[str, ComparedRun]:
         """The results of a strategy on a data set, by seed."""
         return {r.seed: r for r in self.results if (r.strategy, r.dataset) == (strategy, dataset)}
+
+    def validation(self, strategy: str, dataset: str) -> dict[str, float]:
+        """The metric at the last mark within the common budget, by seed; infinitely bad where a run has diverged."""
+        limit = self.budget(dataset)
+        return self._judged(strategy, dataset, lambda run: run.at(limit))
+
+    def test(self, strategy: str, dataset: str) -> dict[str, float]:
+        """The metric of the test, by seed, of runs that had one; infinitely bad where a run has diverged."""
+        return self._judged(strategy, dataset, lambda run: run.record.metrics.get(f"test/{self.metric}"))
+
+    def diverged(self, strategy: str, dataset: str) -> int:
+        """How many runs have diverged."""
+        return sum(run.diverged(self.metric) for run in self.of(strategy, dataset).values())
+
+    def _judged(self, strategy: str, dataset: str, read: Callable[[ComparedRun], float | None]) -> dict[str, float]:
+        worst = -math.inf if self.higher else math.inf
+        runs = self.of(strategy, dataset)
+        read_off = {seed: worst if run.diverged(self.metric) else read(run) for seed, run in runs.items()}
+        return {seed: value for seed, value in read_off.items() if value is not None}
 
     def budget(self, dataset: str) -> float:
         """The forwards up to which runs on a data set compare: their ends, or the first end where budgets differ."""
@@ -162,7 +191,7 @@ def choose_metric(records: Sequence[StoredRun], asked: str | None) -> tuple[str,
     Raises:
         LookupError: the runs have no such metric in common; its text has those they have.
     """
-    common = set.intersection(*({_bare(name) for name in r.metrics if name.startswith("val/")} for r in records))
+    common = set.intersection(*_metrics_of(records))
     wanted = asked and _bare(asked)
     name = wanted or next((each for each in PREFERRED if each in common), None) or next(iter(sorted(common)), None)
     if name is None or name not in common:
@@ -170,6 +199,14 @@ def choose_metric(records: Sequence[StoredRun], asked: str | None) -> tuple[str,
     directions = [json.loads(record.tags.get("hybridopt.directions", "{}")).get(f"val/{name}") for record in records]
     known = [direction for direction in directions if direction is not None]
     return name, bool(known[0]) if known else name != "loss"
+
+
+def _metrics_of(records: Sequence[StoredRun]) -> list[set[str]]:
+    """The validation metrics of each run, with those of other runs that it had too, but only as infinite numbers."""
+    written = [{name for name in record.metrics if name.startswith("val/")} for record in records]
+    known = set().union(*written)
+    had = [known & json.loads(record.tags.get("hybridopt.directions", "{}")).keys() for record in records]
+    return [{_bare(name) for name in names | more} for names, more in zip(written, had, strict=True)]
 
 
 def _bare(metric: str) -> str:

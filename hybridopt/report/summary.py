@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +61,7 @@ def arm_summary(comparison: Comparison, strategy: str, dataset: str, target: flo
     """The numbers of one strategy on one data set."""
     runs = list(comparison.of(strategy, dataset).values())
     limit = comparison.budget(dataset)
-    tests = [run.record.metrics.get(f"test/{comparison.metric}") for run in runs]
-    known = [test for test in tests if test is not None]
+    tests = list(comparison.test(strategy, dataset).values())
     hits = [run.reached(target, comparison.higher, limit) for run in runs]
     costs = [min(run.forwards, limit) if hit is None else hit for run, hit in zip(runs, hits, strict=True)]
     reached = [hit is not None for hit in hits]
@@ -70,8 +69,8 @@ def arm_summary(comparison: Comparison, strategy: str, dataset: str, target: flo
         strategy,
         dataset,
         len(runs),
-        statistics.median(_validation(runs, limit)),
-        statistics.median(known) if len(known) == len(tests) else None,
+        statistics.median(list(comparison.validation(strategy, dataset).values()) or [math.nan]),
+        statistics.median(tests) if len(tests) == len(runs) and _tested(runs, comparison) else None,
         target,
         statistics.expected_running_time(costs, reached),
         statistics.success_rate(sum(reached), len(runs)),
@@ -81,29 +80,46 @@ def arm_summary(comparison: Comparison, strategy: str, dataset: str, target: flo
 
 
 def default_target(comparison: Comparison, dataset: str) -> float:
-    """The worst of the strategies' median values at the common budget."""
-    limit = comparison.budget(dataset)
-    groups = [list(comparison.of(strategy, dataset).values()) for strategy in comparison.strategies]
-    medians = [float(np.median(_validation(runs, limit))) for runs in groups if runs]
-    return min(medians) if comparison.higher else max(medians)
+    """The worst of the strategies' median values at the common budget, of those that have not diverged."""
+    groups = [list(comparison.validation(strategy, dataset).values()) for strategy in comparison.strategies]
+    medians = [float(np.median(values)) for values in groups if values]
+    finite = [value for value in medians if math.isfinite(value)]
+    return (min if comparison.higher else max)(finite, default=math.nan)
 
 
 def compared(comparison: Comparison) -> tuple[str, dict[tuple[str, str], dict[str, float]]]:
     """What verdicts are about, and its values by (strategy, data set), then by seed.
 
-    The test, where all runs have one and had the same budget; else validation at the common budget.
+    The test, where all runs have one and had the same budget; else validation at the common budget. The value of a run
+    that has diverged is just below (or above) the worst of all others on the data set.
     """
-    name = f"test/{comparison.metric}"
-    tested = all(name in result.record.metrics for result in comparison.results)
+    tested = _tested([run for run in comparison.results if not run.diverged(comparison.metric)], comparison)
     fair = tested and all(comparison.same_budget(dataset) for dataset in comparison.datasets)
+    read = comparison.test if fair else comparison.validation
     values: dict[tuple[str, str], dict[str, float]] = {}
-    for strategy in comparison.strategies:
-        for dataset in comparison.datasets:
-            runs = comparison.of(strategy, dataset)
-            at = {seed: run.at(comparison.budget(dataset)) for seed, run in runs.items()}
-            found = {seed: run.record.metrics[name] for seed, run in runs.items()} if fair else at
-            values[strategy, dataset] = {seed: value for seed, value in found.items() if value is not None}
-    return name if fair else f"val/{comparison.metric} at the common budget", values
+    for dataset in comparison.datasets:
+        found = {strategy: read(strategy, dataset) for strategy in comparison.strategies}
+        for strategy, finite in worst_for_diverged(found, comparison.higher).items():
+            values[strategy, dataset] = finite
+    what = f"test/{comparison.metric}" if fair else f"val/{comparison.metric} at the common budget"
+    return what, {(s, d): values[s, d] for s in comparison.strategies for d in comparison.datasets}
+
+
+def worst_for_diverged(found: Mapping[str, Mapping[str, float]], higher: bool) -> dict[str, dict[str, float]]:
+    """Values by strategy and seed, of which infinite ones are replaced by the next number beyond the worst."""
+    finite = [value for values in found.values() for value in values.values() if math.isfinite(value)]
+    worst = (min if higher else max)(finite, default=0.0)
+    beyond = math.nextafter(worst, -math.inf if higher else math.inf)
+    return {
+        strategy: {seed: value if math.isfinite(value) else beyond for seed, value in values.items()}
+        for strategy, values in found.items()
+    }
+
+
+def _tested(runs: Sequence[ComparedRun], comparison: Comparison) -> bool:
+    return bool(runs) and all(
+        f"test/{comparison.metric}" in run.record.metrics or run.diverged(comparison.metric) for run in runs
+    )
 
 
 def overall(
@@ -116,7 +132,3 @@ def overall(
         if all(strata):
             found[strategy] = statistics.interquartile_mean(strata), strata
     return found
-
-
-def _validation(runs: Sequence[ComparedRun], limit: float) -> list[float]:
-    return [math.nan if value is None else value for value in (run.at(limit) for run in runs)]

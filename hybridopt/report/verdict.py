@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from hybridopt.report import statistics
 from hybridopt.report.runs import Comparison
 from hybridopt.report.statistics import LEVEL, Paired, fewest_pairs
+
+LISTED = 10  # undecided pairs that are named
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Verdict:
         p: corrected for the number of pairs.
         tests: the number of pairs.
         better: the label of the better one; None where they cannot be told apart.
+        diverged: on runs of the two that have diverged, in words; empty where none has.
     """
 
     a: str
@@ -31,45 +35,35 @@ class Verdict:
     p: float
     tests: int
     better: str | None
+    diverged: str = ""
 
     def sentence(self, what: str) -> str:
-        """The verdict in words.
+        """The verdict on a pair that is decided, in words.
 
         Args:
             what: the quantity compared.
         """
-        if self.found is None:
-            return f"On {self.dataset}, {self.a} and {self.b} have no seed in common: run them with the same seeds."
-        if self.better is not None:
-            return self._better(what, self.found)
+        if self.found is None or self.better is None:
+            raise ValueError(f"There is no verdict on {self.a} and {self.b}.")
+        first = self.better == self.a
+        other, mine, theirs = (
+            (self.b, self.found.a, self.found.b) if first else (self.a, self.found.b, self.found.a)
+        )  # fmt: skip
+        gap, low, high = sorted_gap(self.found)
+        chance = self.found.improvement if first else 1 - self.found.improvement
         return (
-            f"On {self.dataset}, {self.a} and {self.b} are not distinguishable with {count(self.found.n)}"
-            + self._lack(self.found)
+            f"On {self.dataset}, {self.better} is better than {other} in {what}: {number(mine)} against "
+            f"{number(theirs)} in the mean, a difference of {number(gap)} (95 % CI {number(low)} to {number(high)}). "
+            f"A run of {self.better} is better than one of {other} with a probability of {chance:.2f} "
+            f"(p = {self.p:.2g}, {count(self.found.n)}{self.diverged})."
         )
-
-    def _better(self, what: str, found: Paired) -> str:
-        other = self.b if self.better == self.a else self.a
-        chance = found.improvement if self.better == self.a else 1 - found.improvement
-        gap, low, high = (abs(v) for v in (found.difference.value, *_ends(found)))
-        return (
-            f"On {self.dataset}, {self.better} is better than {other} in {what}: by {number(gap)} in the median (95 % "
-            f"CI {number(min(low, high))} to {number(max(low, high))}; p = {self.p:.2g}, Cliff's delta "
-            f"{abs(found.delta):.2f}, probability of improvement {chance:.2f}, {count(found.n)})."
-        )
-
-    def _lack(self, found: Paired) -> str:
-        fewest = fewest_pairs(LEVEL / self.tests)
-        numbers = f" (median difference {number(found.difference.value)}, p = {self.p:.2g})"
-        if found.n < fewest:
-            told = f"in {self.tests} comparisons" if self.tests > 1 else "by this test"
-            return f"{numbers}; fewer than {fewest} can tell no difference {told}."
-        if found.needed is None:
-            return f"{numbers}; there is no difference to be seen."
-        return f"{numbers}; about {max(found.needed, found.n + 1)} would be needed."
 
 
 def verdicts(values: dict[tuple[str, str], dict[str, float]], comparison: Comparison) -> list[Verdict]:
     """All pairs of strategies on each data set; p-values are corrected for all of them together.
+
+    A strategy is better where the corrected p is at most 5 % and the mean difference and the probability of improvement
+    both speak for it: where they contradict each other, there is no verdict.
 
     Args:
         values: what is compared, by (strategy, data set), then by seed.
@@ -77,18 +71,87 @@ def verdicts(values: dict[tuple[str, str], dict[str, float]], comparison: Compar
     """
     pairs = [(a, b, d) for d in comparison.datasets for a, b in combinations(comparison.strategies, 2)]
     pairs = [(a, b, d) for a, b, d in pairs if values.get((a, d)) and values.get((b, d))]
-    level = LEVEL / max(1, len(pairs))  # of the smallest p-value, by Holm
-    found = [statistics.paired(values[a, d], values[b, d], comparison.higher, level) for a, b, d in pairs]
+    tests = sum(not values[a, d].keys().isdisjoint(values[b, d]) for a, b, d in pairs)
+    found = [statistics.paired(values[a, d], values[b, d], comparison.higher, max(1, tests)) for a, b, d in pairs]
     corrected = iter(statistics.holm([each.p for each in found if each is not None]))
-    tests = sum(each is not None for each in found)
     told = []
     for (a, b, dataset), each in zip(pairs, found, strict=True):
         p = math.nan if each is None else next(corrected)
-        better = None
-        if each is not None and p <= LEVEL:
-            better = a if (each.difference.value > 0) == comparison.higher else b
-        told.append(Verdict(a, b, dataset, each, p, tests, better))
+        better = None if each is None or p > LEVEL else {1: a, -1: b}.get(favour(each, comparison.higher))
+        told.append(Verdict(a, b, dataset, each, p, tests, better, diverged(comparison, dataset, (a, b))))
     return told
+
+
+def diverged(comparison: Comparison, dataset: str, strategies: Sequence[str]) -> str:
+    """How many runs of these strategies have diverged, as the end of a sentence."""
+    counts = {strategy: comparison.diverged(strategy, dataset) for strategy in strategies}
+    return "".join(
+        f"; {number} of {len(comparison.of(strategy, dataset))} runs of {strategy} diverged and count as the worst"
+        for strategy, number in counts.items()
+        if number
+    )
+
+
+def favour(found: Paired, higher: bool) -> int:
+    """1 where the mean difference and the probability of improvement both speak for a, -1 where for b, else 0."""
+    mean = found.difference.value if higher else -found.difference.value
+    chance = found.improvement - 0.5
+    return int(math.copysign(1, mean)) if mean * chance > 0 else 0
+
+
+def sentences(found: Sequence[Verdict], what: str) -> list[str]:
+    """All verdicts in words: one sentence for each pair that is decided, and one for all others.
+
+    Args:
+        found: the verdicts.
+        what: the quantity compared.
+    """
+    told = [each.sentence(what) for each in found if each.better is not None]
+    return told + undecided([each for each in found if each.better is None and each.found is not None]) + apart(found)
+
+
+def undecided(found: Sequence[Verdict]) -> list[str]:
+    """What the runs cannot tell, in one sentence for each data set at most."""
+    told = []
+    for dataset in dict.fromkeys(each.dataset for each in found):
+        pairs = [f"{each.a} and {each.b}" for each in found if each.dataset == dataset and each.better is None]
+        named = "; ".join(pairs[:LISTED]) + (f"; and {len(pairs) - LISTED} more pairs" if len(pairs) > LISTED else "")
+        told.append(f"On {dataset}, these runs do not decide between {named}.")
+    return told + (_least(found) if found else [])
+
+
+def _least(found: Sequence[Verdict]) -> list[str]:
+    """How many seeds it takes at least, where there are fewer."""
+    tests = found[0].tests
+    fewest, fewer = fewest_pairs(LEVEL / tests), min(each.found.n for each in found if each.found is not None)
+    if fewer >= fewest:
+        return []
+    among = f", among {tests} comparisons" if tests > 1 else ""
+    return [f"With {count(fewer)} no difference can be told{among}, however large: it takes {fewest}."]
+
+
+def apart(found: Sequence[Verdict]) -> list[str]:
+    """The pairs that were never compared, in at most one sentence."""
+    pairs = [f"{each.a} and {each.b} on {each.dataset}" for each in found if each.found is None]
+    if not pairs:
+        return []
+    return [f"There is no seed in common for {'; '.join(pairs)}: run them with the same seeds."]
+
+
+def conclusion(verdict: Verdict) -> str:
+    """Who is better, or how many seeds would be needed to tell."""
+    if verdict.better is not None:
+        return verdict.better
+    needed = None if verdict.found is None else verdict.found.needed
+    if verdict.found is None or needed is None:
+        return "not decided"
+    return f"not decided; about {max(needed, verdict.found.n + 1):,} seeds would tell"
+
+
+def sorted_gap(found: Paired) -> tuple[float, float, float]:
+    """The size of a decided difference, and the ends of its interval, the nearer one first."""
+    low, high = sorted((abs(found.difference.low), abs(found.difference.high)))
+    return abs(found.difference.value), low, high
 
 
 def number(value: float) -> str:
@@ -99,7 +162,3 @@ def number(value: float) -> str:
 def count(seeds: int) -> str:
     """Seeds in words."""
     return "one seed" if seeds == 1 else f"{seeds} seeds"
-
-
-def _ends(found: Paired) -> tuple[float, float]:
-    return found.difference.low, found.difference.high

@@ -25,6 +25,7 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 Seen = dict[str, Any]
 JOB = (*SMALL, "budget.forwards=2e4", "trainer.enable_progress_bar=false")
 SHARED = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp")
+RANKS = 3
 GAUSSIAN = [name for name in CASES if name.startswith("gaussian")]
 
 
@@ -60,15 +61,15 @@ def test_ranks_draw_apart_and_come_back_into_step(monkeypatch: pytest.MonkeyPatc
     assert len(set(after)) == 1
 
 
-@pytest.fixture(scope="module", params=[2, 3])
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
-    """What each rank saw when several ran all cases."""
-    directory = tmp_path_factory.mktemp(f"ranks_{request.param}")
-    command = [sys.executable, str(Path(__file__).with_name("sharded.py")), str(directory), str(request.param)]
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
+    """What each rank saw when three ran all cases, of which most do not divide by three; two are had below."""
+    directory = tmp_path_factory.mktemp("ranks")
+    command = [sys.executable, str(Path(__file__).with_name("sharded.py")), str(directory), str(RANKS)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr
-    return [torch.load(directory / f"rank_{rank}.pt", weights_only=True) for rank in range(request.param)]
+    return [torch.load(directory / f"rank_{rank}.pt", weights_only=True) for rank in range(RANKS)]
 
 
 @pytest.fixture
@@ -204,10 +205,10 @@ def test_the_command_line_leaves_one_run(hybridopt: Program, tmp_path: Path) -> 
 def test_a_sweep_starts_ranks_for_each_job(hybridopt: Program, tmp_path: Path) -> None:
     places = ("hydra.sweep.dir=sweep", "hydra.sweep.subdir=${strategy.popsize}")
     sweep = ("-m", *JOB, *SHARED, "strategy=openai_es", *places)
-    done = hybridopt(*sweep, "strategy.popsize=100000,6,10", check=False)
+    done = hybridopt(*sweep, "strategy.popsize=100000,6", check=False)
     assert "One generation of 100000 members" in done.stdout, "the first job fails, on all ranks"
-    assert "3 jobs: 1 failed, 2 ran" in done.stdout, "and the others run"
-    assert journals(tmp_path) == [Path("sweep"), Path("sweep/10"), Path("sweep/100000"), Path("sweep/6")]
+    assert "2 jobs: 1 failed, 1 ran" in done.stdout, "and the other one runs"
+    assert journals(tmp_path) == [Path("sweep"), Path("sweep/100000"), Path("sweep/6")]
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 

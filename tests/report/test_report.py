@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +26,8 @@ MARKS = range(100, 1001, 100)
 class Store:
     """A store with one sweep, whose runs are made up."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, template: Path):
+        shutil.copy(template, folder / "mlflow.db")
         self.uri = prepare_store(f"sqlite:///{folder}/mlflow.db")
         self.client = MlflowClient(self.uri)
         self.experiment = ensure_experiment(self.client, "hybridopt")
@@ -66,8 +69,8 @@ class Store:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
+def store(tmp_path: Path, template: Path) -> Store:
+    return Store(tmp_path, template)
 
 
 def test_a_clear_winner_is_called_one(store: Store, tmp_path: Path) -> None:
@@ -75,8 +78,9 @@ def test_a_clear_winner_is_called_one(store: Store, tmp_path: Path) -> None:
         store.add("good", seed, 0.95 + seed / 1000)
         store.add("bad", seed, 0.80 + seed / 900)
     report = store.report(tmp_path / "out")
-    assert "On digits, good is better than bad in test/accuracy: by 0.15 in the median" in report.text
-    assert "probability of improvement 1.00, 8 seeds)" in report.text
+    assert "good is better than bad in test/accuracy: 0.953 against 0.803 in the mean" in report.text
+    assert "a difference of 0.15 (95 % CI 0.149 to 0.15). A run of good is better than one of bad" in report.text
+    assert "with a probability of 1.00 (p = 0.00016, 8 seeds)" in report.text
     assert report.aggregates["good.digits/test/accuracy/median"] == pytest.approx(0.9525)
 
 
@@ -85,15 +89,49 @@ def test_too_few_seeds_are_told_how_many_it_takes(store: Store, tmp_path: Path) 
         store.add("good", seed, 0.95 + seed / 1000)
         store.add("bad", seed, 0.80)
     text = store.report(tmp_path / "out").text
-    assert "not distinguishable with 3 seeds" in text
-    assert "fewer than 6 can tell no difference" in text
+    assert "these runs do not decide between good and bad." in text
+    assert "With 3 seeds no difference can be told, however large: it takes 4." in text
+    assert "| 3 | not decided; about 4 seeds would tell |" in text
 
 
 def test_noise_is_told_how_many_seeds_it_would_take(store: Store, tmp_path: Path) -> None:
     for seed in range(8):
         store.add("a", seed, 0.9 + 0.01 * (seed % 3))
         store.add("b", seed, 0.9 + 0.01 * ((seed + 1) % 3) + 0.001)
-    assert "would be needed" in store.report(tmp_path / "out").text
+    text = store.report(tmp_path / "out").text
+    assert "these runs do not decide between a and b." in text
+    assert "seeds would tell" in text
+
+
+def test_a_diverged_run_is_the_worst_of_its_data_set(store: Store, tmp_path: Path) -> None:
+    for seed in range(6):
+        store.add("steady", seed, 0.5 + seed / 1000)
+        store.add("wild", seed, math.nan if seed < 4 else 0.9 + seed / 1000)
+    report = store.report(tmp_path / "out", attach=False)
+    text = report.markdown.read_text()
+    assert "On digits, 4 of 6 runs of wild diverged to numbers that are not finite" in text
+    assert "| wild | 6 | diverged | diverged | " in text
+    assert "| steady - wild | " in text
+    assert "| 0.67 | " in text, "four of six runs of wild are below all of steady"
+    assert "wild.digits/test/accuracy/median" not in report.aggregates
+
+
+def test_one_diverged_run_does_not_cost_a_verdict(store: Store, tmp_path: Path) -> None:
+    for seed in range(10):
+        store.add("good", seed, 0.95 + seed / 1000)
+        store.add("bad", seed, math.nan if seed == 0 else 0.8 + seed / 900)
+    text = store.report(tmp_path / "out", attach=False).text
+    assert "good is better than bad" in text
+    assert "; 1 of 10 runs of bad diverged and count as the worst)." in text
+
+
+def test_many_ties_do_not_name_the_loser(store: Store, tmp_path: Path) -> None:
+    for seed in range(20):
+        store.add("a", seed, 1.0)
+        store.add("b", seed, 1.0 if seed < 11 else 0.9)
+    text = store.report(tmp_path / "out", attach=False).text
+    assert "a is better than b in test/accuracy: 0.999 against 0.954 in the mean" in text
+    assert "(p = 0.0039, 20 seeds)" in text
 
 
 def test_the_same_runs_give_the_same_report(store: Store, tmp_path: Path) -> None:

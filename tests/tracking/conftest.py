@@ -6,16 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from hybridopt.tracking.store import prepare_store
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database as :func:`prepare_store` makes it."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    prepare_store(f"sqlite:///{path}")
-    return path
-
 
 @pytest.fixture
 def uri(template: Path, tmp_path: Path) -> str:

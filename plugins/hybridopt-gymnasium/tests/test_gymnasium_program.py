@@ -101,7 +101,7 @@ def test_an_experiment_composes_and_its_parts_fit(planned):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("planned", ["cartpole_openai_es", "cartpole_cma", "cartpole_annealing"], indirect=True)
+@pytest.mark.parametrize("planned", ["cartpole_openai_es"], indirect=True)
 def test_cartpole_is_solved(planned, tmp_path):
     """As the README says, at seed 0 and with the whole budget."""
     assert run(*planned, "budget.marks=10", directory=tmp_path).summary["test/return"] >= 475
