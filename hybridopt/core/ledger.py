@@ -15,7 +15,7 @@ from hybridopt.errors import ConfigError
 FORWARD = 1  # one sample through the network
 GRADIENT = 3  # forward and backward: the backward pass costs two forwards
 JVP = 2  # forward-mode: value and tangent travel together
-UNLIMITED = 10_000  # losses that a budget of seconds alone is taken to buy, before its speed is known
+UNLIMITED = 10_000  # losses that a budget of seconds alone is taken to buy, unless somebody has timed some
 
 
 def jacobian_cost(outputs: int) -> int:
@@ -79,6 +79,7 @@ class Ledger:
         self.seconds = 0.0
         self.phases: dict[str, Ledger] = {}
         self.active: str | None = None  # the phase that time is booked on
+        self.speed: float | None = None  # losses per second, where somebody has timed some
 
     def charge(self, forwards: int, evaluations: int = 0) -> None:
         """Book ``forwards`` network passes and ``evaluations`` losses."""
@@ -166,7 +167,14 @@ class Ledger:
         limits = self.budget.limits()
         counts = [limits["forwards"] / samples] if "forwards" in limits else []
         counts += [limits["evaluations"]] if "evaluations" in limits else []
+        if not counts and self.speed is not None:
+            counts = [limits["seconds"] * self.speed]
         return max(1, int(min(counts, default=UNLIMITED)))
+
+    @property
+    def by_time_alone(self) -> bool:
+        """Whether nothing but seconds is limited."""
+        return set(self.budget.limits()) == {"seconds"}
 
     def check_affordable(self, members: int, samples: int, factor: int = FORWARD) -> None:
         """Refuse a generation that costs more than the whole budget of the run.
@@ -195,13 +203,14 @@ class Ledger:
             "evaluations": self.evaluations,
             "seconds": self.seconds,
             "active": self.active,
+            "speed": self.speed,
             "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave; phases that exist keep their identity."""
         self.forwards, self.evaluations = state["forwards"], state["evaluations"]
-        self.seconds, self.active = state["seconds"], state["active"]
+        self.seconds, self.active, self.speed = state["seconds"], state["active"], state["speed"]
         for name, phase_state in state["phases"].items():
             phase = self.phases.setdefault(name, Ledger(Budget(**phase_state["budget"]), parent=self))
             phase.budget = Budget(**phase_state["budget"])

@@ -114,6 +114,10 @@ class Oracle(View):
             )
         return Activations(*seen[0], answer)
 
+    def agreed(self, measured: float) -> float:
+        """The first process's value of what each measures differently, such as time."""
+        return self._evaluate.sharding.broadcast(measured)
+
     def _asked(self, population: Population, batch: Batch, ask: Callable[[Forward], Tensor]) -> Tensor:
         self.ledger.check_affordable(len(population), len(batch[0]))
         answers, cost = self._evaluate(population, batch[0], ask, self._coordinates.prepare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -120,8 +121,10 @@ class Context:
         generator: the only source of randomness, on the device of the vectors.
         shapes: the shape of each parameter, in the order of the vectors; None where an encoding stands between.
         progress: the share of the budget that is spent, from 0 to 1: for whatever is annealed.
-        horizon: how many losses the whole budget buys; known from ``start`` on.
+        horizon: how many losses the whole budget buys; known from ``start`` on, and an estimate where only seconds are
+            limited.
         move: which turn of ask and tell it is in this step.
+        exact: whether a member's loss is the same in each step: the batch is, and no dropout is drawn.
         known: whether the losses of the step before still hold: on the same batch, with nothing changed in between.
         inherited: what the phase before has handed over; there in ``start``, and empty after a run was resumed.
     """
@@ -131,6 +134,7 @@ class Context:
     progress: float = 0.0
     horizon: int = UNLIMITED
     move: int = 0
+    exact: bool = False
     known: bool = False
     inherited: Handover = field(default_factory=Handover)
 
@@ -217,7 +221,12 @@ class Search(Strategy):
 
     @final
     def begin(self, oracle: Oracle, batch: Batch) -> None:
-        self.context.horizon = oracle.horizon(batch)
+        if oracle.ledger.by_time_alone and oracle.ledger.speed is None:
+            self._take_time(oracle, batch)
+        self._begin(oracle, batch)
+
+    def _begin(self, oracle: Oracle, batch: Batch) -> None:
+        self.context.horizon, self.context.exact = oracle.horizon(batch), oracle.repeats
         self.start(oracle.start)
         self.register_buffer("spent", torch.tensor(-1))
         first = self.first_ask()
@@ -242,6 +251,16 @@ class Search(Strategy):
         if oracle.repeats:
             self.spent = torch.tensor(oracle.ledger.root.forwards)
         return {"loss": torch.stack(best).min()}
+
+    def _take_time(self, oracle: Oracle, batch: Batch) -> None:
+        """Two steps, charged and forgotten, of which the second tells how many losses a budget of seconds buys."""
+        drawn = oracle.generator.get_state()
+        self._begin(oracle, batch)
+        self.step(oracle, batch)
+        begun, before = time.perf_counter(), oracle.ledger.evaluations
+        self.step(oracle, batch)
+        oracle.ledger.speed = (oracle.ledger.evaluations - before) / oracle.agreed(time.perf_counter() - begun)
+        oracle.generator.set_state(drawn)
 
     def _knows_losses(self, oracle: Oracle) -> bool:
         """Whether the losses of the step before hold: on the same batch, if nobody else has computed anything since."""

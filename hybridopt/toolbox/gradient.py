@@ -15,6 +15,8 @@ from hybridopt.core.strategy import Record, Strategy
 from hybridopt.toolbox.ranges import at_least
 from hybridopt.toolbox.schedule import Decay, Schedule
 
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
 
 class GradientStrategy(Strategy):
     """What moves by a torch optimiser: the model's own parameters or, in an encoding, the search vector.
@@ -72,6 +74,13 @@ class GradientStrategy(Strategy):
         losses, slopes = oracle.gradients(self.z.detach()[None], batch)
         self.z.grad = slopes[0].to(self.z)
         return losses[0]
+
+
+def draws(model: nn.Module) -> bool:
+    """Whether a pass in training mode is random: by dropout, as a layer or inside of one."""
+    layers = (module for module in model.modules() if isinstance(module, DROPOUTS))
+    inside = (getattr(module, "dropout", 0.0) for module in model.modules())
+    return any(layer.p > 0 for layer in layers) or any(isinstance(rate, float) and rate > 0 for rate in inside)
 
 
 def moves(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> bool:

@@ -10,11 +10,12 @@ from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record
-from hybridopt.toolbox.gradient import GradientStrategy
+from hybridopt.toolbox.gradient import GradientStrategy, draws
 from hybridopt.toolbox.ranges import at_least, positive
 
 
@@ -23,7 +24,8 @@ class LBFGS(GradientStrategy):
 
     Good for small smooth problems with full batches, solved to many digits.
 
-    Every gradient that the line search asks for is charged; once the budget is spent, none is asked for.
+    Every gradient that the line search asks for is charged; once the budget is spent, none is asked for. Where each
+    batch is the same one, a step begins with the gradient with which the last one ended.
 
     Args:
         lr: the first step tried along a direction.
@@ -36,6 +38,8 @@ class LBFGS(GradientStrategy):
     """
 
     search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 1.0))"}
+    known: Tensor  # (1 + 2 d,), loss, parameters and gradient where the last step ended; empty where nothing is known
+    spent: Tensor  # a whole number, the run's forwards then
 
     def __init__(self, lr: float = 1.0, history: int = 10, iterations: int = 4, weight_decay: float = 1e-3):
         super().__init__()
@@ -49,14 +53,26 @@ class LBFGS(GradientStrategy):
             parameters, self.lr, self.iterations, history_size=self.history, line_search_fn="strong_wolfe"
         )
 
+    def begin(self, oracle: Oracle, batch: Batch) -> None:
+        super().begin(oracle, batch)
+        self.register_buffer("known", self.optimizer.param_groups[0]["params"][0].new_zeros(0))
+        self.register_buffer("spent", torch.tensor(-1))
+
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         own = self.optimizer.param_groups[0]["params"]
         losses: list[Tensor] = []
         penalised: list[Tensor] = []
+        asked: list[Tensor] = [self.known] if int(self.spent) == oracle.ledger.root.forwards else []
+        repeats = oracle.repeats and not draws(oracle.model)
 
         def closure() -> Tensor:
-            if not (losses and oracle.exhausted):
+            if not losses and asked and set_gradient(own, asked[0]):
+                losses.append(asked[0][0])
+                penalised.append(losses[-1] + self._penalty(own))
+            elif not (losses and oracle.exhausted):
                 losses.append(self.slope(oracle, batch))
+                if repeats:
+                    asked.append(noted(losses[-1], own))
                 penalised.append(losses[-1] + self._penalty(own))
             return penalised[-1]
 
@@ -64,7 +80,15 @@ class LBFGS(GradientStrategy):
         oracle.update(self.optimizer, closure)
         if not all(torch.isfinite(value).all() for value in own):  # the step led nowhere
             self._go_back(own, before)
+        self._keep(own, asked, oracle)
         return {"loss": losses[0]}
+
+    def _keep(self, own: list[nn.Parameter], asked: list[Tensor], oracle: Oracle) -> None:
+        """What was asked where the step has ended."""
+        here = parameters_to_vector(own).detach()
+        size = len(here)
+        self.known = next((each for each in asked if torch.equal(each[1 : 1 + size], here)), here[:0])
+        self.spent = torch.tensor(oracle.ledger.root.forwards if len(self.known) else -1)
 
     @torch.no_grad()
     def _penalty(self, own: list[nn.Parameter]) -> Tensor:
@@ -79,3 +103,19 @@ class LBFGS(GradientStrategy):
         for value, former in zip(own, before, strict=True):
             value.copy_(former)
         self.optimizer.state.clear()
+
+
+def noted(loss: Tensor, own: list[nn.Parameter]) -> Tensor:
+    """Loss, parameters and gradient in one vector, (1 + 2 d,)."""
+    slopes = [torch.zeros_like(value) if value.grad is None else value.grad for value in own]
+    return torch.cat([loss.reshape(1).to(own[0]), parameters_to_vector(own), parameters_to_vector(slopes)]).detach()
+
+
+def set_gradient(own: list[nn.Parameter], known: Tensor) -> bool:
+    """Fill ``.grad`` with what is known at these very parameters; whether it is."""
+    size = sum(value.numel() for value in own)
+    if not torch.equal(known[1 : 1 + size], parameters_to_vector(own)):
+        return False
+    for value, slope in zip(own, known[1 + size :].split([value.numel() for value in own]), strict=True):
+        value.grad = slope.view_as(value).clone()
+    return True

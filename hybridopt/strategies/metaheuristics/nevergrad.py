@@ -31,10 +31,14 @@ class Nevergrad(Search):
 
     Good for trying one of several hundred black-box optimisers without writing it.
 
-    Nevergrad remembers the losses that it was told, whatever their batch. Methods that rank within a generation, such
-    as DiagonalCMA, are therefore the sound choice, with popsize no smaller than their own default (CMA: 4 + 3 ln d).
-    The recommendation is not nevergrad's, which is often the luckiest batch's: an incumbent is evaluated once more on
-    each new batch, charged, and gives way to a candidate that beats it there.
+    Nevergrad remembers the losses that it was told, whatever their batch. On minibatches, methods that rank within a
+    generation, such as DiagonalCMA, are therefore the sound choice, with popsize no smaller than their own default
+    (CMA: 4 + 3 ln d). The recommendation is not nevergrad's, which is often the luckiest batch's: an incumbent is
+    evaluated once more on each new batch, charged, and gives way to a candidate that beats it there.
+
+    Where each batch is the same one and no dropout is drawn, all is as in nevergrad's own loop: the function counts as
+    deterministic, which changes what choosers such as NGOpt choose, and the incumbent is the best candidate. The
+    budget that nevergrad is told is what is left for its own candidates; of a budget of seconds it is an estimate.
 
     A checkpoint holds the seed and the losses, and nothing pickled. Resuming asks and tells the whole history again
     without evaluating, which takes nevergrad's share of the time spent so far: about a minute for 40 000 candidates of
@@ -46,6 +50,7 @@ class Nevergrad(Search):
         sigma: the standard deviation of the first mutations around the start vector.
         moves_per_step: generations on one batch; more than one suits popsize=1.
         allow_recast: admit optimisers that run foreign code in a thread of their own, which may stop early or freeze.
+        noisy: whether nevergrad is told that losses are noisy; None says what is true of batches and dropout.
     """
 
     conformance: ClassVar[dict[str, Any]] = {
@@ -64,6 +69,7 @@ class Nevergrad(Search):
         sigma: float = 0.05,
         moves_per_step: int = 1,
         allow_recast: bool = False,
+        noisy: bool | None = None,
     ):
         super().__init__()
         at_least("strategy", 1, popsize=popsize, moves_per_step=moves_per_step)
@@ -73,6 +79,7 @@ class Nevergrad(Search):
         self.sigma = sigma
         self.moves_per_step = moves_per_step
         self.allow_recast = allow_recast
+        self.noisy = noisy
         self._forget()
 
     def _forget(self) -> None:
@@ -80,6 +87,7 @@ class Nevergrad(Search):
         self._asked: list[Any] = []
         self._seed: int | None = None
         self._budget: int | None = None
+        self._deterministic = False
         self._told: list[Tensor] = []  # (popsize,) losses of each generation
         self._last: Tensor | None = None  # (d,) the last candidate, by which a replay is checked
 
@@ -90,7 +98,8 @@ class Nevergrad(Search):
         self.register_buffer("loss", x0.new_tensor(math.inf))
         refuse_name(self.optimizer, self.popsize, self.allow_recast)
         self._seed = int(torch.randint(2**32, (), generator=self.generator, device=self.generator.device))
-        self._budget = self.horizon
+        self._deterministic = self.context.exact if self.noisy is None else not self.noisy
+        self._budget = self._own_losses()
         self._optimizer = self._build(self._seed, self._budget)
 
     def ask(self) -> Tensor:
@@ -118,6 +127,12 @@ class Nevergrad(Search):
     def facts(self) -> dict[str, str]:
         return {} if self._optimizer is None else {"nevergrad": concrete(self._optimizer).name}
 
+    def _own_losses(self) -> int:
+        """How many of the budget's losses are not the incumbent's, which is evaluated once on each new batch."""
+        each = self.popsize * self.moves_per_step
+        own = self.horizon - 1 if self.context.exact else self.horizon * each // (each + 1)
+        return max(1, own)
+
     # -- nevergrad's side ---------------------------------------------------------------------------------------------
 
     def _build(self, seed: int, budget: int) -> Optimizer:
@@ -125,7 +140,7 @@ class Nevergrad(Search):
 
         parametrization = ng.p.Array(init=self.x0.double().cpu().numpy()).set_mutation(sigma=self.sigma)
         parametrization.random_state = np.random.RandomState(seed)
-        parametrization.function.deterministic = False  # losses depend on the batch
+        parametrization.function.deterministic = self._deterministic
         with sentences(self.optimizer):
             optimizer = ng.optimizers.registry[self.optimizer](parametrization, budget, self.popsize)
             refuse_parts(self.optimizer, optimizer, self.popsize, self.allow_recast)
@@ -159,11 +174,13 @@ class Nevergrad(Search):
 
     def get_extra_state(self) -> dict[str, Any]:
         told = torch.stack(self._told) if self._told else None
-        return {"seed": self._seed, "budget": self._budget, "told": told, "last": self._last}
+        asked = {"seed": self._seed, "budget": self._budget, "deterministic": self._deterministic}
+        return {**asked, "told": told, "last": self._last}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self._forget()
         self._seed, self._budget, self._last = state["seed"], state["budget"], state["last"]
+        self._deterministic = state["deterministic"]
         self._told = [] if state["told"] is None else list(state["told"])
 
 

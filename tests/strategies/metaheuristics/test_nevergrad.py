@@ -22,10 +22,10 @@ from hybridopt.strategies.metaheuristics import nevergrad as adapter
 from hybridopt.strategies.metaheuristics.nevergrad import Nevergrad
 
 
-def make_oracle(forwards=1e5, seed=0, width=2):
+def make_oracle(forwards=1e5, seed=0, width=2, budget=None):
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    return Oracle(nn.Linear(3, width), MeanSquaredError(), Ledger(Budget(forwards=forwards)), generator)
+    return Oracle(nn.Linear(3, width), MeanSquaredError(), Ledger(budget or Budget(forwards=forwards)), generator)
 
 
 def make_batch(shift=0.0):
@@ -104,13 +104,37 @@ def test_bad_values_are_refused(name):
 # -- what nevergrad is told, and what it says -------------------------------------------------------------------------
 
 
-def test_the_budget_is_the_horizon_and_losses_are_noisy():
-    oracle = make_oracle(forwards=8 * 500)
+def test_the_budget_is_what_is_left_beside_the_incumbent_and_losses_are_noisy():
+    oracle = make_oracle(forwards=8 * 900)
     search = make_search(oracle)
-    search.step(oracle, make_batch())
-    assert search._optimizer.budget == 500
+    asked = 0
+    while not oracle.exhausted:
+        search.step(oracle, make_batch())
+        asked += len(search._asked)
+    assert search._optimizer.budget == 800 == asked
     assert search._optimizer.num_workers == 8
     assert not search._optimizer.parametrization.function.deterministic
+
+
+@pytest.mark.parametrize("noisy", [None, True, False])
+def test_where_the_batch_is_always_the_same_all_is_as_in_nevergrads_own_loop(noisy):
+    oracle = make_oracle(forwards=8 * 301)
+    oracle.feed.unchanged = True
+    search, batch = make_search(oracle, popsize=1, optimizer="NGOpt", noisy=noisy, moves_per_step=10), make_batch()
+    asked = 0
+    while not oracle.exhausted:
+        search.step(oracle, batch)
+        asked = search._optimizer.num_ask
+    assert search._optimizer.budget == asked == 300
+    assert search._optimizer.parametrization.function.deterministic is not bool(noisy)
+
+
+def test_a_budget_of_seconds_is_told_by_its_speed():
+    oracle = make_oracle(budget=Budget(seconds=30.0))
+    search = make_search(oracle)
+    assert search._optimizer.budget != 10_000 * 8 // 9
+    assert search._optimizer.budget == pytest.approx(30.0 * oracle.ledger.speed * 8 / 9, rel=0.01)
+    assert oracle.ledger.evaluations == 18
 
 
 def test_the_concrete_optimizer_is_a_fact():
