@@ -222,10 +222,10 @@ class Search(Strategy):
     @final
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         if oracle.ledger.by_time_alone and oracle.ledger.speed is None:
-            self._take_time(oracle, batch)
-        self._begin(oracle, batch)
+            self.__take_time(oracle, batch)
+        self.__begin(oracle, batch)
 
-    def _begin(self, oracle: Oracle, batch: Batch) -> None:
+    def __begin(self, oracle: Oracle, batch: Batch) -> None:
         self.context.horizon, self.context.exact = oracle.horizon(batch), oracle.repeats
         self.start(oracle.start)
         self.register_buffer("spent", torch.tensor(-1))
@@ -239,7 +239,7 @@ class Search(Strategy):
         context.horizon = oracle.horizon(batch)
         best = []
         with oracle.evaluating():
-            context.known = self._knows_losses(oracle)
+            context.known = self.__knows_losses(oracle)
             for context.move in range(self.moves_per_step):
                 context.progress = oracle.progress
                 population = self.ask()
@@ -252,16 +252,16 @@ class Search(Strategy):
             self.spent = torch.tensor(oracle.ledger.root.forwards)
         return {"loss": torch.stack(best).min()}
 
-    def _take_time(self, oracle: Oracle, batch: Batch) -> None:
+    def __take_time(self, oracle: Oracle, batch: Batch) -> None:
         """Two steps, charged and forgotten, of which the second tells how many losses a budget of seconds buys."""
         drawn = oracle.generator.get_state()
-        self._begin(oracle, batch)
+        self.__begin(oracle, batch)
         self.step(oracle, batch)
         begun, before = time.perf_counter(), oracle.ledger.evaluations
         self.step(oracle, batch)
         oracle.ledger.speed = (oracle.ledger.evaluations - before) / oracle.agreed(time.perf_counter() - begun)
         oracle.generator.set_state(drawn)
 
-    def _knows_losses(self, oracle: Oracle) -> bool:
+    def __knows_losses(self, oracle: Oracle) -> bool:
         """Whether the losses of the step before hold: on the same batch, if nobody else has computed anything since."""
         return oracle.repeats and int(self.spent) == oracle.ledger.root.forwards

@@ -292,7 +292,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=1000, help="of each scenario and number of seeds")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10, 20])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10, 15])
     parser.add_argument("--write", type=Path, help="a page, between whose markers the tables are put")
     arguments = parser.parse_args()
     numbers = " / ".join(map(str, arguments.seeds))

@@ -2,7 +2,8 @@
 
 Choromanski, Pacchiano, Parker-Holder, Tang & Sindhwani 2019, https://arxiv.org/abs/1903.04268. The principal directions
 of past estimates span a subspace in which most samples are drawn, as many as it has dimensions; how much is drawn
-outside of it depends on how much of the last estimate lay there.
+outside of it depends on how much of the last estimate lay in the principal directions that were left out, as in the
+authors' code: outside of all of them there is little but the noise of the estimate.
 """
 
 from __future__ import annotations
@@ -34,9 +35,7 @@ class ASEBO(Search):
         history: estimates that the subspace is found from.
         decay: what an estimate counts less with each generation.
         variance: the share of the estimates' variance that the subspace holds.
-        explore: the most of a sample's variance that is spread over all directions. The paper's rule, 1, lets it be
-            all: from few samples the estimate is noise for the most part, most of it outside of any subspace, and the
-            subspace is never used.
+        explore: the most of a sample's variance that is spread over all directions; 1 lets it be all.
         sigma: the length of a perturbation.
         lr: Adam's step size at the start, on estimates of length 1.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
@@ -90,7 +89,7 @@ class ASEBO(Search):
     def ask(self) -> Tensor:
         self._basis = None
         if int(self.generation) >= self.warmup and len(self.estimates) >= 2:
-            self._basis = principal_directions(self.estimates, self.variance)
+            self._basis, self._left_out = principal_directions(self.estimates, self.variance)
         directions = self._directions()
         self._directions_now = directions / directions.norm(dim=1, keepdim=True).clamp(min=TINY)
         step = self.sigma * self._directions_now
@@ -101,9 +100,8 @@ class ASEBO(Search):
         count = len(self._directions_now)
         gradient = (values[:count] - values[count:]) @ self._directions_now / (2 * self.sigma * count)
         if self._basis is not None:
-            inside = self._basis @ (self._basis.T @ gradient)
-            ratio = (gradient - inside).norm() / inside.norm().clamp(min=TINY)
-            self.alpha = ratio.clamp(0.0, self.explore)
+            inside, left_out = (self._basis.T @ gradient).norm(), (self._left_out.T @ gradient).norm()
+            self.alpha = (left_out / inside.clamp(min=TINY)).clamp(0.0, self.explore)
         self.estimates = torch.cat([self.decay * self.estimates, gradient[None]])[-self.history :]
         rate = self.lr * self.schedule(self.progress)
         self.x = self.x + self.adam.step(gradient / gradient.norm().clamp(min=TINY), rate)
@@ -126,9 +124,9 @@ class ASEBO(Search):
         return normal((count, size), self.x, self.generator)
 
 
-def principal_directions(rows: Tensor, share: float) -> Tensor:
-    """An orthonormal basis (d, r) of the fewest principal directions of rows (k, d) with this share of the variance."""
+def principal_directions(rows: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Of the principal directions of rows (k, d), the fewest with this share of the variance (d, r), and the others."""
     _, values, directions = torch.linalg.svd(rows, full_matrices=False)
     held = values.square().cumsum(0) / values.square().sum().clamp(min=TINY)
     rank = min(len(values), int((held < share).sum()) + 1)
-    return directions[:rank].T
+    return directions[:rank].T, directions[rank:].T

@@ -17,7 +17,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.toolbox.ranges import at_least
+from hybridopt.toolbox.ranges import at_least, positive
 
 SMALLEST = 0.01  # sensitivity that a step is divided by, as in the authors' code
 
@@ -32,11 +32,12 @@ class SafeMutation(Strategy):
     Args:
         search: any strategy that works in an encoding; its ``sigma`` is a change of the outputs.
         refreshes: how often over the budget the sensitivities are measured.
-        over_samples: "sum" takes the outputs' mean over the batch before the derivative's size, in which opposite
+        over_samples: "sum" takes the outputs' sum over the batch before the derivative's size, in which opposite
             changes cancel; "abs" the mean of the sizes.
+        clip: the most that a parameter may differ from where the sensitivities were measured.
 
     Raises:
-        ConfigError: there is no refresh.
+        ConfigError: there is no refresh, or no room.
     """
 
     measured: Tensor  # a whole number, how often
@@ -46,11 +47,13 @@ class SafeMutation(Strategy):
         search: Annotated[Strategy, "genetic_algorithm"],
         refreshes: int = 5,
         over_samples: Literal["sum", "abs"] = "abs",
+        clip: float = 10.0,
     ):
         super().__init__()
         at_least("strategy", 1, refreshes=refreshes)
+        positive("strategy", clip=clip)
         self.search, self.refreshes, self.over_samples = search, refreshes, over_samples
-        self.rescaled = Rescaled()
+        self.rescaled = Rescaled(clip)
 
     @property
     def requires(self) -> frozenset[str]:
@@ -58,7 +61,7 @@ class SafeMutation(Strategy):
         return frozenset({"jacobian", "direct"}) | self.search.requires
 
     def parts(self, encoding: Encoding) -> Parts:
-        return {"search": (self.search, Rescaled())}
+        return {"search": (self.search, self.rescaled)}
 
     def attach(self, oracle: Oracle) -> None:
         self._oracle, self._view = oracle, oracle.encoded(self.rescaled)
@@ -106,27 +109,36 @@ class SafeMutation(Strategy):
 
 
 class Rescaled(Encoding):
-    """Parameters divided by a scale of their own: theta = z / s."""
+    """Steps divided by a scale for each parameter, and clipped: theta = c + clip((z - s c) / s).
+
+    Args:
+        clip: the most that a parameter may differ from its center.
+    """
 
     scale: Tensor  # s (d,), once it is measured
+    center: Tensor  # c (d,), the parameters where it was measured
 
-    def __init__(self) -> None:
+    def __init__(self, clip: float = 10.0):
         super().__init__()
+        self.clip = clip
         self.register_buffer("scale", None)
+        self.register_buffer("center", None)
 
     def attach(self, parameters: Mapping[str, Tensor]) -> int:
         self.layout = ParameterLayout.of(parameters)
         return self.layout.dimension
 
     def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
-        return self.layout.flatten(parameters) * self.scale
+        self.center = self.layout.flatten(parameters)
+        return self.center * self.scale
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
-        return self.layout.unflatten(z / self.scale)
+        step = (z / self.scale - self.center).clamp(-self.clip, self.clip)
+        return self.layout.unflatten(self.center + step)
 
 
 def sensitivity(jacobian: Tensor, over_samples: str) -> Tensor:
     """The size of the outputs' derivative by each parameter, (B, C, d) -> (d,); 1 where nothing depends on one."""
-    rows = jacobian.mean(dim=0) if over_samples == "sum" else jacobian.abs().mean(dim=0)
+    rows = jacobian.sum(dim=0) if over_samples == "sum" else jacobian.abs().mean(dim=0)
     size = torch.nan_to_num(rows.square().sum(dim=0).sqrt(), 0.0, 0.0, 0.0)
     return torch.where(size == 0, 1.0, size.clamp(min=SMALLEST))

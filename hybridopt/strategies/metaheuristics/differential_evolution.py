@@ -2,13 +2,16 @@
 
 Current-to-pbest mutation with an archive is that of JADE (Zhang & Sanderson 2009,
 https://doi.org/10.1109/TEVC.2009.2014613), the memory of successful settings and the shrinking population are those of
-L-SHADE (Tanabe & Fukunaga 2014, https://doi.org/10.1109/CEC.2014.6900380).
+L-SHADE (Tanabe & Fukunaga 2014, https://doi.org/10.1109/CEC.2014.6900380). The variant is jSO (Brest, Maucec & Boskovic
+2017, https://doi.org/10.1109/CEC.2017.7969456), which holds factors down and rates up while the budget is young.
 """
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +21,45 @@ from hybridopt.engine.randomness import normal, uniform
 from hybridopt.toolbox.ranges import at_least, positive, share
 
 SMALLEST = 4  # members that a mutation needs
+SPREAD = 0.1  # of the distributions of F and CR
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the variants differ in.
+
+    Args:
+        best_share, archive, memory: as the strategy's settings, of the same names.
+        best_share_decay: by which share of itself the share of the best falls until the end.
+        factor, rate: what the memory holds at first.
+        fixed_slots: memories that stay as they are.
+        averages: whether a memory becomes the mean of what it was and what has worked.
+        pull: of the progress, what F is multiplied with in the pull to the best.
+        most_factor, least_rate: of the progress, bounds of F and CR.
+    """
+
+    best_share: float
+    archive: float
+    memory: int
+    best_share_decay: float
+    factor: float
+    rate: float
+    fixed_slots: int
+    averages: bool
+    pull: Callable[[float], float]
+    most_factor: Callable[[float], float]
+    least_rate: Callable[[float], float]
+
+
+RULES = {
+    "lshade": Rules(0.11, 2.6, 6, 0.0, 0.5, 0.5, 0, False, lambda _: 1.0, lambda _: 1.0, lambda _: 0.0),
+    "jso": Rules(
+        *(0.25, 1.0, 5, 0.5, 0.3, 0.8, 1, True),
+        pull=lambda progress: 0.7 if progress < 0.2 else 0.8 if progress < 0.4 else 1.2,
+        most_factor=lambda progress: 0.7 if progress < 0.6 else 1.0,
+        least_rate=lambda progress: 0.7 if progress < 0.25 else 0.6 if progress < 0.5 else 0.0,
+    ),
+}
 
 
 class DifferentialEvolution(Search):
@@ -31,9 +73,11 @@ class DifferentialEvolution(Search):
         popsize: members at the start.
         final_popsize: members at the end; the worst are dropped as the budget is spent.
         sigma: the standard deviation of the first members around the start.
-        best_share: the share of the members that count as best.
-        archive: losers that are remembered, as a multiple of the population.
-        memory: how many means of successful settings are remembered.
+        rules: "lshade" or "jso".
+        best_share: the share of the members that count as best, by jso at the start, when it is twice that of the end;
+            None is 0.11 by lshade and 0.25 by jso.
+        archive: losers that are remembered, as a multiple of the population; None is 2.6 by lshade and 1 by jso.
+        memory: how many means of successful settings are remembered; None is 6 by lshade and 5 by jso.
         moves_per_step: generations on one batch.
 
     Raises:
@@ -58,9 +102,10 @@ class DifferentialEvolution(Search):
         popsize: int = 100,
         final_popsize: int = 20,
         sigma: float = 0.1,
-        best_share: float = 0.11,
-        archive: float = 2.6,
-        memory: int = 6,
+        rules: Literal["lshade", "jso"] = "lshade",
+        best_share: float | None = None,
+        archive: float | None = None,
+        memory: int | None = None,
         moves_per_step: int = 5,
     ):
         super().__init__()
@@ -70,8 +115,16 @@ class DifferentialEvolution(Search):
         at_least("strategy", 0, archive=archive)
         at_least("strategy", 1, memory=memory, moves_per_step=moves_per_step)
         self.popsize, self.final_popsize, self.sigma = popsize, final_popsize, sigma
-        self.best_share, self.archive, self.memory = best_share, archive, memory
+        self.variant, usual = rules, RULES[rules]
+        self.best_share = usual.best_share if best_share is None else best_share
+        self.archive = usual.archive if archive is None else archive
+        self.memory = usual.memory if memory is None else memory
         self.moves_per_step = moves_per_step
+
+    @property
+    def rules(self) -> Rules:
+        """Those of the variant."""
+        return RULES[self.variant]
 
     def start(self, x0: Tensor) -> None:
         members = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
@@ -79,8 +132,10 @@ class DifferentialEvolution(Search):
         self.register_buffer("members", members)
         self.register_buffer("losses", x0.new_full((self.popsize,), math.inf))
         self.register_buffer("lost", members[:0])
-        self.register_buffer("factors", x0.new_full((self.memory,), 0.5))
-        self.register_buffer("rates", x0.new_full((self.memory,), 0.5))
+        self.register_buffer("factors", x0.new_full((self.memory,), self.rules.factor))
+        self.register_buffer("rates", x0.new_full((self.memory,), self.rules.rate))
+        fixed = slice(self.memory - self.rules.fixed_slots, None)
+        self.factors[fixed], self.rates[fixed] = 0.9, 0.9
         self.register_buffer("place", torch.zeros((), dtype=torch.int64))
         self.register_buffer("unmoved", torch.ones((), dtype=torch.bool))
 
@@ -108,38 +163,49 @@ class DifferentialEvolution(Search):
         return self.members[self.losses.argmin()]
 
     def _children(self) -> Tensor:
-        """v = x + F (x_best - x) + F (x_r1 - x_r2), crossed with x coordinate by coordinate at rate CR."""
+        """v = x + F' (x_best - x) + F (x_r1 - x_r2), crossed with x coordinate by coordinate at rate CR."""
         n, d = self.members.shape
         self._f, self._cr = self._settings(n)
-        best = self.losses.argsort(stable=True)[: max(2, round(self.best_share * n))]
+        share = self.best_share * (1 - self.rules.best_share_decay * self.progress)
+        best = self.losses.argsort(stable=True)[: max(2, round(share * n))]
         pool = torch.cat([self.members, self.lost])
         me = torch.arange(n, device=self.members.device)
         r1 = self._others(n, me)
-        r2 = self._indices(len(pool), n)
+        r2 = self._other_than(len(pool), torch.stack([me, r1]))
         toward = self.members[best[self._indices(len(best), n)]] - self.members
         difference = self.members[r1] - pool[r2]
-        mutants = self.members + self._f[:, None] * (toward + difference)
+        pulled = self._f * self.rules.pull(self.progress)
+        mutants = self.members + pulled[:, None] * toward + self._f[:, None] * difference
         taken = uniform((n, d), self.members, self.generator) < self._cr[:, None]
         taken[me, self._indices(d, n)] = True
         return torch.where(taken, mutants, self.members)
 
     def _settings(self, n: int) -> tuple[Tensor, Tensor]:
-        """F of a Cauchy, CR of a normal distribution, around means drawn from the memory; (n,) each."""
+        """F of a Cauchy, drawn again where it is not positive, CR of a normal distribution; (n,) each.
+
+        Around means drawn from the memory, in which a NaN stands for rates that are to stay 0.
+        """
         slot = self._indices(self.memory, n)
-        quantiles = uniform((n,), self.members, self.generator).clamp(1e-6, 1 - 1e-6)
-        f = self.factors[slot] + 0.1 * torch.tan(math.pi * (quantiles - 0.5))
-        cr = self.rates[slot] + 0.1 * normal((n,), self.members, self.generator)
-        return f.clamp(0.05, 1.0), cr.clamp(0.0, 1.0)
+        means = self.factors[slot]
+        below = 0.5 - torch.atan(means / SPREAD) / math.pi  # the share of the Cauchy distribution below 0
+        quantiles = below + (1 - below) * uniform((n,), self.members, self.generator).clamp(1e-6, 1 - 1e-6)
+        f = (means + SPREAD * torch.tan(math.pi * (quantiles - 0.5))).clamp(max=1.0)
+        cr = (self.rates[slot] + SPREAD * normal((n,), self.members, self.generator)).clamp(0.0, 1.0).nan_to_num(0.0)
+        return f.clamp(max=self.rules.most_factor(self.progress)), cr.clamp(min=self.rules.least_rate(self.progress))
 
     def _learn(self, losses: Tensor) -> None:
-        """The means of what has worked, weighted by what it gained: Lehmer's of F, the arithmetic one of CR."""
+        """Lehmer's means of what has worked, weighted by what it gained."""
         gains = torch.where(losses < self.losses, (self.losses - losses).nan_to_num(0.0, 1.0, 0.0), 0.0)
         if not gains.sum() > 0:
             return
         weights, slot = gains / gains.sum(), int(self.place)
-        self.factors[slot] = (weights * self._f**2).sum() / (weights * self._f).sum()
-        self.rates[slot] = (weights * self._cr).sum()
-        self.place.fill_((slot + 1) % self.memory)
+        factor, rate = lehmer(self._f, weights), lehmer(self._cr, weights)
+        if bool(self.rates[slot].isnan()) or not (self._cr * (gains > 0)).any():
+            rate = rate.new_tensor(torch.nan)
+        if self.rules.averages:
+            factor, rate = (factor + self.factors[slot]) / 2, (rate + self.rates[slot]) / 2
+        self.factors[slot], self.rates[slot] = factor, rate
+        self.place.fill_((slot + 1) % max(1, self.memory - self.rules.fixed_slots))
 
     def _select(self, children: Tensor, losses: Tensor) -> None:
         better, at_least = losses < self.losses, losses <= self.losses
@@ -161,6 +227,18 @@ class DifferentialEvolution(Search):
         """For each member another one, (n,)."""
         return (me + 1 + self._indices(n - 1, n)) % n
 
+    def _other_than(self, below: int, taken: Tensor) -> Tensor:
+        """Whole numbers (n,) below this one, none of which is among those taken (2, n); uniform."""
+        low, high = taken.sort(dim=0).values
+        drawn = self._indices(below - 2, taken.shape[1])
+        drawn = drawn + (drawn >= low)
+        return drawn + (drawn >= high)
+
     def _indices(self, below: int, count: int) -> Tensor:
         device = self.generator.device
         return torch.randint(below, (count,), generator=self.generator, device=device).to(self.members.device)
+
+
+def lehmer(values: Tensor, weights: Tensor) -> Tensor:
+    """The weighted Lehmer mean, sum w v^2 / sum w v; 0 where all values are."""
+    return (weights * values.square()).sum() / (weights * values).sum().clamp(min=1e-12)

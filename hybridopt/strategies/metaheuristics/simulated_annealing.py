@@ -2,23 +2,25 @@
 
 Rere, Fanany and Arymurthy (2015, https://doi.org/10.1016/j.procs.2015.12.114) train networks with it. What the papers
 leave open is settled as follows: the initial temperature by the median rule below, geometric cooling, Gaussian
-proposals that shrink with the temperature, and one minibatch per temperature.
+proposals that shrink with the temperature, and one minibatch per temperature. Proposals with the tails of a Cauchy
+distribution are those of Szu & Hartley 1987, https://doi.org/10.1016/0375-9601(87)90796-1.
 """
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
-from hybridopt.engine.randomness import normal
+from hybridopt.engine.randomness import normal, uniform
 from hybridopt.toolbox.annealing import initial_temperature
 from hybridopt.toolbox.ranges import at_least, positive
 
 NOISE = 2**20  # values of noise that are drawn at once
+SHORTEST = 1e-3  # what a Cauchy distributed step is divided by at least
 
 
 class SimulatedAnnealing(Search):
@@ -34,6 +36,9 @@ class SimulatedAnnealing(Search):
     Args:
         sigma: the standard deviation of a proposal at the start.
         sigma_decay: the proposal's scale at the end of the budget, relative to the start.
+        coordinates: how many parameters a proposal changes, drawn anew each time; None is all of them. One at a time
+            solves functions of some variables with many local minima, where moves of all variables stay in one.
+        tails: "normal", or "cauchy" for proposals of which some are much longer than the others.
         temperature_decay: the temperature at the end of the budget, relative to the start.
         probes: how many random proposals set the initial temperature.
         moves_per_step: how many proposals are made on one batch, that is at one temperature.
@@ -51,15 +56,18 @@ class SimulatedAnnealing(Search):
         self,
         sigma: float = 0.003,
         sigma_decay: float = 0.1,
+        coordinates: int | None = None,
+        tails: Literal["normal", "cauchy"] = "normal",
         temperature_decay: float = 1e-3,
         probes: int = 50,
         moves_per_step: int = 200,
     ):
         super().__init__()
         positive("strategy", sigma=sigma, sigma_decay=sigma_decay, temperature_decay=temperature_decay)
-        at_least("strategy", 1, probes=probes, moves_per_step=moves_per_step)
+        at_least("strategy", 1, coordinates=coordinates, probes=probes, moves_per_step=moves_per_step)
         self.sigma = sigma
         self.sigma_decay = sigma_decay
+        self.coordinates, self.tails = coordinates, tails
         self.temperature_decay = temperature_decay
         self.probes = probes
         self.moves_per_step = moves_per_step
@@ -70,7 +78,7 @@ class SimulatedAnnealing(Search):
         self.register_buffer("T0", x0.new_zeros(()))
 
     def first_ask(self) -> Tensor:
-        noise = self._normal(self._affordable_probes())
+        noise = self._steps(self._affordable_probes())
         return torch.cat([self.theta[None], self.theta + self.sigma * noise])
 
     def first_tell(self, population: Tensor, losses: Tensor) -> None:
@@ -81,7 +89,7 @@ class SimulatedAnnealing(Search):
             self._cool()
         candidate = torch.add(self.theta, self._noise[self.move % len(self._noise)], alpha=self.s)
         if self.move % len(self._noise) == len(self._noise) - 1:
-            self._noise = self._normal(len(self._noise))
+            self._noise = self._steps(len(self._noise))
         return torch.stack([self.theta, candidate]) if self.fresh else candidate[None]
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
@@ -100,10 +108,18 @@ class SimulatedAnnealing(Search):
         """The temperature and the scale for this batch, and the noise of its moves."""
         self.T = float(self.T0) * self.temperature_decay**self.progress
         self.s = self.sigma * self.sigma_decay**self.progress
-        self._noise = self._normal(min(self.moves_per_step, max(1, NOISE // len(self.theta))))
+        self._noise = self._steps(min(self.moves_per_step, max(1, NOISE // len(self.theta))))
 
-    def _normal(self, n: int) -> Tensor:
-        return normal((n, len(self.theta)), self.theta, self.generator)
+    def _steps(self, n: int) -> Tensor:
+        """Proposals (n, d) of scale 1."""
+        d = len(self.theta)
+        steps = normal((n, d), self.theta, self.generator)
+        if self.coordinates is not None and self.coordinates < d:
+            chosen = uniform((n, d), self.theta, self.generator).topk(self.coordinates).indices
+            steps = torch.zeros_like(steps).scatter(1, chosen, steps.gather(1, chosen))
+        if self.tails == "cauchy":
+            steps = steps / normal((n, 1), self.theta, self.generator).abs().clamp(min=SHORTEST)
+        return steps
 
     def _accept_or_reject(self, candidate: Tensor, loss: Tensor) -> None:
         """The Metropolis rule."""

@@ -6,7 +6,9 @@ import math
 import statistics
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from scipy.optimize import least_squares
 from torch import Tensor, nn
 
 from hybridopt import Budget, Oracle
@@ -19,7 +21,7 @@ X = torch.linspace(-10, 10, 200, dtype=torch.float64)[:, None]
 SINC = (X, torch.sinc(X / math.pi))
 
 
-def fit(strategy: dict, steps: int, seed: int, budget: float = 1e9) -> tuple[float, int]:
+def fit(strategy: dict, steps: int, seed: int, budget: float = 1e9, full: bool = False) -> tuple[float, int]:
     """The mean squared error of a network 1-20-1 on sin(x)/x, and the forwards it took."""
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)).double()
@@ -30,6 +32,7 @@ def fit(strategy: dict, steps: int, seed: int, budget: float = 1e9) -> tuple[flo
         Ledger(Budget(forwards=budget)),
         torch.Generator().manual_seed(seed),
     )
+    oracle.feed.unchanged = full
     begin(built, oracle, SINC)
     for _ in range(steps):
         built.step(oracle, SINC)
@@ -42,9 +45,9 @@ def fit(strategy: dict, steps: int, seed: int, budget: float = 1e9) -> tuple[flo
 def sinc(seeds: int) -> Iterator[Finding]:
     seeds = max(seeds, 10)
     ends = {
-        "levenberg_marquardt": [fit({"name": "levenberg_marquardt"}, 200, seed) for seed in range(seeds)],
+        "levenberg_marquardt": [fit({"name": "levenberg_marquardt"}, 200, seed, full=True) for seed in range(seeds)],
         "adam": [fit({"name": "adam", "lr": 0.01}, 5000, seed, 5000 * 3 * 200) for seed in range(seeds)],
-        "lbfgs": [fit({"name": "lbfgs", "weight_decay": 0.0}, 250, seed) for seed in range(seeds)],
+        "lbfgs": [fit({"name": "lbfgs", "weight_decay": 0.0}, 250, seed, full=True) for seed in range(seeds)],
     }
     errors = {name: [error for error, _ in runs] for name, runs in ends.items()}
     costs = {name: runs[0][1] for name, runs in ends.items()}
@@ -53,6 +56,44 @@ def sinc(seeds: int) -> Iterator[Finding]:
     found = ", ".join(f"{name} {solved[name]} of {seeds}, error {spread(errors[name])}" for name in ends)
     holds = solved["levenberg_marquardt"] >= 0.8 * seeds and solved["adam"] == 0
     yield Finding(f"{claim}5000 steps of adam on none", found, holds, costs["levenberg_marquardt"])
+
+
+def scipys(seed: int) -> float:
+    """The same error by MINPACK's Levenberg-Marquardt, in as many Jacobians."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)).double()
+    x, y = X.numpy(), SINC[1].numpy()[:, 0]
+
+    def parts(theta: np.ndarray) -> tuple[np.ndarray, ...]:
+        return np.tanh(x * theta[:20] + theta[20:40]), theta[40:60], theta[60:]
+
+    def residuals(theta: np.ndarray) -> np.ndarray:
+        hidden, weights, offset = parts(theta)
+        return hidden @ weights + offset - y
+
+    def jacobian(theta: np.ndarray) -> np.ndarray:
+        hidden, weights, _ = parts(theta)
+        slope = (1 - hidden**2) * weights
+        return np.hstack([slope * x, slope, hidden, np.ones_like(x)])
+
+    start = nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
+    exact = dict.fromkeys(("xtol", "ftol", "gtol"), 1e-15)
+    return float(np.mean(least_squares(residuals, start, jac=jacobian, method="lm", max_nfev=220, **exact).fun ** 2))
+
+
+@proves("levenberg_marquardt")
+def damping(seeds: int) -> Iterator[Finding]:
+    seeds = max(seeds, 9)
+    ways = {"diagonal, gain": {}, "identity, factor": {"scaling": "identity", "rule": "factor"}}
+    ends = {
+        name: [fit({"name": "levenberg_marquardt", **settings}, 200, seed, full=True)[0] for seed in range(seeds)]
+        for name, settings in ways.items()
+    }
+    ends["scipy's lm"] = [scipys(seed) for seed in range(seeds)]
+    medians = {name: statistics.median(errors) for name, errors in ends.items()}
+    claim = "on full batches of sin(x)/x, 200 steps with damping by curvature and gain end where MINPACK does"
+    found = ", ".join(f"{name} {spread(errors, 2)}" for name, errors in ends.items())
+    yield Finding(claim, found, medians["diagonal, gain"] < 2 * medians["scipy's lm"])
 
 
 def stretched(x: Tensor) -> Tensor:

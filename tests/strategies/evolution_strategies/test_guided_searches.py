@@ -115,9 +115,10 @@ def test_a_basis_leaves_out_what_is_zero() -> None:
 def test_the_subspace_of_the_estimates_is_found() -> None:
     torch.manual_seed(0)
     basis = torch.linalg.qr(torch.randn(50, 3)).Q
-    found = principal_directions(torch.randn(20, 3) @ basis.T, 0.995)
-    assert found.shape == (50, 3)
+    found, others = principal_directions(torch.randn(20, 3) @ basis.T, 0.995)
+    assert (found.shape, others.shape) == ((50, 3), (50, 17))
     assert torch.allclose(found @ (found.T @ basis), basis, atol=1e-4)
+    assert torch.allclose(others.T @ found, torch.zeros(17, 3), atol=1e-4)
 
 
 def test_asebo_needs_fewer_losses_where_the_loss_lives_in_a_few_directions() -> None:

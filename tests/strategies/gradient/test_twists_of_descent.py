@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -119,16 +120,52 @@ def test_with_no_damping_a_linear_least_squares_problem_takes_one_step() -> None
 
 
 @pytest.mark.parametrize("objective", [CrossEntropy()])
+@pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("d", [3, 40])
-def test_both_ways_to_solve_give_the_same_step(objective: nn.Module, d: int) -> None:
-    """In d unknowns, or in as many as there are residuals: (A'A + lam I) delta = -g."""
+def test_both_ways_to_solve_give_the_same_step(objective: nn.Module, d: int, scaled: bool) -> None:
+    """In d unknowns, or in as many as there are residuals: (A'A + lam D) delta = -g."""
     generator = torch.Generator().manual_seed(0)
     jacobian = torch.randn(4, 3, d, generator=generator, dtype=torch.float64)
     outputs = torch.randn(4, 3, generator=generator, dtype=torch.float64)
     system = System(jacobian, outputs, torch.tensor([0, 1, 2, 1]), objective)
-    delta = system.solve(0.1)
-    left = (system.a.T @ system.a + 0.1 * torch.eye(d, dtype=torch.float64)) @ delta
-    assert torch.allclose(left, -system.g, atol=1e-9)
+    matrix, g, diagonal = system.a.T @ system.a, system.g, torch.ones(d, dtype=torch.float64)
+    if scaled:
+        diagonal = system.diagonal
+        system.scale_by(diagonal)
+    delta, predicted = system.solve(0.1)
+    assert torch.allclose((matrix + 0.1 * diagonal.diag()) @ delta, -g, atol=1e-9)
+    assert torch.allclose(predicted, -(g @ delta + delta @ matrix @ delta / 2))
+
+
+def test_on_full_batches_its_damping_goes_by_curvature_and_gain() -> None:
+    """A network 1-20-1 on sin(x)/x: by factors, and the same for all parameters, it ends far from there."""
+    x = torch.linspace(-10, 10, 100, dtype=torch.float64)[:, None]
+    y = torch.sinc(x / math.pi)
+
+    def error(seed: int, **settings: object) -> float:
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)).double()
+        oracle = oracle_for(model)
+        oracle.feed.unchanged = True
+        run_steps(make_strategy("levenberg_marquardt", **settings), oracle, (x, y), 100)
+        return float((model(x) - y).square().mean().detach())
+
+    usual = np.median([error(seed) for seed in range(3)])
+    assert usual < 1e-7
+    assert np.median([error(seed, scaling="identity", rule="factor") for seed in range(3)]) > 20 * usual
+
+
+def test_on_full_batches_an_accepted_point_is_not_asked_for_again() -> None:
+    model, batch, _ = linear_problem()
+    oracle = oracle_for(model)
+    oracle.feed.unchanged = True
+    strategy = begin(make_strategy("levenberg_marquardt"), oracle, batch)
+    asked = []
+    for _ in range(3):
+        before = oracle.ledger.evaluations
+        strategy.step(oracle, batch)
+        asked.append(oracle.ledger.evaluations - before)
+    assert asked == [3, 2, 2]  # where it stands, at first; a Jacobian; a candidate
 
 
 def test_its_matrix_is_the_gauss_newton_matrix_of_the_mean_loss() -> None:

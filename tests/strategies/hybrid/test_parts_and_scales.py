@@ -85,6 +85,15 @@ def test_coordinates_are_a_change_of_scale_and_nothing_else() -> None:
     z = encoding.begin(own, torch.Generator())
     decoded = encoding.decode(z[None])
     assert all(torch.allclose(decoded[name][0], value) for name, value in own.items())
+    far = encoding.decode(z[None] + 1e6)  # clipped, as the authors do
+    assert all(torch.allclose(far[name][0], value + 10.0) for name, value in own.items())
+
+
+def test_sums_and_means_are_the_authors() -> None:
+    """SM-G-SUM divides by the derivative of the outputs' sum over the batch, SM-G-ABS by the mean of its sizes."""
+    jacobian = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(sensitivity(jacobian, "sum"), jacobian.sum(0).square().sum(0).sqrt())
+    assert torch.allclose(sensitivity(jacobian, "abs"), jacobian.abs().mean(0).square().sum(0).sqrt())
 
 
 def test_sensitivity_is_the_size_of_the_outputs_derivative() -> None:

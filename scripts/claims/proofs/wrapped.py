@@ -1,0 +1,63 @@
+"""Optimisers of nevergrad by name, against nevergrad's own loop: same function, start, budget and seeds."""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy.stats import mannwhitneyu
+from torch import Tensor
+from tqdm import tqdm
+
+from proofs import Finding, proves
+from proofs.functions import Function, minimise, rosenbrock, sphere, start
+
+D, LOSSES, SIGMA = 10, 600, 1.0
+NAMES = (
+    "NGOpt", "NgIohTuned", "Shiwa", "CMA", "DiagonalCMA", "ChainCMAwithLHSsqrt", "TwoPointsDE", "DE", "RealSpacePSO",
+    "OnePlusOne", "DiscreteOnePlusOne", "TBPSA", "RandomSearch", "ScrHammersleySearch", "NelderMead", "EDA",
+    "MetaModelOnePlusOne", "OptimisticNoisyOnePlusOne", "CauchyOnePlusOne", "QORandomSearch",
+)  # fmt: skip
+
+
+def alone(name: str, function: Function, x0: Tensor, seed: int) -> float:
+    """Nevergrad's own loop, and its own recommendation."""
+    import nevergrad as ng
+
+    def value(x: np.ndarray) -> float:
+        return float(function(torch.from_numpy(x)[None])[0])
+
+    parametrization = ng.p.Array(init=x0.numpy()).set_mutation(sigma=SIGMA)
+    parametrization.random_state = np.random.RandomState(seed)
+    optimizer = ng.optimizers.registry[name](parametrization, budget=LOSSES, num_workers=1)
+    return value(optimizer.minimize(value).value)
+
+
+@proves("nevergrad")
+def unaltered(seeds: int) -> Iterator[Finding]:
+    seeds = max(seeds, 9)
+    settings = {"name": "nevergrad", "popsize": 1, "moves_per_step": 20, "sigma": SIGMA, "allow_recast": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nevergrad's own
+        for function in (sphere, rosenbrock):
+            worse = []
+            for name in tqdm(NAMES, desc=function.__name__, leave=False):
+                places = [start(D, seed) for seed in range(seeds)]
+                here, there = (
+                    [
+                        minimise({**settings, "optimizer": name}, function, place, LOSSES, seed)
+                        for seed, place in enumerate(places)
+                    ],
+                    [alone(name, function, place, seed) for seed, place in enumerate(places)],
+                )
+                p = float(mannwhitneyu(here, there).pvalue)
+                medians = f"{name} {statistics.median(here):.3g} ({statistics.median(there):.3g}, p = {p:.2g})"
+                worse.append((p < 0.05 and statistics.median(here) > statistics.median(there), medians))
+            claim = f"on {function.__name__} in {D} dimensions, {LOSSES} losses, none of {len(NAMES)} names is worse"
+            found = "; ".join(text for _, text in worse)
+            yield Finding(
+                f"{claim} than in nevergrad's own loop (in brackets)", found, not any(bad for bad, _ in worse)
+            )
