@@ -1,4 +1,4 @@
-"""The floors of the house, and the style of its code, as the tools that are configured in pyproject.toml see them."""
+"""Layers, and the style of the code, as the tools that are configured in pyproject.toml see them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTRACTS = {
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 }
 BREACHES = {  # contract -> a file, and an import that the contract must forbid there
-    "floors": ("hybridopt/core/strategy.py", "import hybridopt.execution.trial"),
+    "layers": ("hybridopt/core/strategy.py", "import hybridopt.execution.trial"),
     "engine": ("hybridopt/engine/parameters.py", "import hybridopt.engine.forward"),
     "core": ("hybridopt/core/spec.py", "import hybridopt.core.oracle"),
     "toolbox": ("hybridopt/toolbox/schedule.py", "import hybridopt.toolbox.gradient"),
@@ -49,7 +49,7 @@ def run(command: list[str], cwd: Path = ROOT, **variables: str) -> subprocess.Co
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_modules_import_from_lower_floors_only() -> None:
+def test_modules_import_from_lower_layers_only() -> None:
     done = run(LINT_IMPORTS)
     assert done.returncode == 0, done.stdout
 

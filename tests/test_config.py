@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from hybridopt.composition.config_source import EntryPointConfigSource, kind_of
 from hybridopt.composition.describe import REQUIRED, Parameter, from_object, read
 from hybridopt.composition.kinds import CONFIGURED
 from hybridopt.composition.source import Unreadable
+from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
 
 CONF = Path(conf.__file__).parent
@@ -468,3 +469,22 @@ def test_every_plain_signature_composes(form: str, tmp_path: Path) -> None:
     with on_path(tmp_path):
         (parameter,) = registry.find("model", "form").describe().parameters
         assert plain(job("model=form").model) == {"name": "form", "a": composed_default(parameter)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["strategy=lottery_ticket", "strategy.search.popsize=3"], "strategy.search.popsize must be"),
+        (["strategy=lottery_ticket", "strategy.encoding.sparsity=2"], "strategy.encoding.sparsity must lie"),
+        (["strategy=ema", "strategy.inner.schedule=x"], "strategy.inner.schedule must be one of"),
+        (["strategy=ema", "strategy/inner=ema", "strategy.inner.decay=2"], "strategy.inner.decay must lie"),
+        (["strategy=adam", "strategy.schedule=x"], "strategy.schedule must be one of"),
+    ],
+)
+def test_a_message_on_a_nested_plugin_names_its_place(
+    composed: Callable[..., dict[str, Any]], overrides: list[str], said: str
+) -> None:
+    config = composed(*overrides, "dataset=iris")
+    with pytest.raises(ConfigError) as refused:
+        building.build("strategy", config["strategy"], spec=DataSpec((4,), 3, "classification"))
+    assert str(refused.value).startswith(said)

@@ -1,4 +1,4 @@
-"""Data as strategies meet it: an endless, replayable stream of batches, and two held-out sets."""
+"""The data that strategies train on: an endless, replayable stream of batches, and two held-out sets."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class InOrder:
 class BatchStream:
     """Endless batches whose place is (epoch, position), so that a resumed run reads on where it stopped.
 
-    It is its own iterator: whoever asks for the next batch moves the one place there is.
+    It is a single-pass iterator with one cursor.
 
     Class attributes:
         on_device: whether batches need not be moved any more.
@@ -183,7 +183,7 @@ class TensorStream(BatchStream):
     Args:
         inputs: (N, ...).
         targets: (N, ...).
-        batch_size: samples a batch; None for all of them, unshuffled.
+        batch_size: samples per batch; None for all of them, unshuffled.
         seed: fixes the order of all epochs.
     """
 

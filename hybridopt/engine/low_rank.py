@@ -1,4 +1,4 @@
-"""Layers of many networks at once, for whatever network: calls of ``torch.nn.functional`` are met on their way in."""
+"""Layers of many networks at once, for whatever network: intercepts calls of ``torch.nn.functional`` under vmap."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def dense_features_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 class Members:
     """The population inside of vmap: from one member's view of a tensor to that of all, and back.
 
-    ``torch.autograd.Function`` can do the same, at ten times the cost: populations are evaluated without a graph.
+    ``torch.autograd.Function`` can do the same, at ten times the cost; losses are evaluated without a graph.
 
     Args:
         level: which vmap it is, where several are nested.

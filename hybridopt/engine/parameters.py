@@ -43,12 +43,6 @@ class ParameterLayout:
         return {name: value[0] for name, value in self.unflatten(vector[None]).items()}
 
 
-def gradients(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What is in ``.grad`` of each; 0 where there is none, or where it is not finite."""
-    found = {name: torch.zeros_like(value) if value.grad is None else value.grad for name, value in parameters.items()}
-    return {name: torch.nan_to_num(value, 0.0, 0.0, 0.0) for name, value in found.items()}
-
-
 class FlatParameters:
     """Parameters that are written piece by piece, as if they were one vector.
 

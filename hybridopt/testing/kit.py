@@ -12,7 +12,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybridopt.composition.registry import Plugin
-from hybridopt.errors import HybridoptError, PluginError, options
+from hybridopt.errors import HybridoptError, PluginError, brief, options
 from hybridopt.testing.plugins import CHECKS, KINDS, as_plugin, conformance
 
 if TYPE_CHECKING:
@@ -42,18 +42,13 @@ def during(what: str) -> Iterator[None]:
     except CheckFailure:
         raise
     except Exception as error:
-        raise CheckFailure(f"{what} it raises {type(error).__name__} ({first_line(error)}).") from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an exception says, without the full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise CheckFailure(f"{what} it raises {type(error).__name__} ({brief(error)}).") from error
 
 
 def unloadable(error: Exception) -> str:
     """What is wrong with a state that cannot be saved, or loaded with nothing that needs pickle."""
     if not isinstance(error, UnpicklingError):
-        return first_line(error)
+        return brief(error)
     found = re.search(r"GLOBAL (\S+)", str(error))
     kind = f", here a {found[1].split('.')[0]} object" if found else ""
     return f"it holds more than tensors and plain values{kind}, which only pickle could load"
@@ -92,7 +87,7 @@ class Check:
         except (CheckFailure, HybridoptError) as error:
             raise CheckFailure(f"{plugin.kind} {plugin.name} fails {self.name}: {error}") from error
         except Exception as error:
-            raised = f"it raises {type(error).__name__} ({first_line(error)})"
+            raised = f"it raises {type(error).__name__} ({brief(error)})"
             raise CheckFailure(f"{plugin.kind} {plugin.name} fails {self.name}: {raised}.") from error
 
     def __repr__(self) -> str:

@@ -15,7 +15,8 @@ from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine.forward import PopulationForward
 from hybridopt.engine.stage import evaluating
-from hybridopt.testing.kit import CheckFailure, check, during, fail_if, first_line
+from hybridopt.errors import brief
+from hybridopt.testing.kit import CheckFailure, check, during, fail_if
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of
 
@@ -184,7 +185,7 @@ def slopes(case: Case) -> tuple[Tensor, Tensor] | None:
     try:
         loss = case.objective.loss(leaf, targets)
     except Exception as error:
-        raise CheckFailure(f"its loss of outputs in float64 raises {first_line(error)}.") from error
+        raise CheckFailure(f"its loss of outputs in float64 raises {brief(error)}.") from error
     if not loss.requires_grad:
         return None
     (gradient,) = torch.autograd.grad(loss, leaf)

@@ -17,8 +17,8 @@ from hybridopt.core.ledger import Budget
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Search, Strategy
-from hybridopt.errors import HybridoptError
-from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite, first_line
+from hybridopt.errors import HybridoptError, brief
+from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite
 from hybridopt.testing.learning import improves as improves  # its checks are a strategy's
 from hybridopt.testing.plugins import defaults, variants
 from hybridopt.testing.problems import config_of, line, problem_of
@@ -247,7 +247,7 @@ def recommends_at_any_time(plugin: Plugin) -> None:
 
 @check("strategy")
 def pickles_into_another_process(plugin: Plugin) -> None:
-    """A strategy that was not set up yet travels to another process by pickle, and does there what it does here."""
+    """A strategy that was not attached yet travels to another process by pickle, and does there what it does here."""
     config, problem = config_of(plugin), problem_of(plugin)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -255,7 +255,7 @@ def pickles_into_another_process(plugin: Plugin) -> None:
     try:
         pickled = pickle.dumps(strategy)
     except Exception as error:
-        raise CheckFailure(f"it cannot be pickled: {first_line(error)}.") from error
+        raise CheckFailure(f"it cannot be pickled: {brief(error)}.") from error
     with during("in another process"):
         there = torch.tensor(elsewhere(pickled, config, 2))
     here = Run(plugin, problem, strategy=strategy).finish(2).answer()

@@ -4,6 +4,7 @@
   step size.
 - Searches: ``fitness`` (failures and ranks), ``descent`` (along estimated gradients), ``annealing``.
 - Gradient methods: ``gradient``, ``masking``.
+- Strategies around others: ``wrapper``.
 - Data sets: ``splits``, ``files``, ``tables``, ``data``.
 - Objectives: ``metrics``, ``margins``.
 """

@@ -6,7 +6,7 @@
 
 - **throughput**: a whole generation (noise, evaluation, update) as a fraction of plain inference of as many samples
   with one set of weights, whichever chunk and number of threads suits each best. 1 means: the population is free.
-  Both run in one process, so that plain inference profits from what the engine asks of the allocator.
+  Both run in one process, so that plain inference profits from the allocator's settings too.
 - **growth**: seconds a generation over the number of parameters d, the population n and the batch, with the exponents
   of a log-log fit, over all sizes and over the upper half, where fixed costs no longer show. One thread.
 - **memory**: the peak of a child process, above plain inference, in copies of the parameters.

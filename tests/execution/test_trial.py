@@ -9,8 +9,9 @@ import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from hybridopt import Budget, DataSpec, TensorDataModule, Trial
 from hybridopt.composition import building, registry
@@ -359,3 +360,107 @@ def test_a_run_ends_when_its_strategy_has_finished(tmp_path: Path) -> None:
     trainer(tmp_path).fit(ours, datamodule=data())
     assert 150 <= ours.ledger.evaluations < 300
     assert ours.curve[-1][0] == ours.ledger.forwards < 3000
+
+
+# -- things used twice ------------------------------------------------------------------------------------------------
+
+
+class Tied(nn.Module):
+    """One weight under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+        self.down.weight = self.up.weight
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.down(self.up(x).tanh()))
+
+
+class SaveAtSecondMark(Callback):
+    """Writes a checkpoint where validation has put what is recommended into the network."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_validation_end(self, trainer: Trainer, module: Trial) -> None:
+        if len(module.curve) == 2:
+            trainer.save_checkpoint(self.path)
+
+
+def test_a_network_of_tied_weights_goes_on_with_its_own(tmp_path: Path) -> None:
+    def fresh() -> Trial:
+        torch.manual_seed(3)
+        return trial("ema", model=Tied(), inner={"name": "adam"})
+
+    whole, resumed, saved = fresh(), fresh(), tmp_path / "mark.ckpt"
+    trainer(tmp_path, SaveAtSecondMark(saved)).fit(whole, datamodule=data())
+    trainer(tmp_path).fit(resumed, datamodule=data(), ckpt_path=saved)
+    assert torch.equal(flat(resumed), flat(whole))
+
+
+@pytest.mark.parametrize("what", ["test", "validate"])
+def test_a_checkpoint_is_tested_as_it_was_recommended(what: str, tmp_path: Path) -> None:
+    saved = tmp_path / "mark.ckpt"
+    trained = trial("ema", inner={"name": "adam"})
+    trainer(tmp_path, SaveAtSecondMark(saved)).fit(trained, datamodule=data())
+    fresh = trial("ema", inner={"name": "adam"})
+    getattr(trainer(tmp_path), what)(fresh, datamodule=data(), ckpt_path=saved, verbose=False)
+    kept = torch.load(saved, weights_only=True)["state_dict"]
+    assert torch.equal(flat(fresh), kept["strategy.average"])
+    assert bool(fresh.tested) == (what == "test")
+
+
+def test_a_second_trial_on_one_data_module_has_the_batches_of_its_own_seed(tmp_path: Path) -> None:
+    def fit(module: Plain, seed: int) -> Tensor:
+        torch.manual_seed(0)
+        built = building.build("strategy", filled("strategy", {"name": "adam"}))
+        objective = building.build("objective", {"name": "cross_entropy"})
+        ours = Trial(nn.Linear(4, 3), objective, built, Budget(forwards=2000, marks=2), seed=seed, spec=SPEC)
+        trainer(tmp_path).fit(ours, datamodule=module)
+        return flat(ours)
+
+    shared = Plain()
+    zero, one = fit(shared, 0), fit(shared, 1)
+    assert not torch.equal(zero, one)
+    assert torch.equal(one, fit(Plain(), 1))
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_strategy_trains_the_network_of_a_second_trial_too(encoded: bool, tmp_path: Path) -> None:
+    strategy = building.build("strategy", filled("strategy", {"name": "adam"}))
+    objective = building.build("objective", {"name": "cross_entropy"})
+    ends = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        encoding = Subspace(5) if encoded else None
+        ours = Trial(nn.Linear(4, 3), objective, strategy, Budget(forwards=2000, marks=2), encoding=encoding)
+        trainer(tmp_path).fit(ours, datamodule=data())
+        ends.append(flat(ours))
+    assert torch.equal(*ends)
+
+
+def test_a_sampler_with_a_generator_of_its_own_is_repeated(tmp_path: Path) -> None:
+    def fit() -> Tensor:
+        rows = TensorDataset(*data().sets["train"])
+        sampler = RandomSampler(rows, generator=torch.Generator())
+        ours = trial("adam", forwards=2000)
+        ours.spec = SPEC
+        loader = DataLoader(rows, batch_size=7, sampler=sampler)
+        next(iter(loader))  # it has drawn before
+        trainer(tmp_path).fit(ours, loader, Plain().val_dataloader())
+        return flat(ours)
+
+    assert torch.equal(fit(), fit())
+
+
+def test_mixed_precision_moves_a_search_vector_past_its_scaler(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    strategy = building.build("strategy", filled("strategy", {"name": "adam"}))
+    objective = building.build("objective", {"name": "cross_entropy"})
+    ours = Trial(nn.Linear(4, 3), objective, strategy, Budget(forwards=2000, marks=2), encoding=Subspace(5))
+    scaled = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    trainer(tmp_path, plugins=[scaled]).fit(ours, datamodule=data())
+    assert ours.ledger.exhausted
+    assert ours.strategy.z.abs().max() > 0

@@ -72,6 +72,23 @@ def test_a_page_says_types_defaults_needs_and_a_command(capsys: pytest.CaptureFi
     assert "(must be given)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("adam", "an objective that has a gradient"),
+        (
+            "forward_gradient",
+            "an objective that has a gradient; no encoding (encoding=direct); asks the oracle for jvp",
+        ),
+        ("ema", "whatever its parts need of objective and encoding"),
+        ("lottery_ticket", "whatever its parts need of objective and encoding"),
+    ],
+)
+def test_a_page_says_what_a_strategy_needs(name: str, needs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("show", "strategy", name, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["needs"] == needs
+
+
 def test_what_cannot_be_read_is_imported_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = install(tmp_path, "acme", "print('noise')\n" + SIZE, model={"thing": "make"})
     with on_path(tmp_path):

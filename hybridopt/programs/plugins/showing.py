@@ -77,7 +77,7 @@ def needs(row: listing.Row) -> str:
         return "whatever its parts need of objective and encoding"
     if asked:
         slope = {"gradient", "jvp", "loss_slope"} & set(asked)
-        answers = [word for word in asked if word not in ("direct", "loss_slope")]
+        answers = [word for word in asked if word not in ("direct", "gradient", "loss_slope")]
         told = ["an objective that has a gradient" if slope else "any objective"]
         told += ["no encoding (encoding=direct)"] if "direct" in asked else []
         return "; ".join([*told, *([f"asks the oracle for {' and '.join(answers)}"] if answers else [])])

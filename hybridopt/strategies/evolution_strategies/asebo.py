@@ -2,13 +2,12 @@
 
 Choromanski, Pacchiano, Parker-Holder, Tang & Sindhwani 2019, https://arxiv.org/abs/1903.04268. The principal directions
 of past estimates span a subspace in which most samples are drawn, as many as it has dimensions; how much is drawn
-outside of it depends on how much of the last estimate lay in the principal directions that were left out, as in the
-authors' code: outside of all of them there is little but the noise of the estimate.
+outside of it depends on how much of the last estimate lay there.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -35,7 +34,11 @@ class ASEBO(Search):
         history: estimates that the subspace is found from.
         decay: what an estimate counts less with each generation.
         variance: the share of the estimates' variance that the subspace holds.
-        explore: the most of a sample's variance that is spread over all directions; 1 lets it be all.
+        residual: what of an estimate counts as outside of the subspace: "principal" the principal directions that were
+            left out, as in the authors' code, "all" whatever is not in it, as in the paper. None is the former where
+            each batch is the same one; on minibatches, whose estimates differ, it explores too little.
+        explore: the most of a sample's variance that is spread over all directions; None is 1, or 0.5 with
+            ``residual=all``: most of an estimate is noise, outside of any subspace, which would never be used.
         sigma: the length of a perturbation.
         lr: Adam's step size at the start, on estimates of length 1.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
@@ -54,6 +57,7 @@ class ASEBO(Search):
     estimates: Tensor  # (k, d), the last gradients
     alpha: Tensor  # a scalar, the share of the variance that is spread over all directions
     generation: Tensor  # a whole number
+    principal: Tensor  # a boolean, which residual it is
 
     def __init__(
         self,
@@ -63,7 +67,8 @@ class ASEBO(Search):
         history: int = 20,
         decay: float = 0.99,
         variance: float = 0.9,
-        explore: float = 0.5,
+        residual: Literal["principal", "all"] | None = None,
+        explore: float | None = None,
         sigma: float = 0.1,
         lr: float = 0.02,
         schedule: Schedule = "cosine",
@@ -75,14 +80,16 @@ class ASEBO(Search):
         share("strategy", "(0, 1]", decay=decay, variance=variance, explore=explore)
         positive("strategy", sigma=sigma, lr=lr)
         self.pairs, self.fewest, self.warmup, self.history = pairs, min(fewest, pairs), warmup, history
-        self.decay, self.variance, self.explore, self.sigma, self.lr = decay, variance, explore, sigma, lr
+        self.decay, self.variance, self.sigma, self.lr = decay, variance, sigma, lr
+        self.residual, self.explore = residual, explore
         self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent()
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x", x0)
         self.register_buffer("estimates", x0.new_empty(0, len(x0)))
-        self.register_buffer("alpha", x0.new_tensor(self.explore))
+        self.register_buffer("principal", torch.tensor((self.residual or self._usual) == "principal"))
+        self.register_buffer("alpha", x0.new_tensor(self._most))
         self.register_buffer("generation", torch.zeros((), dtype=torch.int64))
         self.adam.start(x0)
 
@@ -100,8 +107,9 @@ class ASEBO(Search):
         count = len(self._directions_now)
         gradient = (values[:count] - values[count:]) @ self._directions_now / (2 * self.sigma * count)
         if self._basis is not None:
-            inside, left_out = (self._basis.T @ gradient).norm(), (self._left_out.T @ gradient).norm()
-            self.alpha = (left_out / inside.clamp(min=TINY)).clamp(0.0, self.explore)
+            inside = self._basis.T @ gradient
+            outside = self._left_out.T @ gradient if self.principal else gradient - self._basis @ inside
+            self.alpha = (outside.norm() / inside.norm().clamp(min=TINY)).clamp(0.0, self._most)
         self.estimates = torch.cat([self.decay * self.estimates, gradient[None]])[-self.history :]
         rate = self.lr * self.schedule(self.progress)
         self.x = self.x + self.adam.step(gradient / gradient.norm().clamp(min=TINY), rate)
@@ -109,6 +117,15 @@ class ASEBO(Search):
 
     def recommend(self) -> Tensor:
         return self.x
+
+    @property
+    def _usual(self) -> str:
+        return "principal" if self.context.exact else "all"
+
+    @property
+    def _most(self) -> float:
+        """The bound of alpha."""
+        return self.explore if self.explore is not None else 1.0 if self.principal else 0.5
 
     def _directions(self) -> Tensor:
         """Normal with covariance alpha / d I + (1 - alpha) / r U U', (pairs, d)."""

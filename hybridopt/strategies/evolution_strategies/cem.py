@@ -22,7 +22,7 @@ class CEM(Search):
     Good for a robust first try at losses without a gradient, with hardly a setting to tune.
 
     Args:
-        popsize: samples a generation.
+        popsize: samples per generation.
         elite: the share of them that the Gaussian is fitted to.
         sigma: its width at the start.
         smoothing: what of the old mean and width remains at each fit, from 0 to below 1.

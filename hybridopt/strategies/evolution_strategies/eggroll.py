@@ -26,7 +26,7 @@ class Eggroll(Search):
     Good for large layers, where perturbations of low rank cost a fraction of an evolution strategy's.
 
     Args:
-        popsize: losses a generation; even, since samples come in mirrored pairs.
+        popsize: losses per generation; even, since samples come in mirrored pairs.
         rank: r, the number of columns of the factors; parameters that are no matrices get full noise.
         sigma: the standard deviation of the perturbation of each parameter.
         lr: Adam's step size at the start.

@@ -36,7 +36,7 @@ class GuidedES(Strategy):
 
     Args:
         surrogate: whose gradient guides the samples; anything differentiable.
-        pairs: P, mirrored pairs a step.
+        pairs: P, mirrored pairs per step.
         sigma: the length of a perturbation, on average.
         alpha: the share of the variance that is spread over all directions; 1 is a plain evolution strategy.
         directions: k, how many surrogate gradients span the subspace.

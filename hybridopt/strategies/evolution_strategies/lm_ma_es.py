@@ -24,7 +24,7 @@ class LMMAES(Search):
     Good for the covariance of CMA-ES where d x d numbers, or an eigenvalue decomposition, are too many.
 
     Args:
-        popsize: samples a generation; None is 4 + 3 ln d.
+        popsize: samples per generation; None is 4 + 3 ln d.
         directions: m, how many directions are learnt; None is 4 + 3 ln d.
         sigma: the width at the start.
 

@@ -34,7 +34,7 @@ class NoveltyES(Strategy):
         reward: the weight of the loss at the start; novelty has the rest.
         adaptive: whether the weight changes: more of the loss after each new best, less when there is none for long.
         agents: M, of which one moves at a time, the likelier the newer its behaviour.
-        popsize: losses a generation; even, since samples come in mirrored pairs.
+        popsize: losses per generation; even, since samples come in mirrored pairs.
         sigma: the standard deviation of the perturbations.
         lr: Adam's step size.
         neighbours: k, by whose distance in the archive novelty is measured.

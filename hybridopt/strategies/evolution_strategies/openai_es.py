@@ -24,7 +24,7 @@ class OpenAIES(Search):
     Good for losses without a gradient, of any network, on many processes: only losses travel.
 
     Args:
-        popsize: losses a generation; even, since samples come in mirrored pairs.
+        popsize: losses per generation; even, since samples come in mirrored pairs.
         sigma: the standard deviation of the perturbations.
         lr: Adam's step size at the start.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.

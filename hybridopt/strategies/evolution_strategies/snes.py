@@ -20,10 +20,10 @@ from hybridopt.toolbox.ranges import at_least, positive
 class SNES(Search):
     """Natural-gradient descent of a Gaussian with a width of its own in each coordinate.
 
-    Good for some hundred parameters of unequal scales; with thousands its widths learn slowly.
+    Good for a few hundred parameters of unequal scales; with thousands its widths learn slowly.
 
     Args:
-        popsize: samples a generation; None is 4 + 3 ln d.
+        popsize: samples per generation; None is 4 + 3 ln d.
         sigma: the widths at the start.
         center_lr: the learning rate of the mean.
         sigma_lr: the learning rate of the widths; None is (3 + ln d) / (5 sqrt d).

@@ -37,9 +37,9 @@ SAME = 1e-6  # two losses that differ by a smaller share are those of one batch
 
 
 class LevenbergMarquardt(Strategy):
-    """Damped Gauss-Newton: a linear system a step, for networks of some thousand parameters at most.
+    """Damped Gauss-Newton: a linear system a step, for networks of a few thousand parameters at most.
 
-    Good for regression with up to some thousand parameters, to many digits in few steps.
+    Good for regression with up to a few thousand parameters, to many digits in few steps.
 
     Args:
         damping: lambda at the start, which is added to the diagonal of the Gauss-Newton matrix of the mean loss;

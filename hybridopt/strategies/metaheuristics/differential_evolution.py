@@ -65,7 +65,7 @@ RULES = {
 class DifferentialEvolution(Search):
     """L-SHADE: members move along differences of others, by factors that have worked before.
 
-    Good for rugged losses of up to some hundred parameters whose scales nobody knows: it finds its own.
+    Good for rugged losses of up to a few hundred parameters whose scales nobody knows: it finds its own.
 
     On a new batch the members are evaluated again, so that a child is compared with its parent on the same batch.
 

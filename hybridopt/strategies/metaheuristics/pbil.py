@@ -1,7 +1,7 @@
 """Population-based incremental learning (Baluja 1994), https://www.ri.cmu.edu/pub_files/pub1/baluja_shumeet_1994_2/.
 
 A probability for each bit moves towards the bits of the best sample. The compact genetic algorithm (Harik, Lobo &
-Goldberg 1999, https://doi.org/10.1109/4235.797971) is nearly the same, with two samples a generation.
+Goldberg 1999, https://doi.org/10.1109/4235.797971) is nearly the same, with two samples per generation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PBIL(Search):
     With ``encoding=supermask encoding.rule=sign`` the bits say which weights of a random network are used.
 
     Args:
-        popsize: samples a generation.
+        popsize: samples per generation.
         lr: how far the probabilities move towards the best samples.
         best: how many samples they move towards.
         scale: the distance of a candidate from the start in each coordinate.

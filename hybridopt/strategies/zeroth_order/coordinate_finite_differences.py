@@ -25,7 +25,7 @@ NUMBERS = 1e9  # in the matrix of candidates
 class CoordinateFiniteDifferences(Search):
     """Descent along forward differences, of all coordinates or of some at a time.
 
-    Good for some hundred parameters and a loss that is exact; or a check of somebody's gradient.
+    Good for a few hundred parameters and a loss that is exact; or a check of somebody's gradient.
 
     Args:
         coordinates: how many coordinates a step looks at, drawn each time; None looks at all.

@@ -26,7 +26,7 @@ class ForwardGradient(Strategy):
     Good for networks whose activations do not fit into memory, or code that only goes forward.
 
     Args:
-        samples: directions a step.
+        samples: directions per step.
         lr: the step size at the start.
         descent: "sgd" steps along the estimate; "adam" rescales it.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.

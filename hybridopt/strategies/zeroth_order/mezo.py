@@ -25,7 +25,7 @@ class Mezo(Search):
     Good for large networks that fit into memory once and no more, above all to fine-tune them.
 
     Args:
-        samples: directions a step, each of two losses (the paper's n-SPSA).
+        samples: directions per step, each of two losses (the paper's n-SPSA).
         epsilon: the distance at which the losses are asked for, on both sides.
         lr: the step size at the start.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.

@@ -22,9 +22,9 @@ STABILITY = 0.1  # A, as a share of the steps
 
 
 class SPSA(Search):
-    """Two losses a step, on both sides of a random direction of signs, whatever the number of parameters.
+    """Two losses per step, on both sides of a random direction of signs, whatever the number of parameters.
 
-    Good for noisy losses with two measurements a step; its gains decay by a rule that needs no budget.
+    Good for noisy losses with two measurements per step; its gains decay by a rule that needs no budget.
 
     Args:
         c: the distance at which the losses are asked for, at the start.

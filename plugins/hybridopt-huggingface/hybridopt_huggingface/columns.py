@@ -18,7 +18,6 @@ from hybridopt.toolbox.tables import chosen_columns, refuse_shared, unfit
 KINDS = ("image", "text", "category", "number")
 FEW = 100  # different texts at most that are categories without asking, where there are other columns
 CHUNK = 1000  # rows that are read at once
-ARRAYS = (Array2D, Array3D, Array4D, Array5D)
 
 
 @dataclass(frozen=True)
