@@ -47,7 +47,7 @@ def called(*arguments: str) -> int:
 def test_every_plugin_has_a_page(
     kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if kind != "callback":  # some of which are Lightning's, and say more than their source does
+    if kind != "callback":  # some of which are Lightning's, whose source does not tell
         monkeypatch.setattr(showing, "_imported", lambda plugin, *_: pytest.fail(f"{plugin.name} is not read, but run"))
     for name in registry.names(kind):
         plugin = registry.find(kind, name)

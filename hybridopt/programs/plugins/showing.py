@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +38,15 @@ class Facts:
 
 
 def facts_of(plugin: registry.Plugin, limit: float) -> Facts:
-    """Read a plugin's source; where that does not tell, import it in another process, for ``limit`` seconds at most."""
+    """Read a plugin's source; where that does not tell, import it in another process, for ``limit`` seconds at most.
+
+    What this process has imported anyway is looked at itself.
+    """
     row = listing.row(plugin)
     place = find(plugin.entry_point.value)
+    there = plugin.entry_point.module in sys.modules
     try:
-        parameters = read(plugin.entry_point.value).parameters
+        parameters = (plugin.describe() if there else read(plugin.entry_point.value)).parameters
         if place is None:
             raise Unreadable
         settings = tuple(setting(parameter) for parameter in parameters)
