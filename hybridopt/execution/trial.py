@@ -61,10 +61,7 @@ class Trial(LightningModule):
         budget: what may be spent.
         encoding: how search vectors become parameters; the parameters themselves if None.
         seed: fixes all that the strategy draws.
-        mode: how populations are run: "auto", "vmap" or "loop".
-        chunk: how many members are run at a time: "auto" or a number.
-        dropout: whether populations are run with dropout on, each member with draws of its own.
-        batch_statistics: whether populations are normalised by the batch's statistics, not by the running ones.
+        mode, chunk, dropout, batch_statistics: how populations are run, see :class:`~hybridopt.core.oracle.Oracle`.
         spec: the shape of the data; the datamodule's ``spec`` if None.
 
     Raises:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hybridopt.errors import ConfigError, TrackingError
 from hybridopt.report import caveats, page, pictures
+from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compared_runs, is_trial, latest
-from hybridopt.report.statistics import Interval
 from hybridopt.report.summary import ArmSummary, arm_summaries, compared, overall
 from hybridopt.report.verdict import verdicts
 from hybridopt.tracking.reading import Reader, StoredRun

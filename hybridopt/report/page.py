@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from hybridopt.report.interval import Interval
 from hybridopt.report.runs import Comparison
-from hybridopt.report.statistics import Interval
 from hybridopt.report.summary import ArmSummary
 from hybridopt.report.verdict import Verdict, conclusion, number, sentences
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison
-from hybridopt.report.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

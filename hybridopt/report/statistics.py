@@ -19,23 +19,14 @@ from typing import Any, cast
 
 import numpy as np
 
-LEVEL = 0.05  # of tests; intervals are of 95 %
+from hybridopt.report.interval import LEVEL, Interval
+from hybridopt.report.means import least_p, mean_difference, resolution, spread
+
 POWER = 0.8  # that the number of seeds which would be needed is to give
 PLAIN = 10.0  # standard deviations: a mean difference beyond needs no more pairs than the test itself
 MANY = 100_000  # pairs, more than anybody will run
 RESAMPLES = 2000
 INTERVAL = 5  # values whose range holds their median in 94 of 100 cases
-ENUMERATED = 20  # differences up to which all choices of signs are looked at
-SAMPLED = 2**16  # choices of signs that stand for all of more differences
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95 % confidence interval; its ends are NaN where one value cannot give them."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -196,87 +187,6 @@ def paired(a: Mapping[str, float], b: Mapping[str, float], higher: bool, tests: 
     )
 
 
-def mean_difference(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> tuple[float, Interval]:
-    """The p-value of the mean of paired differences, two-sided, and its 95 % interval, which agree.
-
-    The exact sign-flip permutation test (Fisher 1935) and its inversion where the pairs suffice for it; below that,
-    the t-test, which can speak at few pairs, and t-interval.
-
-    Args:
-        x, y: (n,), of the same seeds.
-        level: at which the test has to be able to speak.
-    """
-    differences = x - y
-    if len(differences) >= pairs_for_permutation(level):
-        return sign_flips(differences)
-    return t_test(differences, resolution(x, y))
-
-
-def sign_flips(differences: np.ndarray) -> tuple[float, Interval]:
-    """The exact test of the mean for any distribution that is symmetric about it, ties and zeros included.
-
-    Under the hypothesis each of the 2^n choices of signs is as likely as any other. Flipping the signs of a subset
-    changes the sum by twice the subset's, so that both p and interval follow from the means of all subsets (Hartigan
-    1969, https://doi.org/10.1080/01621459.1969.10501057). Beyond 20 differences a random sample stands for all subsets.
-    """
-    means = subset_means(np.asarray(differences, dtype=float))
-    choices = len(means) + 1  # the empty subset is one
-    above, below = 1 + int((means <= 0).sum()), 1 + int((means >= 0).sum())
-    p = min(1.0, 2 * min(above, below) / choices)
-    outside = int(LEVEL / 2 * choices)
-    means.partition([outside - 1, len(means) - outside])
-    return p, Interval(float(np.mean(differences)), float(means[outside - 1]), float(means[-outside]))
-
-
-def subset_means(values: np.ndarray) -> np.ndarray:
-    """The means of all non-empty subsets of the values, or of a random sample of them."""
-    if len(values) <= ENUMERATED:
-        sums, counts = np.zeros(1), np.zeros(1)
-        for value in values:
-            sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
-        sums, counts = sums[1:], counts[1:]
-    else:
-        generator = np.random.default_rng(0)  # the same runs give the same report
-        drawn = [generator.integers(0, 2, (2**10, len(values)), dtype=np.int8) for _ in range(SAMPLED // 2**10)]
-        sums = np.concatenate([block @ values for block in drawn])[1:]
-        counts = np.concatenate([block.sum(axis=1, dtype=float) for block in drawn])[1:]
-    rounding = 4 * len(values) * np.finfo(float).eps * np.abs(values).max(initial=0.0)
-    return np.where(np.abs(sums) <= rounding, 0.0, sums / np.maximum(counts, 1))
-
-
-def t_test(differences: np.ndarray, unit: float) -> tuple[float, Interval]:
-    """Student's paired t-test, and its interval, for few pairs of values of limited resolution.
-
-    Values that are multiples of a unit, such as accuracies on few samples, can agree by accident; their rounding adds
-    unit^2 / 12 to the variance of each (JCGM 100:2008, F.2.2.1). No p is below that of n runs against n runs that are
-    completely separated, 2 / (2n choose n), which is the most that any test without assumptions can say.
-    """
-    from scipy import stats
-
-    n, mean = len(differences), float(np.mean(differences))
-    if n < 2:
-        return 1.0, Interval(mean)
-    if not differences.any():
-        return 1.0, Interval(mean, mean, mean)
-    error = spread(differences, unit) / math.sqrt(n)
-    p = 2 * float(stats.t.sf(abs(mean) / error, n - 1)) if error > 0 else 0.0
-    reach = error * float(stats.t.ppf(1 - LEVEL / 2, n - 1))
-    return max(p, least_p(n)), Interval(mean, mean - reach, mean + reach)
-
-
-def spread(differences: np.ndarray, unit: float) -> float:
-    """The standard deviation of paired differences, with what is lost by rounding; NaN for one."""
-    if len(differences) < 2:
-        return math.nan
-    return math.sqrt(float(np.var(differences, ddof=1)) + unit**2 / 6)
-
-
-def resolution(x: np.ndarray, y: np.ndarray) -> float:
-    """The smallest step between two values; 0 where all are equal, or none are."""
-    values, counts = np.unique(np.concatenate([x, y]), return_counts=True)
-    return float(np.diff(values).min()) if len(values) > 1 and counts.max() > 1 else 0.0
-
-
 def holm(ps: Sequence[float]) -> list[float]:
     """p-values corrected for their number (Holm 1979)."""
     from statsmodels.stats.multitest import multipletests
@@ -316,16 +226,6 @@ def pairs_needed(mean: float, spread: float, level: float = LEVEL) -> int | None
     return high
 
 
-def least_p(n: int) -> float:
-    """The least p of an exact test of n runs against n others: 2 / (2n choose n)."""
-    return 2 / math.comb(2 * n, n)
-
-
 def fewest_pairs(level: float) -> int:
     """The number of pairs below which no p is as small as the level."""
     return next(n for n in itertools.count(2) if least_p(n) <= level)
-
-
-def pairs_for_permutation(level: float) -> int:
-    """Pairs from which on sign flips are fine-grained enough: their least p, 2 / 2^n, is an eighth of the level."""
-    return math.ceil(4 - math.log2(level))

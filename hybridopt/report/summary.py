@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridopt.report import statistics
+from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison
-from hybridopt.report.statistics import Interval
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from hybridopt.report import statistics
+from hybridopt.report.interval import LEVEL
 from hybridopt.report.runs import Comparison
-from hybridopt.report.statistics import LEVEL, Paired, fewest_pairs
+from hybridopt.report.statistics import Paired, fewest_pairs
 
 LISTED = 10  # undecided pairs that are named
 

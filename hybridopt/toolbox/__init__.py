@@ -4,7 +4,7 @@
   step size.
 - Searches: ``fitness`` (failures and ranks), ``descent`` (along estimated gradients), ``annealing``.
 - Gradient methods: ``gradient``, ``masking``.
-- Strategies around others: ``wrapper``.
+- Strategies around others: ``wrapper``; foreign code with threads of its own: ``daemon``.
 - Data sets: ``splits``, ``files``, ``tables``, ``data``.
 - Objectives: ``metrics``, ``margins``.
 """

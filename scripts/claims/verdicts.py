@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from hybridopt.report import statistics
+from hybridopt.report import means, statistics
 from hybridopt.report.runs import Comparison, compared_runs, latest
 from hybridopt.report.summary import compared
 from hybridopt.report.verdict import Verdict, verdicts
@@ -228,10 +228,10 @@ def welch(x: np.ndarray, y: np.ndarray) -> float:
 
 TESTS: dict[str, Test] = {
     "Wilcoxon, exact": wilcoxon,
-    "sign flips": lambda x, y: statistics.sign_flips(x - y)[0],
+    "sign flips": lambda x, y: means.sign_flips(x - y)[0],
     "paired t": student,
     "Welch's t": welch,
-    "the report's": lambda x, y: statistics.mean_difference(x, y, LEVEL / 6)[0],
+    "the report's": lambda x, y: means.mean_difference(x, y, LEVEL / 6)[0],
 }
 
 

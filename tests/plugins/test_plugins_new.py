@@ -40,7 +40,7 @@ def test_generated_packages_pass_their_own_tests(tmp_path: Path) -> None:
     assert installed.returncode == 0, installed.stderr
     tests = run("pytest", "-v", "-p", "no:cacheprovider", *folders, cwd=tmp_path, PYTHONPATH=str(site))
     assert tests.returncode == 0, tests.stdout[-3000:]
-    assert all(f"{folder}/tests/" in tests.stdout for folder in folders), tests.stdout[-3000:]
+    assert all(f"test_my_{kind}.py::" in tests.stdout for kind in OFFERED), tests.stdout[-3000:]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -271,6 +271,23 @@ def test_runs_of_the_program_are_reported_on(
     assert run.data.metrics["phase/search/forwards"] < run.data.metrics["cost/forwards"]
 
 
+def test_runs_that_diverge_are_reported_on(
+    store: Store, composed: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    for lr in (100, 0.01):
+        for seed in range(2):
+            config = composed(
+                "strategy=sgd", f"strategy.lr={lr}", f"seed={seed}", "dataset=diabetes", "objective=mse",
+                "budget.forwards=6e3", f"tracking.uri={store.uri}", "tracking.log_model=false",
+                "trainer.enable_progress_bar=false",
+            )  # fmt: skip
+            result = experiment.run(config, tmp_path / f"{lr} {seed}", store.parent)
+            assert math.isfinite(result.summary["best/val/r2"])
+    text = store.report(tmp_path / "out").markdown.read_text()
+    assert "On diabetes, 2 of 2 runs of sgd lr=100.0 diverged" in text
+    assert "| sgd lr=100.0 | 2 | diverged | diverged | never |" in text
+
+
 @pytest.mark.slow
 def test_the_program_prints_the_short_version(store: Store, tmp_path: Path) -> None:
     store.add("good", 0, 0.95)

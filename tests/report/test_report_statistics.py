@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hybridopt.report import statistics
+from hybridopt.report import means, statistics
+from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison
-from hybridopt.report.statistics import Interval
 from hybridopt.report.verdict import verdicts
 
 TIED = st.one_of(st.floats(-100, 100), st.sampled_from([0.0, 0.1, 0.2, 0.3]))
@@ -65,7 +65,7 @@ def test_a_p_below_the_level_and_an_interval_without_zero_are_the_same(
 ) -> None:
     found = statistics.paired(*map(by_seed, pair), higher, tests)
     low, high = found.difference.low, found.difference.high
-    exact = found.n >= statistics.pairs_for_permutation(statistics.LEVEL / tests)
+    exact = found.n >= means.pairs_for_permutation(statistics.LEVEL / tests)
     if exact:
         assert (found.p <= statistics.LEVEL) == (low > 0 or high < 0)
     elif found.p <= statistics.LEVEL:
@@ -178,7 +178,7 @@ def test_intervals_hold_the_median_as_often_as_they_say(n: int) -> None:
 @pytest.mark.parametrize("n", [2, 5, 9, 12])
 def test_intervals_hold_the_difference_as_often_as_they_say(n: int) -> None:
     generator = np.random.default_rng(1)
-    found = [statistics.mean_difference(*generator.normal(size=(2, n)))[1] for _ in range(500)]
+    found = [means.mean_difference(*generator.normal(size=(2, n)))[1] for _ in range(500)]
     assert 0.92 <= np.mean([each.low <= 0 <= each.high for each in found]) <= 0.98
 
 
@@ -192,8 +192,8 @@ def test_the_interquartile_mean_leaves_out_the_outer_quarters() -> None:
 def test_fewer_pairs_can_never_reach_the_level(level: float, pairs: int) -> None:
     assert statistics.fewest_pairs(level) == pairs
     apart = np.linspace(0, 0.01, pairs), 100 + np.linspace(0, 0.02, pairs)
-    assert statistics.mean_difference(*apart, level)[0] <= level
-    assert statistics.mean_difference(*(values[:-1] for values in apart), level)[0] > level
+    assert means.mean_difference(*apart, level)[0] <= level
+    assert means.mean_difference(*(values[:-1] for values in apart), level)[0] > level
 
 
 @pytest.mark.parametrize(("effect", "tests"), [(0.5, 1), (1.0, 1), (1.0, 6), (2.5, 6), (20.0, 15)])
@@ -202,12 +202,11 @@ def test_the_pairs_that_would_be_needed_give_the_power_that_is_promised(effect: 
     needed = statistics.pairs_needed(effect, 1.0, level)
     generator = np.random.default_rng(0)
     zero = np.zeros(needed)
-    found = [statistics.mean_difference(generator.normal(effect, 1, size=needed), zero, level)[0] for _ in range(300)]
+    found = [means.mean_difference(generator.normal(effect, 1, size=needed), zero, level)[0] for _ in range(300)]
     assert np.mean(np.array(found) <= level) >= 0.74  # 0.8, less what 300 draws may be off
     if effect < 10:
         fewer = needed * 3 // 4
         found = [
-            statistics.mean_difference(generator.normal(effect, 1, size=fewer), zero[:fewer], level)[0]
-            for _ in range(300)
+            means.mean_difference(generator.normal(effect, 1, size=fewer), zero[:fewer], level)[0] for _ in range(300)
         ]
         assert np.mean(np.array(found) <= level) < 0.8

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from difflib import get_close_matches
-from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief
+from hybridopt.toolbox.daemon import on_daemon
 from hybridopt.toolbox.fitness import FAILURE
 from hybridopt.toolbox.ranges import at_least, positive
 
@@ -299,17 +298,3 @@ def pruning(optimizer: Optimizer) -> Callable[[Any], Any]:
     usual = optimizer.pruning or Pruning.sensible_default(optimizer.num_workers, optimizer.dimension)
     most = max(8, ARCHIVE // (16 * optimizer.dimension))  # float64, as a key and as a value
     return Pruning(min_len=min(usual.min_len, most // 4), max_len=min(usual.max_len, most))
-
-
-def on_daemon(call: Callable[[], Any]) -> Any:
-    """The call's result, from a daemon thread: what it starts are daemons too, and do not keep the process alive."""
-    future: Future[Any] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # handed to the caller, who raises it
-            future.set_exception(error)
-
-    Thread(target=work, daemon=True).start()
-    return future.result()
