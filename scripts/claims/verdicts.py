@@ -8,6 +8,7 @@ Two tables: error rates, power and coverage of the report as it is; and those of
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import sys
@@ -295,6 +296,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10, 15])
     parser.add_argument("--write", type=Path, help="a page, between whose markers the tables are put")
     arguments = parser.parse_args()
+    gc.freeze()  # statsmodels collects garbage at each correction, and should not look through torch
     numbers = " / ".join(map(str, arguments.seeds))
     head = [
         f"{arguments.sweeps} sweeps each, with {numbers} seeds",
