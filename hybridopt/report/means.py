@@ -22,10 +22,16 @@ def mean_difference(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> tuple
         x, y: (n,), of the same seeds.
         level: at which the test has to be able to speak.
     """
-    differences = x - y
+    differences = paired_differences(x, y)
     if len(differences) >= pairs_for_permutation(level):
         return sign_flips(differences)
     return t_test(differences, resolution(x, y))
+
+
+def paired_differences(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x - y (n,), 0 where they are equal but for rounding."""
+    rounding = 4 * np.finfo(float).eps * max(np.abs(x).max(initial=0.0), np.abs(y).max(initial=0.0))
+    return np.where(np.abs(x - y) <= rounding, 0.0, x - y)
 
 
 def sign_flips(differences: np.ndarray) -> tuple[float, Interval]:
@@ -84,7 +90,8 @@ def spread(differences: np.ndarray, unit: float) -> float:
     """The standard deviation of paired differences, with what is lost by rounding; NaN for one."""
     if len(differences) < 2:
         return math.nan
-    return math.sqrt(float(np.var(differences, ddof=1)) + unit**2 / 6)
+    size = max(float(np.abs(differences).max()), unit) or 1.0  # squares of very small numbers would vanish
+    return size * math.sqrt(float(np.var(differences / size, ddof=1)) + (unit / size) ** 2 / 6)
 
 
 def resolution(x: np.ndarray, y: np.ndarray) -> float:

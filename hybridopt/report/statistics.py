@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 
 from hybridopt.report.interval import LEVEL, Interval
-from hybridopt.report.means import least_p, mean_difference, resolution, spread
+from hybridopt.report.means import least_p, mean_difference, paired_differences, resolution, spread
 
 POWER = 0.8  # that the number of seeds which would be needed is to give
 PLAIN = 10.0  # standard deviations: a mean difference beyond needs no more pairs than the test itself
@@ -182,7 +182,7 @@ def paired(a: Mapping[str, float], b: Mapping[str, float], higher: bool, tests: 
         p=p,
         delta=2 * wins - 1,
         improvement=wins if higher else 1 - wins,
-        spread=spread(x - y, resolution(x, y)),
+        spread=spread(paired_differences(x, y), resolution(x, y)),
         level=level,
     )
 

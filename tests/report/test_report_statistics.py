@@ -92,6 +92,11 @@ def test_a_verdict_its_effect_and_its_interval_never_disagree(
         assert way * (each.found.a - each.found.b) > 0
 
 
+def test_differences_of_rounding_are_none() -> None:
+    found = statistics.paired(by_seed([0.2] * 5 + [0.1]), by_seed([0.2 + 1e-17] * 5 + [0.1]), True)
+    assert (found.p, found.difference.value, found.needed) == (1.0, 0.0, None)
+
+
 def test_many_pairs_are_compared_by_all_choices_of_signs() -> None:
     x = [0.9, 0.95, 0.93, 0.97, 0.96, 0.91, 0.9, 0.93, 0.99, 0.9, 0.94]
     y = [0.8, 0.96, 0.85, 0.9, 0.91, 0.89, 0.9, 0.92, 0.8, 0.91, 0.95]
