@@ -45,7 +45,7 @@ def sign_flips(differences: np.ndarray) -> tuple[float, Interval]:
     choices = len(means) + 1  # the empty subset is one
     above, below = 1 + int((means <= 0).sum()), 1 + int((means >= 0).sum())
     p = min(1.0, 2 * min(above, below) / choices)
-    outside = int(LEVEL / 2 * choices)
+    outside = max(1, int(LEVEL / 2 * choices))  # of few pairs the interval is that of the range of all means
     means.partition([outside - 1, len(means) - outside])
     return p, Interval(float(np.mean(differences)), float(means[outside - 1]), float(means[-outside]))
 
