@@ -269,7 +269,8 @@ def test_it_keeps_its_hands_off(program: str) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-def test_evotorch_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+def test_evotorch_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # what another test's program has left there
     generations(make("PGPE"), 2)
     assert logging.getLogger("evotorch").handlers == []
     assert capfd.readouterr() == ("", "")
