@@ -115,7 +115,7 @@ def undecided(found: Sequence[Verdict]) -> list[str]:
     """What the runs cannot tell, in one sentence for each data set at most."""
     told = []
     for dataset in dict.fromkeys(each.dataset for each in found):
-        pairs = [f"{each.a} and {each.b}" for each in found if each.dataset == dataset and each.better is None]
+        pairs = [f"{each.a} and {each.b}" for each in found if each.dataset == dataset]
         named = "; ".join(pairs[:LISTED]) + (f"; and {len(pairs) - LISTED} more pairs" if len(pairs) > LISTED else "")
         told.append(f"On {dataset}, these runs do not decide between {named}.")
     return told + (_least(found) if found else [])

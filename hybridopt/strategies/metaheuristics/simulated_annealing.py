@@ -36,7 +36,7 @@ class SimulatedAnnealing(Search):
     Args:
         sigma: the standard deviation of a proposal at the start.
         sigma_decay: the proposal's scale at the end of the budget, relative to the start.
-        coordinates: how many parameters a proposal changes, drawn anew each time; None is all of them. One at a time
+        coordinates: how many parameters a proposal changes, drawn for each proposal; None is all of them. One at a time
             solves functions of some variables with many local minima, where moves of all variables stay in one.
         tails: "normal", or "cauchy" for proposals of which some are much longer than the others.
         temperature_decay: the temperature at the end of the budget, relative to the start.
