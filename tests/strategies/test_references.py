@@ -60,6 +60,38 @@ def test_cem_is_evotorchs_but_for_the_degrees_of_freedom() -> None:
         torch.testing.assert_close(ours.widths, theirs.sigma * math.sqrt(4 / 5), rtol=1e-9, atol=1e-12)
 
 
+def test_lm_ma_es_is_the_papers_algorithm_step_by_step() -> None:
+    """Algorithm 1 of Loshchilov et al. 2019, one sample and one direction after the other."""
+    ours, n, samples, directions = begun("lm_ma_es", popsize=10, directions=6, sigma=0.5), D, 10, 6
+    raw = np.array([math.log(samples / 2 + 0.5) - math.log(i) for i in range(1, samples // 2 + 1)])
+    weights = raw / raw.sum()
+    effective = 1 / np.sum(weights**2)
+    c_s = min(1.0, 2 * samples / n)
+    y, sigma, path, matrix = np.zeros(n), 0.5, np.zeros(n), np.zeros((directions, n))
+    for t in range(40):
+        population = ours.ask()
+        losses = stretched(population)
+        steps = []
+        for z in ours._z.numpy():
+            d = z.copy()
+            for j in range(min(t, directions)):
+                c_d = min(1.0, 1 / (1.5**j * n))
+                d = (1 - c_d) * d + c_d * matrix[j] * (matrix[j] @ d)
+            steps.append((z, d))
+        np.testing.assert_allclose(population, [y + sigma * d for _, d in steps], rtol=1e-9)
+        best = [steps[i] for i in np.argsort(losses.numpy(), kind="stable")[: samples // 2]]
+        mean = sum(w * z for w, (z, _) in zip(weights, best, strict=True))
+        y = y + sigma * sum(w * d for w, (_, d) in zip(weights, best, strict=True))
+        path = (1 - c_s) * path + math.sqrt(effective * c_s * (2 - c_s)) * mean
+        for j in range(directions):
+            c_c = min(1.0, samples / (4.0**j * n))
+            matrix[j] = (1 - c_c) * matrix[j] + math.sqrt(effective * c_c * (2 - c_c)) * mean
+        sigma *= math.exp(c_s / 2 * (path @ path / n - 1))
+        ours.tell(population, losses)
+        np.testing.assert_allclose(ours.recommend(), y, rtol=1e-9)
+        np.testing.assert_allclose(float(ours.width), sigma, rtol=1e-9)
+
+
 class Valley(nn.Module):
     """Residuals of Rosenbrock's valley, (1, 2 (d - 1))."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
 import torch
 from small_problems import begin, deploy, make_strategy, oracle_for, run_steps
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.cross_entropy import CrossEntropy
@@ -65,6 +67,26 @@ def test_rounds_prune_more_and_more_and_never_give_back() -> None:
     for before, after in pairwise(masks):
         assert int(after.sum()) < int(before.sum())
         assert not bool((after & ~before).any())
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_what_is_pruned_is_what_torch_prunes(scope: str) -> None:
+    model, strategy = network(), make_strategy("iterative_magnitude_pruning", rounds=2, sparsity=0.6, scope=scope)
+    oracle = oracle_for(model, CrossEntropy(), 60_000)
+    begin(strategy, oracle, data())
+    while int(strategy.pruned) == 0:
+        trained = deepcopy(model)
+        strategy.step(oracle, data())
+    layers = [(layer, "weight") for layer in trained if isinstance(layer, nn.Linear)]
+    if scope == "global":
+        prune.global_unstructured(layers, prune.L1Unstructured, amount=0.6)
+    else:
+        for layer, name in layers:
+            prune.l1_unstructured(layer, name, amount=0.6)
+    masks = strategy.layout.named(strategy.mask)
+    for name, layer in trained.named_modules():
+        if isinstance(layer, nn.Linear):
+            assert torch.equal(masks[f"{name}.weight"], layer.weight_mask.bool())
 
 
 def test_survivors_begin_each_round_where_they_began_the_first() -> None:
