@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hybridopt.core.strategy import Record as Record
     from hybridopt.core.strategy import Search as Search
     from hybridopt.core.strategy import Strategy as Strategy
+    from hybridopt.core.trigger import Trigger as Trigger
+    from hybridopt.core.trigger import Turn as Turn
     from hybridopt.engine.population import LowRankPopulation as LowRankPopulation
     from hybridopt.engine.population import SeededPopulation as SeededPopulation
     from hybridopt.errors import ConfigError as ConfigError
@@ -47,6 +49,7 @@ _HOMES = {
     "hybridopt.core.oracle": ("Oracle",),
     "hybridopt.core.spec": ("DataSpec",),
     "hybridopt.core.strategy": ("Record", "Search", "Strategy"),
+    "hybridopt.core.trigger": ("Trigger", "Turn"),
     "hybridopt.engine.population": ("LowRankPopulation", "SeededPopulation"),
     "hybridopt.errors": ("ConfigError", "DataError", "HybridoptError"),
     "hybridopt.execution.trial": ("Trial",),

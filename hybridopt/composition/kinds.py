@@ -98,7 +98,16 @@ TABLE = (
             "hybridopt.core.hybrid:Hybrid": "hybrid",
             "hybridopt.toolbox.wrapper:Wrapper": "wrapper",
         },
-        attributes={"requires": "needs {}"},
+        attributes={"requires": "needs {}", "hands_over": "gives {}", "takes": "takes {}"},
+    ),
+    Kind(
+        "trigger",
+        "hybridopt.triggers",
+        "hybridopt.core.trigger:Trigger",
+        part=False,
+        example="hybridopt strategy=sequence +strategy/phases@strategy.phases.a=openai_es "
+        "+strategy/phases@strategy.phases.b=adam +trigger@strategy.until.a={name}",
+        attributes={"needs": "needs {}"},
     ),
     Kind(
         "callback",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Coordinates:
         encoding: how vectors become parameters.
         mask: which parameters are zero, and stay so; none if None.
         start: where a strategy starts; the encoding's own start if None.
+        offset: (d,), added to each vector before it is decoded; none if None.
     """
 
     def __init__(
@@ -37,8 +39,9 @@ class Coordinates:
         encoding: Encoding,
         mask: Mask | None = None,
         start: Tensor | None = None,
+        offset: Tensor | None = None,
     ):
-        self.own, self.encoding, self.mask, self._start = own, encoding, mask, start
+        self.own, self.encoding, self.mask, self._start, self.offset = own, encoding, mask, start, offset
         self.dimension = encoding.attach(own)
         self.direct = isinstance(encoding, Direct)
         self.shapes = encoding.layout.shapes if isinstance(encoding, Direct) else None
@@ -49,7 +52,7 @@ class Coordinates:
         kept = {name: value.to(self.own[name].device) for name, value in mask.items() if name in self.own}
         former = self.mask or {}
         both = {name: value & kept.get(name, value) for name, value in {**kept, **former}.items()}
-        made = Coordinates(self.own, self.encoding, both, self._start)
+        made = Coordinates(self.own, self.encoding, both, self._start, self.offset)
         made.apply_mask()
         return made
 
@@ -63,6 +66,14 @@ class Coordinates:
         made._start = z.detach().clone()
         return made
 
+    def displaced(self, offset: Tensor) -> Coordinates:
+        """The same, in which z (d,) stands for what z + offset does here."""
+        made = copy.copy(self)
+        made.offset = offset if self.offset is None else self.offset + offset
+        if made._start is not None:
+            made._start = made._start - offset
+        return made
+
     def start(self, generator: torch.Generator) -> Tensor:
         """The start vector (d,), a copy; a direct one is the parameters as they are now.
 
@@ -70,7 +81,7 @@ class Coordinates:
         """
         if self._start is not None:
             return self._start.clone()
-        start = self.encoding.begin(self.own, generator)
+        start = self._back(self.encoding.begin(self.own, generator))
         if not self.direct:
             self._start = start.clone()
         return start
@@ -83,12 +94,20 @@ class Coordinates:
         """
         if not isinstance(self.encoding, Direct):
             raise ValueError("A model's parameters are a vector in direct coordinates only.")
-        return self.encoding.layout.flatten(self.own)
+        return self._back(self.encoding.layout.flatten(self.own))
+
+    def _back(self, z: Tensor) -> Tensor:
+        """A vector of the encoding in these coordinates."""
+        return z if self.offset is None else z - self.offset
 
     # -- from vectors to parameters ----------------------------------------------------------------------------------
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         """Vectors (n, d) -> name -> (n, \\*shape), masked."""
+        return self._decoded(z if self.offset is None else z + self.offset)
+
+    def _decoded(self, z: Tensor) -> dict[str, Tensor]:
+        """Of the encoding's own vectors (n, d)."""
         return self.apply_to(self.encoding.decode(z))
 
     def named(self, z: Tensor) -> dict[str, Tensor]:
@@ -98,10 +117,10 @@ class Coordinates:
     def vector_of(self, other: Coordinates, z: Tensor) -> Tensor:
         """A vector of other coordinates of the same model in these, which are direct or have the same encoding."""
         if other.encoding is self.encoding and other.mask is self.mask:
-            return z
+            return self._back(z if other.offset is None else z + other.offset)
         if not isinstance(self.encoding, Direct):
             raise ValueError("Only direct coordinates can express a point of other ones.")
-        return self.encoding.layout.flatten({**self.own, **other.named(z.detach())})
+        return self._back(self.encoding.layout.flatten({**self.own, **other.named(z.detach())}))
 
     def prepare(self, population: Population) -> AbstractContextManager[Parameters]:
         """The parameters of members by name, low-rank where that can be told apart.
@@ -110,16 +129,23 @@ class Coordinates:
         second copy of it; these are its centre afterwards.
         """
         plain = self.direct and self.mask is None
+        if isinstance(population, Tensor):
+            return nullcontext(self.decode(population))
+        if self.offset is not None:
+            population = replace(population, center=population.center + self.offset)
         if plain and isinstance(population, SeededPopulation) and len(population) == 1:
             return self._written(population)
         if plain and isinstance(population, LowRankPopulation):
             return nullcontext(self._low_rank(population))
-        return nullcontext(self.decode(materialize(population)))
+        return nullcontext(self._decoded(materialize(population)))
 
     def assign(self, z: Tensor) -> None:
         """Make the model's parameters those of z (d,)."""
+        self._put(self.named(z))
+
+    def _put(self, values: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, value in self.named(z).items():
+            for name, value in values.items():
                 self.own[name].copy_(value)
 
     @contextmanager
@@ -144,14 +170,14 @@ class Coordinates:
         try:
             yield {}
         finally:
-            self.assign(population.center)
+            self._put({name: value[0] for name, value in self._decoded(population.center[None]).items()})
 
     def _low_rank(self, population: LowRankPopulation) -> Parameters:
         return {
             name: LowRankParameter(center, population.left[name], population.right[name], population.scale_of(name))
             if name in population.left
             else center + population.sigma * population.dense[name]
-            for name, center in self.named(population.center).items()
+            for name, (center,) in self.encoding.decode(population.center[None]).items()
         }
 
     # -- masks -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
-from hybridopt.errors import ConfigError
+from hybridopt.core.trigger import Trigger, Turn
+from hybridopt.engine.buffers import LateBuffers
+from hybridopt.errors import ConfigError, options
 
 
 class Hybrid(Strategy):
@@ -23,27 +25,42 @@ class Hybrid(Strategy):
 
     A subclass says through which view of the oracle a phase works, and may say which phase is next. When a phase ends,
     what it recommends is where the next one starts: as the model's parameters or, in an encoding, as a vector in it. A
-    phase that comes again goes on with its own state.
+    phase that comes again goes on with its own state, moved to where the others have been since.
 
     Args:
         phases: the strategies by name, in order.
         shares: the share of the budget of each phase; together they must be 1.
+        until: triggers by name, of phases that may end before their shares are spent.
+        handover: whether phases pass on what they have learned besides their recommendation.
 
     Raises:
-        ConfigError: the shares do not fit the phases, are not positive, or do not add up to 1.
+        ConfigError: the shares do not fit the phases, are not positive, or do not add up to 1; or a trigger does not
+            fit its phase.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, phases: Mapping[str, Strategy], shares: Mapping[str, float]):
+    def __init__(
+        self,
+        phases: Mapping[str, Strategy],
+        shares: Mapping[str, float],
+        until: Mapping[str, Trigger] | None = None,
+        handover: bool = True,
+    ):
         super().__init__()
         check_shares(phases, shares)
+        check_triggers(phases, until or {})
         self.phases = cast(Mapping[str, Strategy], nn.ModuleDict(phases))
+        self.triggers = cast(Mapping[str, Trigger], nn.ModuleDict(until or {}))
+        self.passes_on = handover
+        self.offsets = LateBuffers()  # of_<phase> (d,): where a phase that comes again is, against where it was
         ends = accumulate(shares[name] for name in phases)
         self.ends = dict(zip(phases, ends, strict=True))
         self.ends[list(phases)[-1]] = 1.0  # whatever the shares' rounding, the last one takes the rest
         self.current: str | None = None  # the phase whose turn it is; None before the first step
         self.begun: set[str] = set()
+        self.entered_at = 0.0  # the share of the budget that was spent when the turn began
+        self.moved = False  # whether it has taken a step
         self._views: dict[str, Oracle] = {}
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
@@ -70,25 +87,29 @@ class Hybrid(Strategy):
     def next(self) -> str | None:
         """The phase whose turn it is in the next step, or None when all is done; it must not change anything.
 
-        By default the phases follow one another, each until its share of the budget is spent or it has finished.
+        By default the phases follow one another, each until its share of the budget is spent, its trigger says so, or
+        it has finished.
         """
-        over = self.active.finished()
+        over = self.active.finished() or self.triggered
         if not (over or self.active_view.exhausted):
             return self.current
         names = list(self.phases)
         later = names[names.index(cast(str, self.current)) + 1 :]
         return later[0] if later else None if over else self.current
 
-    def until(self, name: str) -> float:
-        """The share of the budget until which a phase may spend, at this turn."""
+    def until(self, name: str) -> float | None:
+        """The share of the budget until which a phase may spend, at this turn; None for what all of them share."""
         return self.ends[name]
 
     # -- the contract ------------------------------------------------------------------------------------------------
 
     def attach(self, oracle: Oracle) -> None:
         self._oracle = oracle
+        for trigger in self.triggers.values():
+            trigger.attach(oracle)
         if self.current in oracle.ledger.phases:  # a run goes on; the other phases are attached at their turns
-            self._views[self.current] = self.view(self.current, oracle.phase(self.current))
+            view, offset = self.view(self.current, oracle.resumed(self.current)), self._offset(self.current)
+            self._views[self.current] = view if offset is None else view.displaced(offset)
             self.active.attach(self.active_view)
             return
         self.current, self.begun = None, set()
@@ -97,7 +118,7 @@ class Hybrid(Strategy):
             phase.attach(self._views[name])
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
-        self.begun = set()
+        self.begun, self.offsets = set(), LateBuffers()
         start = None if oracle.direct else oracle.start
         self._enter(next(iter(self.phases)), oracle, batch, start, oracle.inherited)
 
@@ -105,7 +126,11 @@ class Hybrid(Strategy):
         name = self.next()
         if name is not None and name != self.current:
             self._switch(name, oracle, batch)
-        return self.active.step(self.active_view, batch)
+        record = self.active.step(self.active_view, batch)
+        self.moved = True
+        if self.current in self.triggers:
+            self.triggers[self.current].observe(self.turn, record)
+        return record
 
     def recommend(self) -> Tensor | None:
         z = None if self.current is None else self.active.recommend()
@@ -140,10 +165,12 @@ class Hybrid(Strategy):
         return {f"{name}.{key}": fact for name, phase in self.phases.items() for key, fact in phase.facts().items()}
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"current": self.current, "begun": sorted(self.begun)}
+        turn = {"entered_at": self.entered_at, "moved": self.moved}
+        return {"current": self.current, "begun": sorted(self.begun), **turn}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.current, self.begun = state["current"], set(state["begun"])
+        self.entered_at, self.moved = state["entered_at"], state["moved"]
 
     # -- turns -------------------------------------------------------------------------------------------------------
 
@@ -157,6 +184,16 @@ class Hybrid(Strategy):
         """Its oracle."""
         return self._views[cast(str, self.current)]
 
+    @property
+    def turn(self) -> Turn:
+        """What its trigger sees."""
+        return Turn(self.active, self.active_view, self._oracle.progress - self.entered_at)
+
+    @property
+    def triggered(self) -> bool:
+        """Whether the trigger of the active phase ends its turn."""
+        return self.moved and self.current in self.triggers and self.triggers[self.current].over(self.turn)
+
     def _switch(self, name: str, oracle: Oracle, batch: Batch) -> None:
         """End a turn: the model becomes what is recommended, and the next phase is entered."""
         z, handover = self.active.recommend(), self.active.handover()
@@ -165,18 +202,33 @@ class Hybrid(Strategy):
             self.active_view.assign(z)
         else:
             start = None
-        self._enter(name, oracle, batch, start, handover)
+        self._enter(name, oracle, batch, start, handover if self.passes_on else Handover())
 
     def _enter(self, name: str, oracle: Oracle, batch: Batch, start: Tensor | None, handover: Handover) -> None:
-        self.current = name
-        if name not in self.begun:
+        self.current, self.entered_at, self.moved = name, oracle.progress, False
+        again = name in self.begun
+        if not again:
             self.prepare(name, oracle, batch)
         account = oracle.phase(name, self.until(name)).inheriting(handover)
-        self._views[name] = self.view(name, account if start is None else account.starting_at(start))
+        view = self.view(name, account if start is None else account.starting_at(start))
+        self._views[name] = self._moved_to(view, start) if again else view
         self.active.attach(self.active_view)
-        if name not in self.begun:
+        if not again:
             self.begun.add(name)
             self.active.begin(self.active_view, batch)
+        if name in self.triggers:
+            self.triggers[name].begin(self.turn)
+
+    def _moved_to(self, view: Oracle, start: Tensor | None) -> Oracle:
+        """The view of a phase that comes again, in which what it recommends is where the others have left off."""
+        z, here = self.active.recommend(), view.point if view.direct else start
+        if z is None or here is None:
+            return view
+        self.offsets.register_buffer(f"of_{self.current}", here - z)
+        return view.displaced(here - z)
+
+    def _offset(self, name: str | None) -> Tensor | None:
+        return getattr(self.offsets, f"of_{name}", None)
 
 
 def check_shares(phases: Mapping[str, Strategy], shares: Mapping[str, float]) -> None:
@@ -191,3 +243,21 @@ def check_shares(phases: Mapping[str, Strategy], shares: Mapping[str, float]) ->
     if not (min(shares.values()) > 0 and abs(total - 1) <= 1e-6):
         given = ", ".join(f"{name}: {share:g}" for name, share in shares.items())
         raise ConfigError(f"The shares of the phases must be positive and add up to 1, but are {given}.")
+
+
+def check_triggers(phases: Mapping[str, Strategy], until: Mapping[str, Trigger]) -> None:
+    """Refuse triggers of phases that there are not, and those that wait for what a phase does not tell."""
+    for name, trigger in until.items():
+        if name not in phases:
+            raise ConfigError(f"strategy.until names a phase {name} that there is not.{options(phases, name)}")
+        lacking = trigger.needs - phases[name].hands_over
+        if lacking:
+            raise ConfigError(
+                f"strategy.until.{name}: {type(trigger).__name__} looks at the {words(lacking)} of its phase, and "
+                f"{type(phases[name]).__name__} tells none: choose another trigger, such as plateau, or another phase."
+            )
+
+
+def words(fields: frozenset[str]) -> str:
+    """Fields of a hand-over in words: "population and second moments"."""
+    return " and ".join(name.replace("_", " ") for name in sorted(fields))

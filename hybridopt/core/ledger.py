@@ -69,16 +69,20 @@ class Ledger:
     Args:
         budget: the limits.
         parent: the account that this one is a part of.
+        shared: whether it spends from its parent's budget as it needs, so that its progress is the parent's: of phases
+            that take turns until the end.
     """
 
-    def __init__(self, budget: Budget, parent: Ledger | None = None):
+    def __init__(self, budget: Budget, parent: Ledger | None = None, shared: bool = False):
         self.budget = budget
         self.parent = parent
+        self.shared = shared
         self.forwards = 0
         self.evaluations = 0
         self.seconds = 0.0
         self.phases: dict[str, Ledger] = {}
         self.active: str | None = None  # the phase that time is booked on
+        self.worked: dict[str, float] = {}  # seconds in the last step, of phases that all took part in it
         self.speed: float | None = None  # losses per second, where somebody has timed some
 
     def charge(self, forwards: int, evaluations: int = 0) -> None:
@@ -89,14 +93,18 @@ class Ledger:
             self.parent.charge(forwards, evaluations)
 
     def spend_time(self, seconds: float) -> None:
-        """Book training time on this account and on the phase that is active."""
+        """Book training time on this account and on the phase that is active, or on those that shared the step."""
         self.seconds += seconds
-        if self.active is not None:
-            self.phases[self.active].spend_time(seconds)
+        worked = self.worked or ({} if self.active is None else {self.active: 1.0})
+        for name, own in worked.items():
+            self.phases[name].spend_time(seconds * own / sum(worked.values()))
+        self.worked = {}
 
     @property
     def progress(self) -> float:
         """The share of the budget that is spent: 0 at the start, at least 1 when a limit is reached."""
+        if self.shared and self.parent is not None:
+            return self.parent.progress
         return max(getattr(self, name) / limit for name, limit in self.budget.limits().items())
 
     @property
@@ -143,15 +151,24 @@ class Ledger:
 
     @property
     def paths(self) -> list[str]:
-        """The path of each active phase, outermost first: "a", "a/b"."""
-        names = self.path.split("/") if self.active is not None else []
-        return ["/".join(names[:depth]) for depth in range(1, len(names) + 1)]
+        """The path of each phase that is under way, each before its own: "a", "a/b"; also of those that wait a turn."""
+        return [
+            path
+            for name, phase in self.phases.items()
+            if name == self.active or phase.shared
+            for path in (name, *(f"{name}/{below}" for below in phase.paths))
+        ]
 
-    def phase(self, name: str, until: float) -> Ledger:
-        """Make ``name`` the active phase: it may spend until the share ``until`` of this budget is gone.
+    def phase(self, name: str, until: float | None) -> Ledger:
+        """Make ``name`` the active phase.
 
-        A phase that comes again may spend more, by what is left until then.
+        Args:
+            name: of the phase; one that comes again goes on with its account.
+            until: it may spend until this share of this budget is gone; None shares the budget with the other phases.
         """
+        self.active = name
+        if until is None:
+            return self.phases.setdefault(name, Ledger(self.budget, parent=self, shared=True))
         former = self.phases.get(name)
         left = {
             key: max(until * limit - getattr(self, key), 1e-9) + (0 if former is None else getattr(former, key))
@@ -159,7 +176,6 @@ class Ledger:
         }
         budget = Budget(**left, marks=self.budget.marks)
         self.phases.setdefault(name, Ledger(budget, parent=self)).budget = budget
-        self.active = name
         return self.phases[name]
 
     def losses_of(self, samples: int) -> int:
@@ -203,6 +219,7 @@ class Ledger:
             "evaluations": self.evaluations,
             "seconds": self.seconds,
             "active": self.active,
+            "shared": self.shared,
             "speed": self.speed,
             "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
         }
@@ -213,5 +230,5 @@ class Ledger:
         self.seconds, self.active, self.speed = state["seconds"], state["active"], state["speed"]
         for name, phase_state in state["phases"].items():
             phase = self.phases.setdefault(name, Ledger(Budget(**phase_state["budget"]), parent=self))
-            phase.budget = Budget(**phase_state["budget"])
+            phase.budget, phase.shared = Budget(**phase_state["budget"]), phase_state["shared"]
             phase.load_state_dict(phase_state)

@@ -39,6 +39,7 @@ class Strategy(LateBuffers, ABC):
             "activations". Of the setting: "direct" (it works on the parameters themselves, in no encoding),
             "loss_slope" (a loss that is differentiable by the outputs). Checked for each phase before anything runs.
         hands_over: the fields of :class:`Handover` that the strategy gives to the next phase of a hybrid.
+        takes: those that it uses where the phase before gives them.
         search_space: what is worth tuning: settings, each with its values in Hydra's grammar of sweeps, such as
             ``{"sigma": "tag(log, interval(0.01, 1.0))"}``. ``hydra/sweeper=optuna`` searches them. A plugin that is a
             function has it as an attribute.
@@ -47,6 +48,7 @@ class Strategy(LateBuffers, ABC):
 
     requires: ClassVar[frozenset[str]]
     hands_over: ClassVar[frozenset[str]] = frozenset()
+    takes: ClassVar[frozenset[str]] = frozenset()
     search_space: ClassVar[Mapping[str, str]] = {}
     showcase: ClassVar[tuple[str, ...]] = ()
 
@@ -67,6 +69,18 @@ class Strategy(LateBuffers, ABC):
         ``oracle.start`` is where to start, ``oracle.inherited`` what the phase before has handed over.
         """
         return
+
+    @classmethod
+    def controls(cls, settings: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        """The arms that show what each part of a hybrid contributes, at equal cost: name -> overrides of the same job.
+
+        ``"strategy=@finetune"`` puts a part of the strategy, with its settings, in the place of the whole: the one at
+        ``strategy.finetune``. The names read as what is left out: "without the search".
+
+        Args:
+            settings: of the strategy, as its part of a job's config has them.
+        """
+        return {}
 
     @abstractmethod
     def step(self, oracle: Oracle, batch: Batch) -> Record:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, cast
 
 import torch
@@ -25,13 +25,17 @@ Closure = Callable[[], Tensor]
 
 @dataclass
 class Feed:
-    """What is known of the batches to come; one object for all views of an oracle.
+    """What whoever runs a strategy tells it; one object for all views of an oracle.
 
     Args:
         unchanged: whether each batch is the one before, such as the full training set.
+        directions: each metric of validation by name, and whether higher is better, None where neither is.
+        curve: (forwards, their values by name) at each mark so far.
     """
 
     unchanged: bool = False
+    directions: Mapping[str, bool | None] = field(default_factory=dict)
+    curve: Sequence[tuple[int, Mapping[str, float]]] = ()
 
 
 def plain_update(optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
@@ -48,7 +52,7 @@ class View:
         direct: whether search vectors are the parameters themselves.
         device: where the model is.
         inherited: what the phase before has handed over; empty outside of a hybrid.
-        feed: what is known of the batches to come; whoever feeds them says so here.
+        feed: what is known of the batches to come, and what validation has said; whoever runs the strategy says so.
 
     Args:
         model: the network; first-order calls are evaluated at its current parameters.
@@ -91,6 +95,7 @@ class View:
         self.inherited = Handover()
         self.feed = Feed()
         self._noisy = dropout
+        self._group: frozenset[str] | None = None  # the names of the parameters that there are; None for all
         self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding)
         self._backward, self._update = backward, update
         self._see_through(Coordinates(self.parameters(), encoding or Direct()))
@@ -116,6 +121,16 @@ class View:
         """
         return copy.copy(self)._see_through(self._coordinates.masked(mask))
 
+    def restricted(self, names: Iterable[str]) -> Self:
+        """The same oracle of a group of the parameters, in direct coordinates: the others are as the model has them.
+
+        Args:
+            names: of the parameters; nothing is inherited but a mask.
+        """
+        view = copy.copy(self)
+        view._group = frozenset(names)
+        return view._see_through(Coordinates(view.parameters(), Direct(), self.mask))
+
     def starting_at(self, z: Tensor) -> Self:
         """The same oracle, with z (d,) as the start of a strategy."""
         return copy.copy(self)._see_through(self._coordinates.starting_at(z))
@@ -133,16 +148,28 @@ class View:
         return view
 
     def phase(self, name: str, until: float | None = None) -> Self:
-        """The same oracle with the account of a phase.
+        """The same oracle with the account of a phase, which becomes the active one.
 
         Args:
             name: the phase.
-            until: the share of this budget until which it may spend; the phase becomes the active one. None takes an
-                account as it was opened.
+            until: the share of this budget until which it may spend; None shares the budget with the other phases.
         """
         view = copy.copy(self)
-        view.ledger = self.ledger.phases[name] if until is None else self.ledger.phase(name, until)
+        view.ledger = self.ledger.phase(name, until)
         return view
+
+    def resumed(self, name: str) -> Self:
+        """The same oracle with the account of a phase as a checkpoint has it."""
+        view = copy.copy(self)
+        view.ledger = self.ledger.phases[name]
+        return view
+
+    def displaced(self, offset: Tensor) -> Self:
+        """The same oracle, in which z (d,) stands for what z + offset does here.
+
+        A strategy that goes on where another one has been is moved there by this, whatever its state is made of.
+        """
+        return copy.copy(self)._see_through(self._coordinates.displaced(offset))
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -176,8 +203,12 @@ class View:
         return self.feed.unchanged and not self._noisy
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The model's trainable parameters by name: the tensors themselves, not copies."""
-        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+        """The model's trainable parameters by name: the tensors themselves, not copies; a group's are its own."""
+        return {
+            name: value
+            for name, value in self.model.named_parameters()
+            if value.requires_grad and (self._group is None or name in self._group)
+        }
 
     def vector_of(self, view: View, z: Tensor) -> Tensor:
         """What z (d,) is, a vector of a view of this oracle, in this oracle's coordinates."""

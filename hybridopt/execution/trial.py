@@ -142,7 +142,7 @@ class Trial(LightningModule):
             sharding=self.sharding,
             **self._engine,
         )
-        self._recommendation = Recommendation(self.oracle)
+        self._recommendation, self.oracle.feed.directions = Recommendation(self.oracle), self.directions
         self.strategy.attach(self.oracle)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer] | None:
@@ -161,7 +161,7 @@ class Trial(LightningModule):
         if self._loaded:
             self.strategy.attach(self.oracle)
         self._turns = may_batch_steps(self.trainer)
-        self.oracle.feed.unchanged = repeats(self.trainer)
+        self.oracle.feed.unchanged, self.oracle.feed.curve = repeats(self.trainer), self.curve
         self._optimization = Optimization(self)
         self._lap = time.perf_counter()
 

@@ -27,6 +27,7 @@ USUAL = {  # for a nested plugin that has neither a default nor a preset
     "objective": {"name": "hybridopt:cross_entropy"},
     "encoding": {"name": "hybridopt:direct"},
     "strategy": {"name": "hybridopt:openai_es"},
+    "trigger": {"name": "hybridopt:steps"},
 }
 SECOND = {"strategy": {"name": "hybridopt:adam"}}  # where several are nested
 
@@ -168,13 +169,16 @@ def _folder() -> TemporaryDirectory:
 def defaults(plugin: Plugin) -> Settings:
     """What a plugin needs to be built by its defaults: settings without one, and nested plugins.
 
+    An example that shows one of these is taken as a whole, since the others may need its company.
+
     Raises:
         PluginError: a setting has no default, and the plugin shows no example.
     """
     needed = [parameter for parameter in plugin.describe().parameters if parameter.default is REQUIRED]
-    shown = conformance(plugin).settings
-    example = shown[0] if shown else {}
-    return {p.name: example[p.name] if p.name in example else usual(plugin, p) for p in needed}
+    examples = conformance(plugin).settings
+    example = examples[0] if examples else {}
+    shown = example if any(parameter.name in example for parameter in needed) else {}
+    return shown | {p.name: usual(plugin, p) for p in needed if p.name not in shown}
 
 
 def usual(plugin: Plugin, parameter: Parameter) -> Any:

@@ -9,7 +9,7 @@ which needs no gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -38,6 +38,9 @@ class LotteryTicket(Hybrid):
         finetune: trains the remaining weights; any strategy.
         encoding: how the search's vectors become sparse parameters; one that has a mask.
         search_share: the share of the budget that the search may spend.
+        mask: "found", or a control: "shuffled" keeps as many weights of each layer, in other places; "random" as many
+            of the whole network.
+        survivors: what becomes of the weights that are left: "rewind" to where they began, or "redraw", the control.
 
     Raises:
         ConfigError: the share is not between 0 and 1, or a part is of the wrong kind.
@@ -56,6 +59,8 @@ class LotteryTicket(Hybrid):
         finetune: Annotated[Strategy, "adam"],
         encoding: Annotated[Encoding, "supermask"],
         search_share: float = 0.3,
+        mask: Literal["found", "shuffled", "random"] = "found",
+        survivors: Literal["rewind", "redraw"] = "rewind",
     ):
         share("strategy", "(0, 1)", search_share=search_share)
         if not isinstance(encoding, SparseEncoding):
@@ -70,8 +75,17 @@ class LotteryTicket(Hybrid):
             )
         shares = {"search": search_share, "finetune": 1 - search_share}
         super().__init__({"search": search, "finetune": finetune}, shares)
-        self.encoding = encoding
+        self.encoding, self.kept, self.survivors = encoding, mask, survivors
         self.register_buffer("mask", None)
+
+    @classmethod
+    def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {
+            "without the search": ("strategy=@finetune",),
+            "with a shuffled mask": ("strategy.mask=shuffled",),
+            "with a random mask": ("strategy.mask=random",),
+            "with weights redrawn": ("strategy.survivors=redraw",),
+        }
 
     def parts(self, encoding: Encoding) -> Parts:
         search = self.phases["search"]
@@ -96,8 +110,11 @@ class LotteryTicket(Hybrid):
         if name == "finetune":
             own = oracle.parameters()
             free = {name: torch.ones_like(value, dtype=torch.bool) for name, value in own.items()}
-            self.mask = self.layout.flatten({**free, **self._found()})
-            oracle.assign(self.initial)
+            found = dict(self._found())
+            if self.kept != "found":
+                found = permuted(found, oracle.generator, whole=self.kept == "random")
+            self.mask = self.layout.flatten({**free, **found})
+            oracle.assign(self._begun(oracle.generator))
 
     def handover(self) -> Handover:
         return Handover() if self.mask is None else Handover(mask=self.layout.named(self.mask))
@@ -107,8 +124,29 @@ class LotteryTicket(Hybrid):
         """Whether the search works on the weights themselves, and hands its mask over."""
         return "direct" in self.phases["search"].requires
 
+    def _begun(self, generator: torch.Generator) -> Tensor:
+        """Where the weights that are left begin (d,)."""
+        if self.survivors == "rewind":
+            return self.initial
+        named = self.layout.named(self.initial)
+        return self.layout.flatten({**named, **{k: shuffled(v, generator) for k, v in named.items()}})
+
     def _found(self) -> dict[str, Tensor]:
         search = self.phases["search"]
         if self._masks_itself:
             return dict(cast(Mapping[str, Tensor], search.handover().mask))
         return self.encoding.mask(cast(Tensor, search.recommend()))
+
+
+def permuted(mask: Mapping[str, Tensor], generator: torch.Generator, *, whole: bool) -> dict[str, Tensor]:
+    """A mask that keeps as many weights in other places: of each layer, or of the whole network."""
+    if not whole:
+        return {name: shuffled(kept, generator) for name, kept in mask.items()}
+    layout = ParameterLayout.of(mask)
+    return {name: kept.bool() for name, kept in layout.named(shuffled(layout.flatten(mask), generator)).items()}
+
+
+def shuffled(value: Tensor, generator: torch.Generator) -> Tensor:
+    """The same values in another order."""
+    order = torch.randperm(value.numel(), generator=generator, device=generator.device)
+    return value.flatten()[order.to(value.device)].view_as(value)

@@ -7,7 +7,8 @@ more gradient descent improve it more (``python scripts/claims/reproduce.py simu
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from hybridopt.core.encoding import Encoding
 from hybridopt.core.hybrid import Hybrid
@@ -45,6 +46,10 @@ class SimulatedAnnealingHead(Hybrid):
         shares = {"pretrain": pretrain_share, "search": 1 - pretrain_share}
         super().__init__({"pretrain": pretrain, "search": search}, shares)
         self.encoding = encoding
+
+    @classmethod
+    def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"without the search": ("strategy=@pretrain",)}
 
     def parts(self, encoding: Encoding) -> Parts:
         return {"pretrain": (self.phases["pretrain"], encoding), "search": (self.phases["search"], self.encoding)}

@@ -7,7 +7,8 @@ https://arxiv.org/abs/1912.05671. The controls are theirs: survivors redrawn, or
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -68,6 +69,14 @@ class IterativeMagnitudePruning(Hybrid):
         super().__init__(dict.fromkeys(names, train), dict.fromkeys(names, 1 / rounds))  # it begins again in each
         self.rounds, self.sparsity, self.scope = rounds, sparsity, scope
         self.rewind_share, self.survivors, self.criterion = rewind_share, survivors, mask
+
+    @classmethod
+    def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {
+            "without pruning": ("strategy=@train",),
+            "with a random mask": ("strategy.mask=random",),
+            "with weights redrawn": ("strategy.survivors=redraw",),
+        }
 
     def attach(self, oracle: Oracle) -> None:
         own = oracle.parameters()
