@@ -28,6 +28,9 @@ def check_compatible(
         ConfigError: in a sentence that says what to choose instead.
     """
     check_task(objective, spec)
+    for part in strategy.modules():
+        if isinstance(part, Objective):  # a stand-in for the run's own
+            check_task(part, spec)
     whole = encoding or Direct()
     check_part("strategy", strategy, objective, whole, whole)
 

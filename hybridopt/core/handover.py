@@ -20,6 +20,8 @@ class Handover:
         covariance_factor: A, (d, r), of a search distribution whose covariance is A A'.
         population: members (n, d).
         mask: which parameters are used, name -> boolean (\\*shape).
+        step_length: the length of a step of late, as the root of a mean over the last ten or so; the hybrid measures
+            it, where somebody takes it.
     """
 
     sigma: Tensor | None = None
@@ -27,3 +29,4 @@ class Handover:
     covariance_factor: Tensor | None = None
     population: Tensor | None = None
     mask: Mapping[str, Tensor] | None = None
+    step_length: float | None = None

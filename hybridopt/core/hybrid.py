@@ -16,6 +16,7 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
+from hybridopt.core.trail import Trail
 from hybridopt.core.trigger import Trigger, Turn
 from hybridopt.engine.buffers import LateBuffers
 from hybridopt.errors import ConfigError, options
@@ -55,6 +56,7 @@ class Hybrid(Strategy):
         self.triggers = cast(Mapping[str, Trigger], nn.ModuleDict(until or {}))
         self.passes_on = handover
         self.offsets = LateBuffers()  # of_<phase> (d,): where a phase that comes again is, against where it was
+        self.trail = Trail()
         ends = accumulate(shares[name] for name in phases)
         self.ends = dict(zip(phases, ends, strict=True))
         self.ends[list(phases)[-1]] = 1.0  # whatever the shares' rounding, the last one takes the rest
@@ -129,6 +131,8 @@ class Hybrid(Strategy):
             self._switch(name, oracle, batch)
         record = self.active.step(self.active_view, batch)
         self.moved = True
+        if self._measures:
+            self.trail.add(self.active.recommend())
         if self._trigger is not None:
             self._trigger.observe(self.turn, record)
         return record
@@ -141,6 +145,11 @@ class Hybrid(Strategy):
     def hands_over(self) -> frozenset[str]:
         """What the last phase hands over."""
         return list(self.phases.values())[-1].hands_over
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What the first phase takes."""
+        return next(iter(self.phases.values())).takes
 
     def handover(self) -> Handover:
         return Handover() if self.current is None else self._given()
@@ -196,9 +205,16 @@ class Hybrid(Strategy):
         """The active phase's."""
         return dict(self.triggers.items()).get(cast(str, self.current))
 
+    @property
+    def _measures(self) -> bool:
+        """Whether a phase takes the length of steps."""
+        return any("step_length" in phase.takes for phase in self.phases.values())
+
     def _given(self) -> Handover:
         """The active phase's, in the coordinates of this oracle: of a phase in others, only the mask makes sense."""
         given, offset = self.active.handover(), self._offset(self.current)
+        if self.trail.length is not None:
+            given = replace(given, step_length=self.trail.length)
         if self.active_view.encoding is not self._oracle.encoding:
             return Handover(mask=given.mask)
         if given.population is None or offset is None:
@@ -227,6 +243,7 @@ class Hybrid(Strategy):
         if not again:
             self.begun.add(name)
             self.active.begin(self.active_view, batch)
+        self.trail.start(self.active.recommend() if self._measures else None)
         if self._trigger is not None:
             self._trigger.begin(self.turn)
 

@@ -110,6 +110,10 @@ class GradientDescent(GradientStrategy):
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser, at ``self.lr``; from it are the groups whose learning rate is set before each step."""
 
+    def first_rate(self) -> float:
+        """The learning rate at the start."""
+        return self.lr
+
     def adjust(self, oracle: Oracle, progress: float) -> None:
         """Called between the gradient and the update: may change what is in ``.grad``, or the optimiser's settings.
 
@@ -121,7 +125,7 @@ class GradientDescent(GradientStrategy):
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         progress = oracle.progress
-        rate = self.lr * self.schedule(progress)
+        rate = self.first_rate() * self.schedule(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.slope(oracle, batch)

@@ -10,8 +10,10 @@ from torch import Tensor
 from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
+from hybridopt.errors import ConfigError
 from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.schedule import Schedule
 
 
 class MomentDescent(GradientDescent):
@@ -19,15 +21,44 @@ class MomentDescent(GradientDescent):
 
     From widths or second moments that the phase before hands over it begins as if it had been running: with these
     second moments, and the first gradient as the first moment (:mod:`~hybridopt.toolbox.inheritance` has the map).
+
+    Args:
+        lr: the learning rate at the start; None for the one at which a step is as long as those of late of the phase
+            before.
+        schedule, final_lr: of :class:`~hybridopt.toolbox.gradient.GradientDescent`.
+
+    Raises:
+        ConfigError: a number is out of range; when it begins, also where there is no phase before whose steps have a
+            length.
     """
 
     hands_over: ClassVar[frozenset[str]] = frozenset({"second_moments"})
-    takes: ClassVar[frozenset[str]] = frozenset({"second_moments", "sigma"})
+    takes: ClassVar[frozenset[str]] = frozenset({"second_moments", "sigma", "step_length"})
+    rate: Tensor  # a scalar, the learning rate at the start
     _inherited: Handover | None = None  # until the first gradient
+
+    def __init__(self, lr: float | None, schedule: Schedule, final_lr: float):
+        super().__init__(lr or 0.0, schedule, final_lr)
+        self.given = lr
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         super().begin(oracle, batch)
         self._inherited = oracle.inherited
+        self.register_buffer("rate", torch.tensor(self._first_rate(oracle), dtype=torch.float64))
+
+    def first_rate(self) -> float:
+        return float(self.rate)
+
+    def _first_rate(self, oracle: Oracle) -> float:
+        """The setting's, or that of steps as long as they have been: each coordinate's first step is the rate."""
+        if self.given is not None:
+            return self.given
+        if oracle.inherited.step_length is None:
+            raise ConfigError(
+                "strategy.lr=null takes the length of the steps of the phase before, and there is no such phase, or it "
+                "tells none: set strategy.lr to a number."
+            )
+        return oracle.inherited.step_length / oracle.dimension**0.5
 
     def adjust(self, oracle: Oracle, progress: float) -> None:
         if self._inherited is not None:

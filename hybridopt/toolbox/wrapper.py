@@ -38,6 +38,11 @@ class Wrapper(Strategy):
         """What the inner strategy hands over."""
         return self.inner.hands_over
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """What the inner strategy takes."""
+        return self.inner.takes
+
     def parts(self, encoding: Encoding) -> Parts:
         return {"inner": (self.inner, encoding)}
 

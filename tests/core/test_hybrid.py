@@ -715,3 +715,33 @@ def test_a_ticket_is_refused_what_neither_works_in_an_encoding_nor_hands_over_a_
         ConfigError, match="works in an encoding or hands over a mask, and ForwardGradient does neither"
     ):
         ticket(search=ForwardGradient)()
+
+
+# -- controls of a ticket ---------------------------------------------------------------------------------------------
+
+
+def found_and_kept(mask, survivors="rewind"):
+    """The mask that the search has found, the one that is trained, where training begins, and the initial weights."""
+    run = Run(lambda: LotteryTicket(es(), sgd(lr=0.0), Supermask(0.5), 0.4, mask, survivors), 600)
+    initial = parameters_of(run.model)
+    while run.ledger.path != "finetune":
+        run.step()
+    layout = run.strategy.layout
+    found = run.strategy.encoding.mask(run.strategy.phases["search"].recommend())
+    return found, layout.named(run.strategy.mask), layout.named(parameters_of(run.model)), layout.named(initial)
+
+
+@pytest.mark.parametrize("mask", ["shuffled", "random"])
+def test_a_control_keeps_as_many_weights_in_other_places(mask):
+    found, kept, _, _ = found_and_kept(mask)
+    counts = [[int(one[name].sum()) for name in found] for one in (found, kept)]
+    assert sum(counts[0]) == sum(counts[1])
+    assert (counts[0] == counts[1]) == (mask == "shuffled")
+    assert any(not torch.equal(found[name], kept[name]) for name in found)
+
+
+def test_redrawn_survivors_are_the_initial_weights_in_another_order():
+    found, kept, here, initial = found_and_kept("found", "redraw")
+    for name, value in initial.items():
+        assert set(here[name][kept[name]].tolist()) <= set(value.flatten().tolist())
+    assert any(not torch.equal(here[name][kept[name]], initial[name][kept[name]]) for name in found)

@@ -57,14 +57,16 @@ class Adam(MomentDescent):
 
     Args:
         decoupled: whether weight decay is AdamW's.
-        lr, schedule, final_lr: of :class:`~hybridopt.toolbox.gradient.GradientDescent`.
+        lr, schedule, final_lr: of :class:`~hybridopt.toolbox.moments.MomentDescent`.
         settings: further arguments of the class.
 
     Raises:
         ConfigError: it refuses its settings.
     """
 
-    def __init__(self, decoupled: bool, lr: float, schedule: Schedule, final_lr: float, settings: dict[str, Any]):
+    def __init__(
+        self, decoupled: bool, lr: float | None, schedule: Schedule, final_lr: float, settings: dict[str, Any]
+    ):
         super().__init__(lr, schedule, final_lr)
         self.optimizer_class = torch.optim.AdamW if decoupled else torch.optim.Adam
         self.settings = settings
@@ -117,7 +119,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
 
 
 def adam(
-    lr: float = 3e-3,
+    lr: float | None = 3e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 1e-3,
@@ -127,14 +129,15 @@ def adam(
 ) -> Adam:
     """Adam (Kingma & Ba 2015): gradient descent with adaptive moments.
 
-    Good for anything that has a gradient: the strategy to beat.
+    Good for anything that has a gradient: the strategy to beat. In a hybrid ``lr=null`` takes steps as long as those of
+    the phase before.
     """
     settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
     return Adam(False, lr, schedule, final_lr, settings)
 
 
 def adamw(
-    lr: float = 1e-3,
+    lr: float | None = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.01,

@@ -89,6 +89,46 @@ def test_what_is_pruned_is_what_torch_prunes(scope: str) -> None:
             assert torch.equal(masks[f"{name}.weight"], layer.weight_mask.bool())
 
 
+def test_a_search_is_pruned_where_it_is_least_sure() -> None:
+    model = network()
+    train = {"name": "snes", "sigma": 0.3}
+    strategy = make_strategy("iterative_magnitude_pruning", train=train, rounds=2, sparsity=0.6, mask="signal_to_noise")
+    oracle = oracle_for(model, CrossEntropy(), 200_000)
+    begin(strategy, oracle, data())
+    while int(strategy.pruned) == 0:
+        mean, width = strategy.recommend().clone(), strategy.phases["round_0"].widths.clone()
+        strategy.step(oracle, data())
+    ratios, kept = strategy.layout.named(mean.abs() / width), strategy.layout.named(strategy.mask)
+    ratios = torch.cat([ratios[name].flatten() for name in strategy.prunable])
+    kept = torch.cat([kept[name].flatten() for name in strategy.prunable])
+    assert int(kept.sum()) == round(0.4 * len(kept))
+    assert float(ratios[kept].min()) >= float(ratios[~kept].max())
+
+
+def test_widths_that_nobody_tells_are_not_pruned_by() -> None:
+    with pytest.raises(ConfigError, match=r"Adam hands none over: choose one that does, such as strategy/train=snes"):
+        make_strategy("iterative_magnitude_pruning", mask="signal_to_noise")
+
+
+def test_statistics_are_rewound_with_the_weights() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+    strategy = make_strategy("iterative_magnitude_pruning", rounds=2, rewind_share=0.2)
+    oracle = oracle_for(model, CrossEntropy(), 60_000)
+    begin(strategy, oracle, data())
+    while not bool(strategy.rewind_point_kept):
+        strategy.step(oracle, data())
+    kept = model[1].running_mean.clone()
+    assert not torch.equal(kept, torch.zeros(16))
+    while int(strategy.pruned) == 0:
+        assert strategy.current == "round_0"
+        mean = model[1].running_mean.clone()
+        strategy.step(oracle, data())
+    seen = model[0](data()[0]).mean(dim=0)  # by one step of the second round the mean has moved a tenth of the way
+    assert not torch.allclose(mean, kept, atol=1e-3)
+    assert torch.dist(model[1].running_mean, 0.9 * kept + 0.1 * seen.detach()) < 0.5 * torch.dist(mean, kept)
+
+
 def test_survivors_begin_each_round_where_they_began_the_first() -> None:
     model, strategy = network(), make_strategy("iterative_magnitude_pruning", rounds=2, sparsity=0.5)
     before = weights(model)
