@@ -12,6 +12,7 @@ from hybridopt.core.compatibility import check_compatible
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.zero_one import ZeroOne
+from hybridopt.testing.plugins import filled
 
 SPEC = DataSpec((4,), 2, "classification")
 
@@ -33,7 +34,7 @@ def test_descent_on_the_stand_in_is_descent_without_it() -> None:
 
 
 def test_it_goes_before_a_search_on_a_loss_without_a_gradient() -> None:
-    phases = {"a": {"name": "surrogate"}, "b": {"name": "cem"}}
+    phases = {"a": filled("strategy", {"name": "surrogate"}), "b": {"name": "cem"}}
     check_compatible(ZeroOne(), make_strategy("sequence", phases=phases), None, SPEC)
 
 
