@@ -49,6 +49,7 @@ class ESGD(Strategy):
         lr: the learning rates in the pool.
         momentum: the momenta in the pool.
         nesterov: whether momentum may be Nesterov's: the pool.
+        weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss.
         schedule: how learning rates go to ``final_lr`` times themselves over the budget.
         final_lr: the last learning rate as a share of the first.
         back_off: whether former weights come back where descent has made a member worse.
@@ -88,6 +89,7 @@ class ESGD(Strategy):
         lr: list[float] = [0.01, 0.05, 0.1],
         momentum: list[float] = [0.8, 0.9, 0.99],
         nesterov: list[bool] = [False, True],
+        weight_decay: float = 0.0,
         schedule: Schedule = "cosine",
         final_lr: float = 0.01,
         back_off: bool = True,
@@ -100,6 +102,7 @@ class ESGD(Strategy):
         between("strategy", 1, popsize, parents=parents)
         share("strategy", "(0, 1]", elite=elite)
         positive("strategy", sigma=sigma)
+        at_least("strategy", 0, weight_decay=weight_decay)
         check_pools(lr=lr, momentum=momentum, nesterov=nesterov)
         one_of("strategy", ("same", "drawn"), starts=starts)
         if not sgd_steps and not evolutions:
@@ -108,7 +111,7 @@ class ESGD(Strategy):
         self.parents, self.sigma, self.back_off, self.starts = parents, sigma, back_off, starts
         self.elite = max(1, round(elite * popsize))
         self.pools = {"lr": list(lr), "momentum": list(momentum), "nesterov": list(nesterov)}
-        self.schedule = Decay(schedule, final_lr)
+        self.weight_decay, self.schedule = weight_decay, Decay(schedule, final_lr)
         self.descent = MomentumDescent()
 
     @classmethod
@@ -157,6 +160,7 @@ class ESGD(Strategy):
     def _descend(self, oracle: Oracle, batch: Batch) -> Record:
         rates = self.learning_rates * self.schedule(oracle.progress)
         losses, slopes = oracle.gradients(self.members, batch)
+        slopes = slopes.add(self.members, alpha=self.weight_decay)
         self.members = self.members + self.descent.step(slopes, rates, self.momenta, self.ahead)
         self.taken += 1
         return {"loss": losses.min()}

@@ -40,6 +40,7 @@ class Multistart(Strategy):
         lr: the learning rate of Adam at the start.
         schedule: how it goes to ``final_lr`` times itself over the steps of the start that survives.
         final_lr: the last learning rate as a share of the first.
+        weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss.
         averaging: what a loss on a new batch counts against those before.
         halve: whether the worse half is left out at each rung; else all are trained to the end.
 
@@ -63,25 +64,31 @@ class Multistart(Strategy):
         lr: float = 3e-3,
         schedule: Schedule = "cosine",
         final_lr: float = 0.01,
+        weight_decay: float = 1e-3,
         averaging: float = 0.05,
         halve: bool = True,
     ):
         super().__init__()
         at_least("strategy", 2, popsize=popsize)
         positive("strategy", lr=lr)
+        at_least("strategy", 0, weight_decay=weight_decay)
         share("strategy", "(0, 1]", averaging=averaging)
         self.popsize, self.lr, self.averaging, self.halve = popsize, lr, averaging, halve
-        self.schedule = Decay(schedule, final_lr)
+        self.weight_decay, self.schedule = weight_decay, Decay(schedule, final_lr)
         self.adam = AdamDescent()
         rungs = (popsize - 1).bit_length() + 1 if halve else 1
         self.sizes = [-(-popsize // 2**rung) for rung in range(rungs)]  # members of each rung
 
     @classmethod
     def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        rate = [f"strategy.{key}={settings[key]}" for key in ("lr", "schedule", "final_lr") if key in settings]
+        shared = [
+            f"strategy.{key}={settings[key]}"
+            for key in ("lr", "schedule", "final_lr", "weight_decay")
+            if key in settings
+        ]
         return {
             "without the halving": ("strategy.halve=false",),
-            "without the other starts": ("strategy=adam", *rate, "strategy.weight_decay=0"),
+            "without the other starts": ("strategy=adam", *shared),
         }
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
@@ -94,7 +101,7 @@ class Multistart(Strategy):
         rate = self.lr * self.schedule(self.share_of_steps(oracle.progress))
         losses, slopes = oracle.gradients(self.members, batch)
         self.averages = averaged(self.averages, losses, self.averaging)
-        self.members = self.members + self.adam.step(slopes, rate)
+        self.members = self.members + self.adam.step(slopes.add(self.members, alpha=self.weight_decay), rate)
         return {"loss": losses.min(), "lr": rate, "members": float(len(losses))}
 
     def recommend(self) -> Tensor:

@@ -49,6 +49,7 @@ class PBT(Strategy):
         resample: the probability that a rate is drawn anew when it is explored.
         descent: "adam", or "sgd" with momentum.
         momentum: of "sgd".
+        weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss.
         starts: "same" lets all members start where the network stands, "drawn" all but one from first weights of their
             own (:func:`hybridopt.toolbox.starts.redrawn`); members that the phase before hands over come first.
         exploit: whether the worst copy the best; else they only explore.
@@ -83,6 +84,7 @@ class PBT(Strategy):
         resample: float = 0.25,
         descent: Literal["adam", "sgd"] = "adam",
         momentum: float = 0.0,
+        weight_decay: float = 1e-3,
         starts: Literal["same", "drawn"] = "drawn",
         exploit: bool = True,
         explore: bool = True,
@@ -93,6 +95,7 @@ class PBT(Strategy):
         share("strategy", "(0, 1)", truncation=truncation)
         share("strategy", "[0, 1]", resample=resample)
         share("strategy", "[0, 1)", momentum=momentum)
+        at_least("strategy", 0, weight_decay=weight_decay)
         positive("strategy", lr_low=lr_low, lr_high=lr_high)
         one_of("strategy", ("one", "per_tensor"), rates=rates)
         one_of("strategy", ("adam", "sgd"), descent=descent)
@@ -102,7 +105,7 @@ class PBT(Strategy):
         self.popsize, self.ready, self.resample, self.momentum = popsize, ready, resample, momentum
         self.cut = min(max(1, round(truncation * popsize)), popsize // 2)
         self.lr_low, self.lr_high, self.rates, self.starts = lr_low, lr_high, rates, starts
-        self.exploit, self.explore = exploit, explore
+        self.weight_decay, self.exploit, self.explore = weight_decay, exploit, explore
         self.descent = AdamDescent() if descent == "adam" else MomentumDescent()
 
     @classmethod
@@ -134,7 +137,7 @@ class PBT(Strategy):
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         losses, slopes = oracle.gradients(self.members, batch)
         self.averages = averaged(self.averages, losses, 1 / self.ready)
-        self.members = self.members + self._update(slopes)
+        self.members = self.members + self._update(slopes.add(self.members, alpha=self.weight_decay))
         self.steps += 1
         if int(self.steps) % self.ready == 0:
             self._select(oracle.generator)

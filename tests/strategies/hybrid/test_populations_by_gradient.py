@@ -183,7 +183,14 @@ def toy(seed: int, exploit: bool, explore: bool) -> float:
 
     A step of theirs is one on Q itself with learning rates lr h.
     """
-    switches = {"exploit": exploit, "explore": explore, "rates": "per_tensor", "descent": "sgd", "starts": "same"}
+    switches = {
+        "exploit": exploit,
+        "explore": explore,
+        "rates": "per_tensor",
+        "descent": "sgd",
+        "starts": "same",
+        "weight_decay": 0.0,
+    }
     strategy = make_strategy("pbt", popsize=2, ready=5, lr_low=1e-5, lr_high=1e-2, **switches)
     oracle, batch = oracle_for(Two(), MinusQ(), 1e9, seed), (torch.zeros(1, 1), torch.zeros(1, 1))
     begin(strategy, oracle, batch)
