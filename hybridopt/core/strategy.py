@@ -172,12 +172,17 @@ class Search(Strategy):
     is. What surrounds the search is in ``self.context``, and by name: ``self.generator``, ``self.shapes``,
     ``self.progress``, ``self.horizon``, ``self.move``, ``self.fresh``.
 
+    Class attributes:
+        learns_from_points: whether ``tell`` learns from the population that it is given, also where members have been
+            moved, in place, since ``ask``: so that what they have learned can be written back into them.
+
     Attributes:
         context: see :class:`Context`; a search that wraps another one passes it on.
         moves_per_step: how often ask and tell take turns on one batch, for searches of few candidates.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
+    learns_from_points: ClassVar[bool] = False
     moves_per_step: int = 1
     spent: Tensor  # a whole number, the run's forwards after the last step, where the batch is always the same
     generator = of_context("generator", torch.Generator)

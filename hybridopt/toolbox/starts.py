@@ -8,27 +8,30 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import PrivateRng, normal
+from hybridopt.toolbox import inheritance
 
 UNKNOWN = 0.1  # the standard deviation of starts in an encoding whose own start is the same number everywhere
 
 
-def population_of_starts(oracle: Oracle, count: int) -> Tensor:
-    """A first population (count, d): the oracle's start, then members that are inherited, then starts drawn anew.
+def population_of_starts(oracle: Oracle, count: int, drawn: bool = True) -> Tensor:
+    """A first population (count, d): the oracle's start, then members that are inherited, then others.
 
     Args:
-        oracle: of which ``start`` is the first member, and ``inherited.population`` gives the next ones, without those
-            that are the start itself.
-        count: members in all; of an inherited population that is larger, the first ones are taken.
+        oracle: of which ``start`` is the first member, and ``inherited.population`` gives as many as there is room for,
+            without those that are the start itself.
+        count: members in all.
+        drawn: whether the others are drawn anew, see :func:`redrawn`; else they are the start as well.
     """
-    start = oracle.start
-    given = oracle.inherited.population
-    others = start.new_empty(0, len(start)) if given is None else given[(given != start).any(dim=1)].to(start)
-    members = torch.cat([start[None], others])[:count]
-    missing = count - len(members)
-    return torch.cat([members, redrawn(oracle, missing)]) if missing else members
+    start, given = oracle.start, oracle.inherited.population
+    others = redrawn(oracle, count - 1) if drawn and count > 1 else start.repeat(count - 1, 1)
+    made = torch.cat([start[None], others])
+    if given is None:
+        return made
+    return inheritance.members(Handover(population=given[(given != start).any(dim=1)]), made)
 
 
 def redrawn(oracle: Oracle, count: int) -> Tensor:

@@ -28,7 +28,7 @@ from hybridopt.toolbox.starts import population_of_starts
 class ESGD(Strategy):
     """Descent of a population with hyperparameters drawn from a pool, and evolution of its weights, in turn.
 
-    Good for descent whose hyperparameters are not known, and for a better fit to the training data than one run gives.
+    Good for descent whose hyperparameters are not known, and that must never lose what it has reached.
 
     In each generation every member draws a learning rate, a momentum and whether it is Nesterov's, and takes
     ``sgd_steps`` steps, one a batch. The next batch, on which none of them was taken, judges: a member that has become
@@ -89,7 +89,7 @@ class ESGD(Strategy):
         lr: list[float] = [0.01, 0.05, 0.1],
         momentum: list[float] = [0.8, 0.9, 0.99],
         nesterov: list[bool] = [False, True],
-        weight_decay: float = 0.0,
+        weight_decay: float = 3e-3,
         schedule: Schedule = "cosine",
         final_lr: float = 0.01,
         back_off: bool = True,
@@ -123,8 +123,7 @@ class ESGD(Strategy):
         }
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
-        drawn = self.starts == "drawn" or oracle.inherited.population is not None
-        members = population_of_starts(oracle, self.popsize) if drawn else oracle.start.repeat(self.popsize, 1)
+        members = population_of_starts(oracle, self.popsize, drawn=self.starts == "drawn")
         self.register_buffer("members", members)
         self.register_buffer("best", members[0].clone())
         self.register_buffer("generation", torch.zeros((), dtype=torch.int64))

@@ -93,7 +93,7 @@ class Multistart(Strategy):
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("members", population_of_starts(oracle, self.popsize))
-        self.register_buffer("averages", torch.full((self.popsize,), torch.inf, device=self.members.device))
+        self.register_buffer("averages", self.members.new_full((self.popsize,), torch.inf))
         self.adam.start(self.members)
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:

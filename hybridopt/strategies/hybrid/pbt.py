@@ -126,11 +126,11 @@ class PBT(Strategy):
         self._sizes = None if shapes is None else [shape.numel() for shape in shapes.values()]
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
-        members = self._starts(oracle)
+        members = population_of_starts(oracle, self.popsize, drawn=self.starts == "drawn")
         rates = self._drawn_rates((self.popsize, len(self._sizes or [1])), members, oracle.generator)
         self.register_buffer("members", members)
         self.register_buffer("learning_rates", rates)
-        self.register_buffer("averages", torch.full((self.popsize,), torch.inf, device=members.device))
+        self.register_buffer("averages", members.new_full((self.popsize,), torch.inf))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.descent.start(members)
 
@@ -152,11 +152,6 @@ class PBT(Strategy):
     @property
     def _best(self) -> Tensor:
         return self.averages.argsort(stable=True)[0]
-
-    def _starts(self, oracle: Oracle) -> Tensor:
-        if self.starts == "drawn" or oracle.inherited.population is not None:
-            return population_of_starts(oracle, self.popsize)
-        return oracle.start.repeat(self.popsize, 1)
 
     def _update(self, slopes: Tensor) -> Tensor:
         """What to add to the members (n, d)."""
