@@ -33,10 +33,10 @@ class ESGD(Strategy):
     In each generation every member draws a learning rate, a momentum and whether it is Nesterov's, and takes
     ``sgd_steps`` steps, one a batch. The next batch, on which none of them was taken, judges: a member that has become
     worse gets its former weights back; offspring are the mean of a few parents and normal noise of standard deviation
-    sigma / generation; the best of all live on, and others at random. Parents are drawn by rank, where the paper's are
-    drawn by a function of the fitness, which would have to know the scale of the loss. The best of the last judgement
-    is recommended, so that it is judged afresh in each generation. Gradients are those of populations: networks in
-    evaluation mode, unless ``oracle.dropout`` or ``oracle.batch_statistics`` say otherwise.
+    sigma / generation; the best of all live on, and others at random. Parents are drawn by rank, so that the scale of
+    the loss does not matter. The best of the last judgement is recommended, so that it is judged afresh in each
+    generation. Gradients are those of populations: networks in evaluation mode, unless ``oracle.dropout`` or
+    ``oracle.batch_statistics`` say otherwise.
 
     Args:
         popsize: mu, members.
@@ -49,7 +49,7 @@ class ESGD(Strategy):
         lr: the learning rates in the pool.
         momentum: the momenta in the pool.
         nesterov: whether momentum may be Nesterov's: the pool.
-        weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss.
+        weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss; members are judged without it.
         schedule: how learning rates go to ``final_lr`` times themselves over the budget.
         final_lr: the last learning rate as a share of the first.
         back_off: whether former weights come back where descent has made a member worse.
