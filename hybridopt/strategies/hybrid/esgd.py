@@ -49,7 +49,8 @@ class ESGD(Strategy):
         lr: the learning rates in the pool.
         momentum: the momenta in the pool.
         nesterov: whether momentum may be Nesterov's: the pool.
-        weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss; members are judged without it.
+        weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss; a judgement leaves
+            it out.
         schedule: how learning rates go to ``final_lr`` times themselves over the budget.
         final_lr: the last learning rate as a share of the first.
         back_off: whether former weights come back where descent has made a member worse.
