@@ -40,6 +40,17 @@ def failures_last(losses: Tensor, all_failed: float = 0.0) -> Tensor:
     return torch.where(finite, losses, worst + worst.abs().clamp(min=1.0))
 
 
+def averaged(former: Tensor, losses: Tensor, weight: float) -> Tensor:
+    """Losses (n,) averaged over batches, f <- (1 - w) f + w L; a failure stays one, until there is another loss.
+
+    Args:
+        former: what they were averaged to (n,); NaN or infinity where nothing is known.
+        losses: on a new batch.
+        weight: w, what the new one counts; 1 counts it alone.
+    """
+    return torch.where(torch.isfinite(former), (1 - weight) * former + weight * losses, losses)
+
+
 def mean_ranks(values: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Ranks from 0, ascending, along the last dimension; equal values share their mean rank. (..., n) -> (..., n).
 

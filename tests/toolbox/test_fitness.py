@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from hybridopt.toolbox.fitness import bounded, failures_last, mean_ranks
+from hybridopt.toolbox.fitness import averaged, bounded, failures_last, mean_ranks
 
 LOSSES = st.lists(st.floats(-1e6, 1e6, width=32) | st.sampled_from([math.inf, math.nan, -math.inf]), min_size=1)
 
@@ -55,3 +55,9 @@ def test_each_row_is_ranked_by_itself():
     rows = torch.tensor([[3.0, 1.0, 2.0], [0.0, 0.0, -1.0]])
     assert mean_ranks(rows, torch.float64).tolist() == [[2, 0, 1], [1.5, 1.5, 0]]
     assert mean_ranks(rows.T.contiguous().T).tolist() == [[2, 0, 1], [1.5, 1.5, 0]]
+
+
+def test_averages_begin_with_the_first_loss_and_begin_again_after_a_failure():
+    former = torch.tensor([1.0, math.inf, math.nan, 1.0])
+    losses = torch.tensor([2.0, 2.0, 2.0, math.inf])
+    assert averaged(former, losses, 0.25).tolist() == [1.25, 2.0, 2.0, math.inf]

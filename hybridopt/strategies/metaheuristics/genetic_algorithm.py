@@ -18,6 +18,7 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.toolbox import inheritance
+from hybridopt.toolbox.fitness import averaged
 from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
@@ -89,7 +90,7 @@ class GeneticAlgorithm(Search):
         return self.members
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
-        losses = self._averaged(losses.to(self.members))
+        losses = averaged(self.inherited, losses.to(self.members), self.averaging)
         order = losses.argsort(stable=True)
         self.best = population[order[0]].clone()
         elite, parents = order[: min(self.elite, self.popsize)], order[: self._parents()]
@@ -102,11 +103,6 @@ class GeneticAlgorithm(Search):
 
     def handover(self) -> Handover:
         return Handover(population=self.members)
-
-    def _averaged(self, losses: Tensor) -> Tensor:
-        """f <- (1 - a) f + a L, where there is an f; a failure stays one."""
-        known = torch.isfinite(self.inherited)
-        return torch.where(known, (1 - self.averaging) * self.inherited + self.averaging * losses, losses)
 
     def _parents(self) -> int:
         return max(1, round(self.truncation * self.popsize))
