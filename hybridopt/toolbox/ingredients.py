@@ -14,19 +14,18 @@ from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.errors import ConfigError
 from hybridopt.toolbox.ranges import share
 
 log = logging.getLogger(__name__)
 
-Source = Literal["population", "phases", "last"]
+Source = Literal["phases", "last"]
 
 
 class Mixing(Hybrid):
     """A first phase finds networks, a second one mixes them.
 
-    Networks are, by ``source``: the population that the first phase hands over; what it recommends at the ends of its
-    own phases; or what it recommends every so often in the last part of its share. Its last recommendation is always
+    Networks are the population that the first phase hands over or, by ``source``, what it recommends at the ends of its
+    own phases, or every so often in the last part of its share. Its last recommendation is always
     one of them. Where it hands over a mask, all of them are pruned by that. A subclass that takes a population mixes
     the one that it inherits, and the first phase has no turn.
 
@@ -38,12 +37,12 @@ class Mixing(Hybrid):
         second: the name of the second one.
         mixer: that phase.
         mixing_share: the share of the budget that is kept for the second one.
-        source: where networks come from; None is "population" where one is handed over, else "last".
+        source: "phases" or "last"; None is the population where one is handed over, else "last".
         count: how many networks are kept at most, of a population too.
         since: with "last", the share of the first phase after which recommendations are kept.
 
     Raises:
-        ConfigError: a number is out of range, or no population is handed over where one is wanted.
+        ConfigError: a number is out of range.
     """
 
     kept: Tensor  # (k, d), recommendations on the way
@@ -62,11 +61,6 @@ class Mixing(Hybrid):
         share("strategy", "(0, 1)", **{f"{second}_share": mixing_share})
         share("strategy", "[0, 1)", since=since)
         super().__init__({first: finder, second: mixer}, {first: 1 - mixing_share, second: mixing_share})
-        if source == "population" and "population" not in finder.hands_over:
-            raise ConfigError(
-                f"strategy.source=population needs a strategy.{first} that hands over a population, and "
-                f"{type(finder).__name__} does not: choose strategy.source=last, or another strategy/{first}."
-            )
         self.finder, self.first, self.second = finder, first, second
         self.source = source or ("population" if "population" in finder.hands_over else "last")
         self.count, self.since = count, since

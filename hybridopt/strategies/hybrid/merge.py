@@ -40,7 +40,7 @@ class Merge(Mixing):
     Args:
         parents: finds the networks; any strategy.
         search: finds the coefficients; any strategy that works in an encoding.
-        source: where the networks come from, as for ``soup``: "population", "phases", "last", or None.
+        source: where the networks come from, as for ``soup``: "phases", "last", or None.
         count: M, how many networks are merged.
         since: with "last", the share of the parents' budget after which recommendations are kept.
         search_share: the share of the budget that is kept for the search.
@@ -50,8 +50,7 @@ class Merge(Mixing):
             coefficients less their mean, and may be negative.
 
     Raises:
-        ConfigError: a number is out of range, there is no population where one is wanted, or the search works on the
-            parameters themselves.
+        ConfigError: a number is out of range, or the search works on the parameters themselves.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses", "direct"})

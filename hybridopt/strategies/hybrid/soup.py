@@ -34,16 +34,16 @@ class Soup(Mixing):
 
     Args:
         inner: finds the networks; any strategy.
-        source: "population" mixes the one that the inner strategy hands over, "phases" what it recommends at the ends
-            of its phases, "last" what it recommends every so often; None is the first of them where there is one, and
-            else the last. Its last recommendation is always among them.
+        source: "phases" mixes what the inner strategy recommends at the ends of its phases, "last" what it recommends
+            every so often; None mixes the population that it hands over, or else the "last". What it recommends in the
+            end is always among them.
         ingredients: how many networks are kept, and tried greedily: the best of a population.
         since: with "last", the share of the inner strategy's budget after which recommendations are kept.
         soup_share: the share of the budget that is kept for choosing; what is left then is not spent.
         rule: "greedy", or "uniform", the control: the mean of all networks, which asks for no loss.
 
     Raises:
-        ConfigError: a number is out of range, there is no population where one is wanted, or fewer than two networks.
+        ConfigError: a number is out of range; fewer than two networks leave nothing to mix.
     """
 
     search_space: ClassVar[dict[str, str]] = {"ingredients": "choice(5, 10, 20)", "since": "interval(0.2, 0.9)"}
