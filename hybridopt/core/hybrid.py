@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any, ClassVar, cast
 
@@ -132,8 +133,8 @@ class Hybrid(Strategy):
             self._switch(name, oracle, batch)
         record = self.active.step(self.active_view, batch)
         self.moved = True
-        if self.current in self.triggers:
-            self.triggers[self.current].observe(self.turn, record)
+        if self._trigger is not None:
+            self._trigger.observe(self.turn, record)
         return record
 
     def recommend(self) -> Tensor | None:
@@ -146,11 +147,7 @@ class Hybrid(Strategy):
         return list(self.phases.values())[-1].hands_over
 
     def handover(self) -> Handover:
-        """The active phase's, in the coordinates of this oracle: of a phase in others, only the mask makes sense."""
-        if self.current is None:
-            return Handover()
-        given = self.active.handover()
-        return given if self.active_view.encoding is self._oracle.encoding else Handover(mask=given.mask)
+        return Handover() if self.current is None else self._given()
 
     def finished(self) -> bool:
         return self.current is not None and self.next() is None
@@ -196,11 +193,25 @@ class Hybrid(Strategy):
     @property
     def triggered(self) -> bool:
         """Whether the trigger of the active phase ends its turn."""
-        return self.moved and self.current in self.triggers and self.triggers[self.current].over(self.turn)
+        return self.moved and self._trigger is not None and self._trigger.over(self.turn)
+
+    @property
+    def _trigger(self) -> Trigger | None:
+        """The active phase's."""
+        return dict(self.triggers.items()).get(cast(str, self.current))
+
+    def _given(self) -> Handover:
+        """The active phase's, in the coordinates of this oracle: of a phase in others, only the mask makes sense."""
+        given, offset = self.active.handover(), self._offset(self.current)
+        if self.active_view.encoding is not self._oracle.encoding:
+            return Handover(mask=given.mask)
+        if given.population is None or offset is None:
+            return given
+        return replace(given, population=given.population + offset)
 
     def _switch(self, name: str, oracle: Oracle, batch: Batch) -> None:
         """End a turn: the model becomes what is recommended, and the next phase is entered."""
-        z, handover = self.active.recommend(), self.active.handover()
+        z, handover = self.active.recommend(), self._given()
         if z is not None:
             start = None if oracle.direct else oracle.vector_of(self.active_view, z).clone()
             self.active_view.assign(z)
@@ -220,8 +231,8 @@ class Hybrid(Strategy):
         if not again:
             self.begun.add(name)
             self.active.begin(self.active_view, batch)
-        if name in self.triggers:
-            self.triggers[name].begin(self.turn)
+        if self._trigger is not None:
+            self._trigger.begin(self.turn)
 
     def _moved_to(self, view: Oracle, start: Tensor | None) -> Oracle:
         """The view of a phase that comes again, in which what it recommends is where the others have left off."""

@@ -43,7 +43,7 @@ class Oracle(View):
         model's own parameters, which are its centre afterwards.
 
         Returns:
-            (n,) float32; what is not finite comes back as +inf.
+            (n,), float64 of a network in float64, else float32; what is not finite comes back as +inf.
         """
 
         def ask(forward: Forward) -> Tensor:
@@ -60,7 +60,7 @@ class Oracle(View):
             objectives: k of them, whose ``outputs`` are the same.
 
         Returns:
-            (n, k) float32; what is not finite comes back as +inf.
+            (n, k), as those of :meth:`losses`; what is not finite comes back as +inf.
 
         Raises:
             ConfigError: the objectives make different things of the network's passes.
@@ -120,6 +120,8 @@ class Oracle(View):
 
     def _asked(self, population: Population, batch: Batch, ask: Callable[[Forward], Tensor]) -> Tensor:
         self.ledger.check_affordable(len(population), len(batch[0]))
+        if self._improve is not None:
+            population = self._improve(population, batch)
         answers, cost = self._evaluate(population, batch[0], ask, self._coordinates.prepare)
         self.ledger.charge(FORWARD * cost, len(population))
         return answers
@@ -151,7 +153,8 @@ class Oracle(View):
 
         def ask(forward: Forward) -> Tensor:
             losses = self.objective.losses(forward(batch[0]), batch[1])
-            (slopes,) = torch.autograd.grad(losses.sum(), points, allow_unused=True, materialize_grads=True)
+            total = losses.sum() + 0 * points[0].sum()  # losses that depend on nothing have a slope too
+            (slopes,) = torch.autograd.grad(total, points)
             return torch.cat([losses.detach()[:, None], slopes], dim=1)
 
         answers, cost = self._evaluate(population, batch[0], ask, prepare, graph=True)
@@ -245,5 +248,6 @@ class Oracle(View):
 
 
 def failures_as_infinity(losses: Tensor) -> Tensor:
-    """Losses as float32, +inf where they are not finite."""
-    return losses.float().nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=torch.inf)
+    """Losses as float32 or more, +inf where they are not finite."""
+    exact = losses.to(torch.promote_types(losses.dtype, torch.float32))
+    return exact.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=torch.inf)

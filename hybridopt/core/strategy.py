@@ -173,6 +173,10 @@ class Search(Strategy):
     is. What surrounds the search is in ``self.context``, and by name: ``self.generator``, ``self.shapes``,
     ``self.progress``, ``self.horizon``, ``self.move``, ``self.fresh``.
 
+    Class attributes:
+        learns_from_points: whether ``tell`` learns from the population that it is given, also where members have been
+            moved, in place, since ``ask``: so that what they have learned can be written back into them.
+
     Attributes:
         context: see :class:`Context`; a search that wraps another one passes it on.
         unchanged: tells whether losses that are known still hold.
@@ -180,6 +184,7 @@ class Search(Strategy):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
+    learns_from_points: ClassVar[bool] = False
     moves_per_step: int = 1
     generator = of_context("generator", torch.Generator)
     shapes = of_context("shapes", dict[str, torch.Size])

@@ -17,10 +17,12 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.engine.evaluator import Evaluator
+from hybridopt.engine.population import Population
 from hybridopt.engine.sharding import Sharding
 from hybridopt.errors import ConfigError
 
 Closure = Callable[[], Tensor]
+Improve = Callable[[Population, Batch], Population]
 
 
 @dataclass
@@ -95,6 +97,7 @@ class View:
         self.inherited = Handover()
         self.feed = Feed()
         self._noisy = dropout
+        self._improve: Improve | None = None
         self._group: frozenset[str] | None = None  # the names of the parameters that there are; None for all
         self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding)
         self._backward, self._update = backward, update
@@ -139,6 +142,16 @@ class View:
         """The same oracle, with what the phase before has handed over."""
         view = copy.copy(self)
         view.inherited = handover
+        return view
+
+    def improving(self, improve: Improve) -> Self:
+        """The same oracle, in which members are changed before they are evaluated, such as by a few steps of descent.
+
+        Args:
+            improve: (population, batch) -> the population to evaluate in its place; charges for itself.
+        """
+        view = copy.copy(self)
+        view._improve = improve
         return view
 
     def with_objective(self, objective: Objective) -> Self:

@@ -142,6 +142,36 @@ def follows_the_device(plugin: Plugin) -> None:
             finite(moved.finish(MOST).answer().cpu(), f"on {device} it recommends parameters")
 
 
+def says_that_it_learns_from_points(plugin: Plugin) -> bool:
+    """Whether a search says that its members may be moved between ``ask`` and ``tell``."""
+    made = _built(plugin)
+    return isinstance(made, Search) and made.learns_from_points
+
+
+@check("strategy", applies=says_that_it_learns_from_points)
+def learns_from_points(plugin: Plugin) -> None:
+    """Where members are moved, in place, between ``ask`` and ``tell``, it goes where they are, and not where they were.
+
+    All members are moved to one place, first in the first generation, then in a later one on a new batch.
+    """
+    problem = problem_of(plugin)
+    for before in (0, 2):
+        run = Run(plugin, problem, budget=short_budget(plugin, problem))
+        search = cast(Search, run.strategy)
+        for _ in range(before + 1):
+            run.step()
+        search.context.known, search.context.move = False, 0
+        place = torch.full((run.oracle.dimension,), 0.5, dtype=search.recommend().dtype)
+        population = search.ask()
+        cast(Tensor, population).copy_(place)
+        search.tell(population, torch.arange(len(population), dtype=torch.float32) / len(population) - 1e6)
+        fail_if(
+            not torch.allclose(search.recommend(), place, atol=1e-5),
+            "after members were moved between ask and tell it recommends another place: learn from the population that "
+            "tell is given, or leave learns_from_points at False.",
+        )
+
+
 # -- failures, masks, extremes ----------------------------------------------------------------------------------------
 
 

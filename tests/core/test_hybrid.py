@@ -358,7 +358,7 @@ def test_a_phase_that_cannot_work_in_the_encoding_is_refused_by_its_place():
 
 def test_a_phase_that_needs_a_gradient_is_refused_an_objective_without_one():
     assert refusal(sequence()(), objective=ZeroOne()).startswith(
-        "strategy.phases.descend, the strategy TorchOptim needs a gradient and the objective ZeroOne has none"
+        "strategy.phases.descend, the strategy Adam needs a gradient and the objective ZeroOne has none"
     )
 
 

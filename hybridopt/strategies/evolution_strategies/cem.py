@@ -11,8 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
+from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive, share
 
 
@@ -24,7 +26,7 @@ class CEM(Search):
     Args:
         popsize: samples per generation.
         elite: the share of them that the Gaussian is fitted to.
-        sigma: its width at the start.
+        sigma: its width at the start, or the mean of its widths where a phase before hands over second moments.
         smoothing: what of the old mean and width remains at each fit, from 0 to below 1.
         extra: width that is added at the start, and less of it to the end of the budget.
 
@@ -36,6 +38,9 @@ class CEM(Search):
         "sigma": "tag(log, interval(0.01, 0.5))",
         "elite": "interval(0.05, 0.5)",
     }
+    hands_over: ClassVar[frozenset[str]] = frozenset({"sigma"})
+    takes: ClassVar[frozenset[str]] = frozenset({"sigma", "second_moments"})
+    learns_from_points: ClassVar[bool] = True
     mu: Tensor  # (d,)
     widths: Tensor  # (d,)
 
@@ -57,7 +62,7 @@ class CEM(Search):
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("mu", x0)
-        self.register_buffer("widths", torch.full_like(x0, self.sigma))
+        self.register_buffer("widths", inheritance.widths(self.context.inherited, self.sigma, x0))
 
     def ask(self) -> Tensor:
         noise = normal((self.popsize, len(self.mu)), self.mu, self.generator)
@@ -76,3 +81,6 @@ class CEM(Search):
 
     def recommend(self) -> Tensor:
         return self.mu
+
+    def handover(self) -> Handover:
+        return Handover(sigma=self.widths)

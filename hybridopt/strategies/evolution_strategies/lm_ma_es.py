@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.toolbox.ranges import at_least, positive
@@ -36,6 +37,7 @@ class LMMAES(Search):
         "sigma": "tag(log, interval(0.005, 0.5))",
         "popsize": "choice(27, 60, 120)",
     }
+    hands_over: ClassVar[frozenset[str]] = frozenset({"sigma"})
     y: Tensor  # (d,), the mean
     width: Tensor  # a scalar
     p_s: Tensor  # (d,), the path that the width follows
@@ -79,6 +81,10 @@ class LMMAES(Search):
 
     def recommend(self) -> Tensor:
         return self.y
+
+    def handover(self) -> Handover:
+        """Its width, the same in each coordinate."""
+        return Handover(sigma=self.width.expand_as(self.y).clone())
 
 
 @dataclass(frozen=True)

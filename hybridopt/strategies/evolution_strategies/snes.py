@@ -12,8 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
+from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive
 
 
@@ -24,7 +26,7 @@ class SNES(Search):
 
     Args:
         popsize: samples per generation; None is 4 + 3 ln d.
-        sigma: the widths at the start.
+        sigma: the widths at the start, or their mean where a phase before hands over second moments.
         center_lr: the learning rate of the mean.
         sigma_lr: the learning rate of the widths; None is (3 + ln d) / (5 sqrt d).
 
@@ -36,6 +38,8 @@ class SNES(Search):
         "sigma": "tag(log, interval(0.005, 0.5))",
         "center_lr": "tag(log, interval(0.1, 2.0))",
     }
+    hands_over: ClassVar[frozenset[str]] = frozenset({"sigma"})
+    takes: ClassVar[frozenset[str]] = frozenset({"sigma", "second_moments"})
     mu: Tensor  # (d,)
     widths: Tensor  # (d,)
 
@@ -49,7 +53,7 @@ class SNES(Search):
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("mu", x0)
-        self.register_buffer("widths", torch.full_like(x0, self.sigma))
+        self.register_buffer("widths", inheritance.widths(self.context.inherited, self.sigma, x0))
 
     def ask(self) -> Tensor:
         d = len(self.mu)
@@ -67,6 +71,9 @@ class SNES(Search):
 
     def recommend(self) -> Tensor:
         return self.mu
+
+    def handover(self) -> Handover:
+        return Handover(sigma=self.widths)
 
 
 def utilities(losses: Tensor) -> Tensor:

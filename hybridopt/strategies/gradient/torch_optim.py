@@ -17,6 +17,7 @@ from torch import nn
 
 from hybridopt.errors import ConfigError, options
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.moments import MomentDescent
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -48,18 +49,54 @@ class TorchOptim(GradientDescent):
         self.build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        made = cast(Callable[..., torch.optim.Optimizer], self.optimizer_class)
-        try:
-            return made(parameters, lr=self.lr, **self._kernel(parameters), **self.settings)
-        except (TypeError, ValueError, IndexError) as error:
-            raise ConfigError(f"torch.optim.{self.optimizer_class.__name__} refuses its settings: {error}.") from error
+        return made(self.optimizer_class, parameters, self.lr, self.settings)
 
-    def _kernel(self, parameters: list[nn.Parameter]) -> dict[str, bool]:
-        """One kernel for all parameters, where torch has it: a small network's step takes a third of the time."""
-        chosen = self.settings.keys() & {"fused", "foreach", "capturable", "differentiable"}
-        known = "fused" in inspect.signature(self.optimizer_class).parameters
-        there = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-        return {"fused": True} if known and there and not chosen else {}
+
+class Adam(MomentDescent):
+    """One step of Adam, or of AdamW, a batch; its second moments pass from phase to phase of a hybrid.
+
+    Args:
+        decoupled: whether weight decay is AdamW's.
+        lr, schedule, final_lr: of :class:`~hybridopt.toolbox.gradient.GradientDescent`.
+        settings: further arguments of the class.
+
+    Raises:
+        ConfigError: it refuses its settings.
+    """
+
+    def __init__(self, decoupled: bool, lr: float, schedule: Schedule, final_lr: float, settings: dict[str, Any]):
+        super().__init__(lr, schedule, final_lr)
+        self.optimizer_class = torch.optim.AdamW if decoupled else torch.optim.Adam
+        self.settings = settings
+        self.build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return made(self.optimizer_class, parameters, self.lr, self.settings)
+
+
+def made(
+    optimizer: type[torch.optim.Optimizer], parameters: list[nn.Parameter], lr: float, settings: dict[str, Any]
+) -> torch.optim.Optimizer:
+    """An optimiser of these parameters.
+
+    Raises:
+        ConfigError: it refuses its settings.
+    """
+    make = cast(Callable[..., torch.optim.Optimizer], optimizer)
+    try:
+        return make(parameters, lr=lr, **one_kernel(optimizer, parameters, settings), **settings)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ConfigError(f"torch.optim.{optimizer.__name__} refuses its settings: {error}.") from error
+
+
+def one_kernel(
+    optimizer: type[torch.optim.Optimizer], parameters: list[nn.Parameter], settings: dict[str, Any]
+) -> dict[str, bool]:
+    """One kernel for all parameters, where torch has it: a small network's step takes a third of the time."""
+    chosen = settings.keys() & {"fused", "foreach", "capturable", "differentiable"}
+    known = "fused" in inspect.signature(optimizer).parameters
+    there = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    return {"fused": True} if known and there and not chosen else {}
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
@@ -87,13 +124,13 @@ def adam(
     amsgrad: bool = False,
     schedule: Schedule = "cosine",
     final_lr: float = 0.01,
-) -> TorchOptim:
+) -> Adam:
     """Adam (Kingma & Ba 2015): gradient descent with adaptive moments.
 
     Good for anything that has a gradient: the strategy to beat.
     """
     settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-    return TorchOptim("Adam", lr, schedule, final_lr, settings)
+    return Adam(False, lr, schedule, final_lr, settings)
 
 
 def adamw(
@@ -103,13 +140,13 @@ def adamw(
     weight_decay: float = 0.01,
     schedule: Schedule = "cosine",
     final_lr: float = 0.01,
-) -> TorchOptim:
+) -> Adam:
     """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay.
 
     Good for anything that has a gradient, with weight decay that does not depend on its size.
     """
     settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
-    return TorchOptim("AdamW", lr, schedule, final_lr, settings)
+    return Adam(True, lr, schedule, final_lr, settings)
 
 
 def sgd(

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive, share
 
 TINY = 1e-12
@@ -53,6 +55,8 @@ class EnsembleKalmanInversion(Strategy):
         "redraw_every": "range(4, 30)",
         "final_sigma": "tag(log, interval(0.01, 1.0))",
     }
+    hands_over: ClassVar[frozenset[str]] = frozenset({"population"})
+    takes: ClassVar[frozenset[str]] = frozenset({"population"})
     members: Tensor  # (J, d)
     before: Tensor | None  # (J, d), the members a step ago; None without momentum
     taken: Tensor  # a whole number, steps so far
@@ -84,7 +88,8 @@ class EnsembleKalmanInversion(Strategy):
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         start = oracle.start
         noise = normal((self.ensemble, len(start)), start, oracle.generator)
-        self.register_buffer("members", start + self.sigma * noise)
+        members = inheritance.members(oracle.inherited, start + self.sigma * noise)
+        self.register_buffer("members", members)
         self.register_buffer("before", self.members.clone() if self.momentum else None)
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
 
@@ -118,6 +123,9 @@ class EnsembleKalmanInversion(Strategy):
 
     def recommend(self) -> Tensor:
         return self.members.mean(dim=0)
+
+    def handover(self) -> Handover:
+        return Handover(population=self.members)
 
     def _redraw_when_due(self, oracle: Oracle) -> None:
         taken = int(self.taken)

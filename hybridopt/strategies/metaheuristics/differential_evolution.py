@@ -16,8 +16,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
+from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive, share
 
 SMALLEST = 4  # members that a mutation needs
@@ -89,6 +91,9 @@ class DifferentialEvolution(Search):
         "best_share": "interval(0.05, 0.3)",
         "popsize": "choice(40, 100, 200)",
     }
+    hands_over: ClassVar[frozenset[str]] = frozenset({"population"})
+    takes: ClassVar[frozenset[str]] = frozenset({"population"})
+    learns_from_points: ClassVar[bool] = True
     members: Tensor  # (n, d)
     losses: Tensor  # (n,)
     lost: Tensor  # (k, d), the archive
@@ -129,6 +134,7 @@ class DifferentialEvolution(Search):
     def start(self, x0: Tensor) -> None:
         members = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
         members[0] = x0
+        members = inheritance.members(self.context.inherited, members)
         self.register_buffer("members", members)
         self.register_buffer("losses", x0.new_full((self.popsize,), math.inf))
         self.register_buffer("lost", members[:0])
@@ -148,19 +154,23 @@ class DifferentialEvolution(Search):
     def tell(self, population: Tensor, losses: Tensor) -> None:
         losses = losses.to(self.losses)
         if bool(self.unmoved):
-            self.losses = losses.clone()
+            self.members, self.losses = population, losses.clone()
             self.unmoved.fill_(False)
             return
         children = population
         if self.fresh:
             n = len(self.members)
-            self.losses, losses, children = losses[:n].clone(), losses[n:], population[n:]
+            self.members, children = population[:n].clone(), population[n:]
+            self.losses, losses = losses[:n].clone(), losses[n:]
         self._learn(losses)
         self._select(children, losses)
         self._shrink()
 
     def recommend(self) -> Tensor:
         return self.members[self.losses.argmin()]
+
+    def handover(self) -> Handover:
+        return Handover(population=self.members)
 
     def _children(self) -> Tensor:
         """v = x + F' (x_best - x) + F (x_r1 - x_r2), crossed with x coordinate by coordinate at rate CR."""

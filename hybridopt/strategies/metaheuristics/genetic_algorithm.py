@@ -14,8 +14,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal
+from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
@@ -48,6 +50,9 @@ class GeneticAlgorithm(Search):
         "truncation": "interval(0.05, 0.5)",
         "final_sigma": "tag(log, interval(0.02, 1.0))",
     }
+    hands_over: ClassVar[frozenset[str]] = frozenset({"population"})
+    takes: ClassVar[frozenset[str]] = frozenset({"population"})
+    learns_from_points: ClassVar[bool] = True
     members: Tensor  # (popsize, d)
     inherited: Tensor  # (popsize,), losses from the parents; NaN at first
     best: Tensor  # (d,)
@@ -76,7 +81,7 @@ class GeneticAlgorithm(Search):
     def start(self, x0: Tensor) -> None:
         first = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
         first[0] = x0
-        self.register_buffer("members", first)
+        self.register_buffer("members", inheritance.members(self.context.inherited, first))
         self.register_buffer("inherited", x0.new_full((self.popsize,), math.nan))
         self.register_buffer("best", x0.clone())
 
@@ -94,6 +99,9 @@ class GeneticAlgorithm(Search):
 
     def recommend(self) -> Tensor:
         return self.best
+
+    def handover(self) -> Handover:
+        return Handover(population=self.members)
 
     def _averaged(self, losses: Tensor) -> Tensor:
         """f <- (1 - a) f + a L, where there is an f; a failure stays one."""

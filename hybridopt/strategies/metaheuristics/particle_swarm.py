@@ -13,8 +13,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
+from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive
 
 
@@ -46,6 +48,9 @@ class ParticleSwarm(Search):
         "inertia": "interval(0.4, 0.9)",
         "popsize": "choice(20, 40, 100)",
     }
+    hands_over: ClassVar[frozenset[str]] = frozenset({"population"})
+    takes: ClassVar[frozenset[str]] = frozenset({"population"})
+    learns_from_points: ClassVar[bool] = True
     places: Tensor  # (popsize, d)
     velocities: Tensor  # (popsize, d)
     best_places: Tensor  # (popsize, d), each particle's own
@@ -72,6 +77,7 @@ class ParticleSwarm(Search):
         size = (self.popsize, len(x0))
         places = x0 + self.sigma * normal(size, x0, self.generator)
         places[0] = x0
+        places = inheritance.members(self.context.inherited, places)
         self.register_buffer("places", places)
         self.register_buffer("velocities", self.sigma * normal(size, x0, self.generator))
         self.register_buffer("best_places", places.clone())
@@ -83,7 +89,9 @@ class ParticleSwarm(Search):
     def tell(self, population: Tensor, losses: Tensor) -> None:
         losses = losses.to(self.best_losses)
         if self._again:
+            self.best_places = population[: self.popsize].clone()
             self.best_losses, losses = losses[: self.popsize].clone(), losses[self.popsize :]
+        self.places = population[-self.popsize :]
         better = losses < self.best_losses
         self.best_losses = torch.where(better, losses, self.best_losses)
         self.best_places = torch.where(better[:, None], self.places, self.best_places)
@@ -96,6 +104,9 @@ class ParticleSwarm(Search):
 
     def recommend(self) -> Tensor:
         return self.best_places[self.best_losses.argmin()]
+
+    def handover(self) -> Handover:
+        return Handover(population=self.best_places)
 
     def _fly(self) -> None:
         r1, r2 = (uniform(self.places.shape, self.places, self.generator) for _ in range(2))

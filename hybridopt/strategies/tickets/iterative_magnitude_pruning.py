@@ -19,6 +19,7 @@ from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
+from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
@@ -39,8 +40,11 @@ class IterativeMagnitudePruning(Hybrid):
         sparsity: the share of the weights that is zero in the last round; each prunes the same share of those left.
         scope: "global" compares all weights of the network, "layer" those of each layer with one another.
         rewind_share: how far into the first round the weights are rewound to, as a share of it; 0 for the initial ones.
+            Buffers, such as the running statistics of batch normalisation, are rewound with them.
         survivors: what becomes of the weights that are left: "rewind" to where they were, or "redraw", the control.
-        mask: "magnitude", or "random", the control.
+        mask: what is kept: the largest weights by "magnitude"; those that an evolution strategy is surest of by
+            "signal_to_noise", mean over width (Lange & Sprekeler 2023, https://arxiv.org/abs/2306.00045), where
+            ``train`` hands over widths, as snes and cem do; or any, by "random", the control.
 
     Raises:
         ConfigError: a number is out of range, or the model has no weight to prune.
@@ -48,6 +52,9 @@ class IterativeMagnitudePruning(Hybrid):
 
     requires: ClassVar[frozenset[str]] = frozenset({"direct"})
     hands_over: ClassVar[frozenset[str]] = frozenset({"mask"})
+    conformance: ClassVar[dict[str, Any]] = {
+        "settings": [{"rounds": 3}, {"mask": "signal_to_noise", "train": {"name": "snes"}}]
+    }
     initial: Tensor  # (d,), the weights that are rewound to
     mask: Tensor  # (d,), boolean
     pruned: Tensor  # a whole number, how often
@@ -61,14 +68,20 @@ class IterativeMagnitudePruning(Hybrid):
         scope: Literal["global", "layer"] = "global",
         rewind_share: float = 0.0,
         survivors: Literal["rewind", "redraw"] = "rewind",
-        mask: Literal["magnitude", "random"] = "magnitude",
+        mask: Literal["magnitude", "signal_to_noise", "random"] = "magnitude",
     ):
         at_least("strategy", 2, rounds=rounds)  # it prunes between rounds
         share("strategy", "[0, 1)", sparsity=sparsity, rewind_share=rewind_share)
+        if mask == "signal_to_noise" and "sigma" not in train.hands_over:
+            raise ConfigError(
+                f"strategy.mask=signal_to_noise prunes by the widths of a search, and {type(train).__name__} hands "
+                "none over: choose one that does, such as strategy/train=snes."
+            )
         names = [f"round_{k}" for k in range(rounds)]
         super().__init__(dict.fromkeys(names, train), dict.fromkeys(names, 1 / rounds))  # it begins again in each
         self.rounds, self.sparsity, self.scope = rounds, sparsity, scope
         self.rewind_share, self.survivors, self.criterion = rewind_share, survivors, mask
+        self.statistics = LateBuffers()  # b<i>: the network's buffers where the weights are rewound to
 
     @classmethod
     def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -94,6 +107,7 @@ class IterativeMagnitudePruning(Hybrid):
         self.register_buffer("mask", torch.ones_like(self.initial, dtype=torch.bool))
         self.register_buffer("pruned", torch.zeros((), dtype=torch.int64))
         self.register_buffer("rewind_point_kept", torch.zeros((), dtype=torch.bool))
+        self._keep_statistics(oracle)
         super().begin(oracle, batch)
 
     def parts(self, encoding: Encoding) -> Parts:
@@ -113,6 +127,7 @@ class IterativeMagnitudePruning(Hybrid):
         if early and self.active_view.progress >= self.rewind_share:
             recommended = self.recommend()
             self.initial = self.layout.flatten(oracle.parameters()) if recommended is None else recommended.clone()
+            self._keep_statistics(oracle)
             self.rewind_point_kept.fill_(True)
         return record
 
@@ -125,7 +140,9 @@ class IterativeMagnitudePruning(Hybrid):
         self.pruned += 1
         kept = (1 - self.sparsity) ** (int(self.pruned) / (self.rounds - 1))
         weights = self.layout.named(self.layout.flatten(oracle.parameters()))
-        scores = {name: self._scores(weights[name], oracle) for name in self.prunable}
+        sigma = self.phases["round_0"].handover().sigma if self.criterion == "signal_to_noise" else None
+        widths = {} if sigma is None else self.layout.named(sigma)
+        scores = {name: self._scores(weights[name], widths.get(name), oracle) for name in self.prunable}
         masks = self.layout.named(self.mask.clone())
         groups = [self.prunable] if self.scope == "global" else [[name] for name in self.prunable]
         for group in groups:
@@ -137,16 +154,22 @@ class IterativeMagnitudePruning(Hybrid):
                 masks[name] = part.view_as(masks[name])
         self.mask = self.layout.flatten(masks)
 
-    def _scores(self, weight: Tensor, oracle: Oracle) -> Tensor:
-        if self.criterion == "magnitude":
-            return weight.abs()
-        return uniform(weight.shape, weight, oracle.generator)
+    def _scores(self, weight: Tensor, width: Tensor | None, oracle: Oracle) -> Tensor:
+        if self.criterion == "random":
+            return uniform(weight.shape, weight, oracle.generator)
+        return weight.abs() if width is None else weight.abs() / width
+
+    def _keep_statistics(self, oracle: Oracle) -> None:
+        for i, value in enumerate(oracle.model.buffers()):
+            self.statistics.register_buffer(f"b{i}", value.clone())
 
     def _rewind(self, oracle: Oracle) -> None:
         own, values = oracle.parameters(), self.layout.named(self.initial)
         with torch.no_grad():
             for name, value in values.items():
                 own[name].copy_(self._redrawn(value, oracle) if self.survivors == "redraw" else value)
+            for here, kept in zip(oracle.model.buffers(), self.statistics.buffers(), strict=True):
+                here.copy_(kept)
 
     def _redrawn(self, value: Tensor, oracle: Oracle) -> Tensor:
         """The initial values of a parameter in another order: the same distribution, other places."""

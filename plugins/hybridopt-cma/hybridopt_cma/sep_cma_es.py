@@ -6,10 +6,16 @@ are not learned from. Pycma's variant, which does so, is ``strategy=cma_es strat
 
 from __future__ import annotations
 
-import numpy as np
+from typing import ClassVar, cast
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from hybridopt import Handover
+from hybridopt.toolbox import inheritance
 from hybridopt_cma.frozen import Frozen, freeze, thaw
-from hybridopt_cma.search import GaussianSearch, Normals
+from hybridopt_cma.search import GaussianSearch, Normals, numbers
 
 UNUSED = ("_funhist_values", "_rng")  # of cmaes: for its own stopping rule, and its own source of randomness
 
@@ -25,8 +31,21 @@ class SepCmaEs(GaussianSearch):
         ConfigError: a setting is out of range.
     """
 
+    hands_over: ClassVar[frozenset[str]] = frozenset({"sigma"})
+    takes: ClassVar[frozenset[str]] = frozenset({"sigma", "second_moments"})
+
     def __init__(self, popsize: int | None = None, sigma: float = 0.05):
         super().__init__(popsize, sigma)
+
+    def start(self, x0: Tensor) -> None:
+        super().start(x0)
+        if self.context.inherited.sigma is not None or self.context.inherited.second_moments is not None:
+            widths = inheritance.widths(self.context.inherited, self.sigma, x0)
+            cast(Separable, self._engine).widths = numbers(widths)
+
+    def handover(self) -> Handover:
+        widths = cast(Separable, self._engine).widths[: len(self.x0)]
+        return Handover(sigma=torch.as_tensor(widths).to(self.x0))
 
     def build(self, x0: np.ndarray, sigma: float, popsize: int, normals: Normals) -> Separable:
         return Separable(x0, sigma, popsize, normals)
@@ -61,9 +80,18 @@ class Separable:
     def sigma(self, value: float) -> None:
         self.optimizer._sigma = value
 
+    @property
+    def widths(self) -> np.ndarray:
+        """The standard deviation of each coordinate (d,), as far as the weights go."""
+        return self.sigma * self.optimizer._eigen_decomposition()  # the roots of the variances
+
+    @widths.setter
+    def widths(self, values: np.ndarray) -> None:
+        self.sigma = float(np.exp(np.log(values).mean()))
+        self.optimizer._C[: len(values)], self.optimizer._D = (values / self.sigma) ** 2, None
+
     def ask(self) -> np.ndarray:
-        scales = self.sigma * self.optimizer._eigen_decomposition()  # the roots of the variances
-        return self.mean + scales * self.normals(self.popsize, self.optimizer.dim)
+        return self.mean + self.widths * self.normals(self.popsize, self.optimizer.dim)
 
     def tell(self, candidates: np.ndarray, losses: list[float]) -> None:
         self.optimizer.tell(list(zip(candidates, losses, strict=True)))
