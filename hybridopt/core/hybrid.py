@@ -87,6 +87,10 @@ class Hybrid(Strategy):
         """
         return
 
+    def opening(self, oracle: Oracle) -> str:
+        """The phase whose turn is the first; by default the first one."""
+        return next(iter(self.phases))
+
     def next(self) -> str | None:
         """The phase whose turn it is in the next step, or None when all is done; it must not change anything.
 
@@ -123,7 +127,7 @@ class Hybrid(Strategy):
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.begun, self.offsets = set(), LateBuffers()
         start = None if oracle.direct else oracle.start
-        self._enter(next(iter(self.phases)), oracle, batch, start, oracle.inherited)
+        self._enter(self.opening(oracle), oracle, batch, start, oracle.inherited)
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         name = self.next()

@@ -16,6 +16,7 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.ledger import UNLIMITED
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
+from hybridopt.core.unchanged import Unchanged
 from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.population import Population
 
@@ -178,13 +179,13 @@ class Search(Strategy):
 
     Attributes:
         context: see :class:`Context`; a search that wraps another one passes it on.
+        unchanged: tells whether losses that are known still hold.
         moves_per_step: how often ask and tell take turns on one batch, for searches of few candidates.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"losses"})
     learns_from_points: ClassVar[bool] = False
     moves_per_step: int = 1
-    spent: Tensor  # a whole number, the run's forwards after the last step, where the batch is always the same
     generator = of_context("generator", torch.Generator)
     shapes = of_context("shapes", dict[str, torch.Size])
     progress = of_context("progress", float)
@@ -194,6 +195,7 @@ class Search(Strategy):
     def __init__(self) -> None:
         super().__init__()
         self.context = Context()
+        self.unchanged = Unchanged()
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -247,7 +249,7 @@ class Search(Strategy):
     def __begin(self, oracle: Oracle, batch: Batch) -> None:
         self.context.horizon, self.context.exact = oracle.horizon(batch), oracle.repeats
         self.start(oracle.start)
-        self.register_buffer("spent", torch.tensor(-1))
+        self.unchanged.forget()
         first = self.first_ask()
         if first is not None:
             self.first_tell(first, oracle.losses(first, batch))
@@ -258,7 +260,7 @@ class Search(Strategy):
         context.horizon = oracle.horizon(batch)
         best = []
         with oracle.evaluating():
-            context.known = self.__knows_losses(oracle)
+            context.known = self.unchanged.since(oracle)
             for context.move in range(self.moves_per_step):
                 context.progress = oracle.progress
                 population = self.ask()
@@ -267,8 +269,7 @@ class Search(Strategy):
                 best.append(losses.min())
                 if oracle.exhausted:
                     break
-        if oracle.repeats:
-            self.spent = torch.tensor(oracle.ledger.root.forwards)
+        self.unchanged.note(oracle)
         return {"loss": torch.stack(best).min()}
 
     def __take_time(self, oracle: Oracle, batch: Batch) -> None:
@@ -280,7 +281,3 @@ class Search(Strategy):
         self.step(oracle, batch)
         oracle.ledger.speed = (oracle.ledger.evaluations - before) / oracle.agreed(time.perf_counter() - begun)
         oracle.generator.set_state(drawn)
-
-    def __knows_losses(self, oracle: Oracle) -> bool:
-        """Whether the losses of the step before hold: on the same batch, if nobody else has computed anything since."""
-        return oracle.repeats and int(self.spent) == oracle.ledger.root.forwards

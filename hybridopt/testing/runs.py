@@ -154,8 +154,8 @@ class Run:
         self.taken, self.begun = 0, False
 
     def steps(self, most: int = MOST) -> Iterator[int]:
-        """Step until the budget is spent, or so many steps are taken in all; their numbers, from 1."""
-        while not self.ledger.exhausted and self.taken < most:
+        """Step until the budget is spent, it has finished, or so many steps are taken in all; their numbers, from 1."""
+        while not (self.ledger.exhausted or (self.begun and self.strategy.finished())) and self.taken < most:
             self.step()
             yield self.taken
 

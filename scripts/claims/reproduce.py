@@ -16,7 +16,7 @@ from pathlib import Path
 
 from proofs import PROOFS, Finding, Proof
 
-MODULES = ("digits", "kalman", "least_squares", "losses", "peers", "searches", "tickets", "wrapped")
+MODULES = ("digits", "kalman", "least_squares", "losses", "merging", "peers", "searches", "tickets", "wrapped")
 HEAD = """# What holds
 
 Made by `python scripts/claims/reproduce.py all --write docs/reproduction.md`: medians over seeds, with their range;

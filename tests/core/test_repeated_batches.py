@@ -61,6 +61,15 @@ class Counted:
     def _see(self, _module, inputs, _outputs) -> None:
         self.passed += len(inputs[0])
 
+    def answers(self, steps: int) -> list[int]:
+        """Losses that each step asked for; a Jacobian counts as one."""
+        found = []
+        for _ in range(steps):
+            before = self.oracle.ledger.evaluations
+            self.strategy.step(self.oracle, batch())
+            found.append(self.oracle.ledger.evaluations - before)
+        return found
+
     def costs(self, steps: int = STEPS) -> list[int]:
         """Losses that each step took, by the hook and by the ledger."""
         found = []
@@ -96,11 +105,32 @@ def test_with_dropout_nothing_is_known() -> None:
     assert costs[1:] == [20 * 6] * (STEPS - 1)
 
 
-def test_what_others_compute_in_between_makes_losses_unknown() -> None:
-    counted = Counted(make_strategy("particle_swarm", popsize=20), unchanged=True)
-    second = counted.costs(2)[1]
-    counted.oracle.gradient(batch())  # of another phase, that moves the model
-    assert counted.costs(1) == [second + 20]
+@pytest.mark.parametrize(("name", "known"), [("particle_swarm", 20), ("best_so_far", 1), ("levenberg_marquardt", 1)])
+def test_what_others_compute_in_between_makes_losses_unknown(name: str, known: int) -> None:
+    settings = {
+        "particle_swarm": {"popsize": 20},
+        "best_so_far": {"inner": {"name": "openai_es", "popsize": 4}, "every": 1},
+        "levenberg_marquardt": {},
+    }[name]
+    alone, disturbed = (Counted(make_strategy(name, **settings), unchanged=True) for _ in range(2))
+    assert alone.answers(2) == disturbed.answers(2)
+    disturbed.oracle.gradient(batch())  # of another phase, that moves the model
+    assert disturbed.answers(1) == [alone.answers(1)[0] + known]
+
+
+def test_an_incumbent_that_is_compared_now_and_then_is_evaluated_again_after_others() -> None:
+    counted = Counted(BestSoFar(OpenAIES(popsize=4), every=2), unchanged=True)
+    assert counted.costs(4) == [4, 6, 4, 5]
+    counted.costs(1)
+    counted.oracle.gradient(batch())
+    assert counted.costs(3) == [6, 4, 5]
+
+
+def test_where_statistics_are_learned_an_incumbent_is_evaluated_again() -> None:
+    counted = Counted(BestSoFar(OpenAIES(popsize=4), every=1), unchanged=True)
+    counted.oracle.model.append(nn.BatchNorm1d(1))
+    counted.strategy.attach(counted.oracle)
+    assert counted.answers(3) == [6, 6, 6]
 
 
 def test_a_best_so_far_knows_its_incumbent() -> None:

@@ -15,6 +15,7 @@ from torch.nn.utils import parameters_to_vector
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record
+from hybridopt.core.unchanged import Unchanged
 from hybridopt.toolbox.gradient import GradientStrategy, draws
 from hybridopt.toolbox.ranges import at_least, positive
 
@@ -39,7 +40,6 @@ class LBFGS(GradientStrategy):
 
     search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 1.0))"}
     known: Tensor  # (1 + 2 d,), loss, parameters and gradient where the last step ended; empty where nothing is known
-    spent: Tensor  # a whole number, the run's forwards then
 
     def __init__(self, lr: float = 1.0, history: int = 10, iterations: int = 4, weight_decay: float = 1e-3):
         super().__init__()
@@ -47,6 +47,7 @@ class LBFGS(GradientStrategy):
         at_least("strategy", 1, history=history, iterations=iterations)
         at_least("strategy", 0, weight_decay=weight_decay)
         self.lr, self.history, self.iterations, self.weight_decay = lr, history, iterations, weight_decay
+        self.unchanged = Unchanged()
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.LBFGS(
@@ -56,13 +57,13 @@ class LBFGS(GradientStrategy):
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         super().begin(oracle, batch)
         self.register_buffer("known", self.optimizer.param_groups[0]["params"][0].new_zeros(0))
-        self.register_buffer("spent", torch.tensor(-1))
+        self.unchanged.forget()
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         own = self.optimizer.param_groups[0]["params"]
         losses: list[Tensor] = []
         penalised: list[Tensor] = []
-        asked: list[Tensor] = [self.known] if int(self.spent) == oracle.ledger.root.forwards else []
+        asked: list[Tensor] = [self.known] if self.unchanged.since(oracle) and len(self.known) else []
         repeats = oracle.repeats and not draws(oracle.model)
 
         def closure() -> Tensor:
@@ -88,7 +89,7 @@ class LBFGS(GradientStrategy):
         here = parameters_to_vector(own).detach()
         size = len(here)
         self.known = next((each for each in asked if torch.equal(each[1 : 1 + size], here)), here[:0])
-        self.spent = torch.tensor(oracle.ledger.root.forwards if len(self.known) else -1)
+        self.unchanged.note(oracle)
 
     @torch.no_grad()
     def _penalty(self, own: list[nn.Parameter]) -> Tensor:

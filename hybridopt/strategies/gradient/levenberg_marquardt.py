@@ -27,6 +27,7 @@ from torch.func import grad, hessian, vmap
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
+from hybridopt.core.unchanged import Unchanged
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.ranges import at_least, between
 
@@ -86,6 +87,7 @@ class LevenbergMarquardt(Strategy):
         at_least("strategy", 1, attempts=attempts)
         self.damping, self.factor, self.attempts, self.floor = damping, factor, attempts, floor
         self.scaling, self.rule = scaling, rule
+        self.unchanged = Unchanged()
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("theta", oracle.start)
@@ -95,6 +97,7 @@ class LevenbergMarquardt(Strategy):
         self.register_buffer("growth", torch.full_like(self.lam, 2.0))
         self.register_buffer("curvature", torch.zeros_like(self.theta, dtype=torch.float64))
         self.register_buffer("outputs", self.lam.new_zeros(0))
+        self.unchanged.forget()
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         by_gain = (self.rule or ("gain" if oracle.repeats else "factor")) == "gain"
@@ -123,6 +126,7 @@ class LevenbergMarquardt(Strategy):
                 break
             if not by_gain:
                 self._raise_damping()
+        self.unchanged.note(oracle)
         return {"loss": float(loss), "damping": float(self.lam)}
 
     def _follow(self, gain: Tensor) -> None:
@@ -135,7 +139,7 @@ class LevenbergMarquardt(Strategy):
 
     def _judge(self, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor]:
         """Take the last step back where it has raised the loss of this batch; outputs and loss where we stand now."""
-        if len(self.outputs):
+        if len(self.outputs) and self.unchanged.since(oracle):
             return self.outputs, self._loss(oracle, self.outputs, batch)
         here = self._ask(oracle, self.theta, batch)
         if self.reached.isinf():
