@@ -226,6 +226,28 @@ def pairs_needed(mean: float, spread: float, level: float = LEVEL) -> int | None
     return high
 
 
+def detectable(n: int, spread: float, level: float = LEVEL) -> float | None:
+    """The mean difference that n pairs of this spread find with a power of 80 %, by the power of the t-test.
+
+    Args:
+        n: pairs.
+        spread: the standard deviation of the differences.
+        level: of the test.
+
+    Returns:
+        None where there are too few pairs, or where it would be more than :data:`PLAIN` standard deviations.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    low, high = 0.0, PLAIN
+    if least_p(n) > level or float(TTestPower().power(high, n, level)) < POWER:
+        return None
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if float(TTestPower().power(middle, n, level)) >= POWER else (middle, high)
+    return high * spread
+
+
 def fewest_pairs(level: float) -> int:
     """The number of pairs below which no p is as small as the level."""
     return next(n for n in itertools.count(2) if least_p(n) <= level)

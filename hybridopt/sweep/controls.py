@@ -77,7 +77,7 @@ def arms_of(job: Job) -> dict[str, tuple[str, ...]]:
     settings = job.config.get("strategy", {})
     if "name" not in settings:
         return {}
-    strategy = None
+    strategy: Any = None
     with suppress(PluginError):  # the job will say so, in a sentence
         strategy = registry.find("strategy", settings["name"]).load()
     if not inspect.isclass(strategy):

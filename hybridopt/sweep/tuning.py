@@ -97,7 +97,7 @@ class TuningSweeper(Sweeper):
             )
         if self.master.sweep.controls:
             raise ConfigError(
-                "sweep.controls does not go with hydra/sweeper=optuna, since control arms would have settings that were "
+                "sweep.controls does not go with hydra/sweeper=optuna, since control arms would get settings that were "
                 "tuned for the hybrid: tune each arm as a strategy of its own, or leave one of the two out."
             )
         check_installed()

@@ -70,7 +70,7 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str], tags: S
 
 
 def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, tuple[str, Mapping[str, str]]]:
-    """The run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: the latest of each."""
+    """Run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: of the latest run."""
     wanted = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'FINISHED'"
     found: dict[str, tuple[str, Mapping[str, str]]] = {}
     for run in search_runs(client_of(uri), [experiment_id], wanted):
