@@ -77,10 +77,8 @@ class Contribution:
     def _same(self, found: Paired, p: str) -> str:
         low, high = found.difference.low, found.difference.high
         small = f"between {number(low)} and {number(high)} (95 % CI), less than what another seed changes"
-        told = f"{p}, {count(found.n)}; the difference in {self.what} is " + (
-            "0 in every run" if low == high else small
-        )
-        return f"{self.place}: {self.arm}, the result is the same ({told}{self.verdict.diverged})."
+        told = f"the difference in {self.what} is {'0 in every run' if low == high else small}{self.verdict.diverged}"
+        return f"{self.place}: {self.arm}, the result is the same ({p}, {count(found.n)}; {told})."
 
     def _visible(self, found: Paired) -> str:
         """What difference could have been told, had there been one."""

@@ -239,12 +239,19 @@ def detectable(n: int, spread: float, level: float = LEVEL) -> float | None:
     """
     from statsmodels.stats.power import TTestPower
 
-    low, high = 0.0, PLAIN
-    if least_p(n) > level or float(TTestPower().power(high, n, level)) < POWER:
+    def found(effect: float) -> bool:
+        return float(TTestPower().power(effect, n, level)) >= POWER
+
+    low, high = 0.0, 1 / math.sqrt(n)
+    if least_p(n) > level:
         return None
+    while not found(high):  # from below: of very large effects statsmodels has no power
+        low, high = high, 2 * high
+        if low > PLAIN:
+            return None
     while high - low > 1e-3 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if float(TTestPower().power(middle, n, level)) >= POWER else (middle, high)
+        low, high = (low, middle) if found(middle) else (middle, high)
     return high * spread
 
 

@@ -80,10 +80,11 @@ def arms_of(job: Job) -> dict[str, tuple[str, ...]]:
     strategy: Any = None
     with suppress(PluginError):  # the job will say so, in a sentence
         strategy = registry.find("strategy", settings["name"]).load()
-    if not inspect.isclass(strategy):
+    controls = getattr(strategy, "controls", None) if inspect.isclass(strategy) else None
+    if controls is None:
         return {}
     try:
-        return {name: tuple(overrides) for name, overrides in strategy.controls(settings).items()}
+        return {name: tuple(overrides) for name, overrides in controls(settings).items()}
     except HybridoptError:
         raise
     except Exception as error:
