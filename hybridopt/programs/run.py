@@ -108,12 +108,15 @@ def job(config: DictConfig) -> float | None:
     if config.resume is not None:
         refuse_other_overrides(hydra_config.overrides.task)
         find_run(config.resume)
+    if any(override.lstrip("+").startswith("sweep.controls=") for override in hydra_config.overrides.task):
+        raise ConfigError(
+            "sweep.controls adds jobs to a sweep of hydra/sweeper=hybridopt, and this job is in none: add -m, or leave "
+            "sweep.controls out."
+        )
     plain = plain_values(config)
     directory = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode == RunMode.MULTIRUN:
         return job_of_sweep(plain, directory, hydra_config)
-    if any(override.lstrip("+").startswith("sweep.controls=") for override in hydra_config.overrides.task):
-        raise ConfigError("sweep.controls adds jobs to a sweep: add -m, or leave it out for one run.")
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
     targets.check(plain)

@@ -209,6 +209,12 @@ def test_tuning_refuses_control_arms(sweep) -> None:
     assert "sweep.controls does not go with hydra/sweeper=optuna" in ended.err
 
 
+def test_where_nobody_would_add_the_arms_they_are_refused(sweep) -> None:
+    ended = sweep("hydra/sweeper=basic", "strategy=lottery_ticket", "sweep.controls=true")
+    assert ended.code == 1
+    assert "this job is in none: add -m, or leave sweep.controls out." in ended.err
+
+
 def test_an_arm_alone_is_a_job(composed) -> None:
     config = composed("strategy=lottery_ticket", "sweep.arm.part=finetune")
     assert config["strategy"] == composed("strategy=adam")["strategy"]
