@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from hybridopt.composition import config_source, schema
+from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError
 
 
@@ -36,11 +37,34 @@ def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config resolved, as dictionaries and lists; what is plain already stays as it is.
 
     Raises:
-        ConfigError: a setting that has no default was not given.
+        ConfigError: a setting that has no default was not given, or a part of the strategy is asked for that is none.
     """
     if not isinstance(config, DictConfig):
         return dict(config)
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error
+    return part_in_place(plain)
+
+
+def part_in_place(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a control arm: where ``sweep.arm.part`` names a part of the strategy, that part, with its settings.
+
+    No list of overrides says this for every job: a preset may have added phases, or set what the part does not have.
+
+    Raises:
+        ConfigError: there is no strategy at that place.
+    """
+    arm = config.get("sweep", {}).get("arm", {})
+    if arm.get("part") is None:
+        return config
+    found: Any = config["strategy"]
+    for key in arm["part"].split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping) or not {"name", TARGET} & found.keys():
+        raise ConfigError(
+            f"There is no strategy at strategy.{arm['part']}, which sweep.arm.part asks for: name a part of the "
+            "strategy, such as sweep.arm.part=finetune of strategy=lottery_ticket."
+        )
+    return config | {"strategy": found, "sweep": config["sweep"] | {"arm": arm | {"part": None}}}

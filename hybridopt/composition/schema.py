@@ -30,14 +30,27 @@ class OracleConfig:
 
 
 @dataclass
+class ArmConfig:
+    """Which control arm a job is: of which strategy, its name, and the part that stands in the strategy's place."""
+
+    of: str | None = None
+    name: str | None = None
+    part: str | None = None
+
+
+@dataclass
 class SweepConfig:
-    """How a sweep (``-m``) goes: its name, if it is to grow; what runs again: failed, all or none; what is tuned."""
+    """How a sweep (``-m``) goes: its name, if it is to grow; what runs again: failed, all or none; what is tuned;
+    whether hybrids run with their control arms: true, false, or the names of some; ``arm`` is a job's own.
+    """
 
     name: str | None = None
     rerun: str = "failed"
     preview: bool = False
     report: bool = True
     metric: str = "final/val/loss"
+    controls: Any = False
+    arm: ArmConfig = field(default_factory=ArmConfig)
 
 
 @dataclass

@@ -76,7 +76,8 @@ class Strategy(LateBuffers, ABC):
         """The arms that show what each part of a hybrid contributes, at equal cost: name -> overrides of the same job.
 
         ``"strategy=@finetune"`` puts a part of the strategy, with its settings, in the place of the whole: the one at
-        ``strategy.finetune``. The names read as what is left out: "without the search".
+        ``strategy.finetune``. The names read as what is left out: "without the search". ``sweep.controls=true`` runs
+        them in a sweep.
 
         Args:
             settings: of the strategy, as its part of a job's config has them.

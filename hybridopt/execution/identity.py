@@ -79,9 +79,11 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 
 def run_name(config: Mapping[str, Any]) -> str:
-    """How the run is listed: strategy, data set, seed."""
-    names = [building.name_of(config[kind]) for kind in ("strategy", "dataset")]
-    return " · ".join([*names, f"seed {config['seed']}"])
+    """How the run is listed: strategy, data set, seed; a control arm by the strategy that it controls and its name."""
+    strategy, dataset = (building.name_of(config[kind]) for kind in ("strategy", "dataset"))
+    arm = config.get("sweep", {}).get("arm", {})
+    listed = f"{arm['of']} {arm['name']}" if arm.get("name") else strategy
+    return " · ".join([listed, dataset, f"seed {config['seed']}"])
 
 
 def tags(config: Mapping[str, Any]) -> dict[str, str]:

@@ -108,6 +108,11 @@ def job(config: DictConfig) -> float | None:
     if config.resume is not None:
         refuse_other_overrides(hydra_config.overrides.task)
         find_run(config.resume)
+    if any(override.lstrip("+").startswith("sweep.controls=") for override in hydra_config.overrides.task):
+        raise ConfigError(
+            "sweep.controls adds jobs to a sweep of hydra/sweeper=hybridopt, and this job is in none: add -m, or leave "
+            "sweep.controls out."
+        )
     plain = plain_values(config)
     directory = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode == RunMode.MULTIRUN:

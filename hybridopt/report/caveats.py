@@ -30,7 +30,7 @@ def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
         runs = [run for run in comparison.left_out if run.status == status]
         if runs:
             yield f"{len(runs)} of the runs are {status} and count for nothing here: {_names(runs)}."
-    there = len(comparison.results) + len(comparison.left_out) + len(comparison.trials)
+    there = sum(map(len, (comparison.results, comparison.left_out, comparison.trials, comparison.arms)))
     if planned is not None and there < planned:
         yield f"{planned - there} of {planned} jobs left no run at all: the sweep's table of jobs says why."
 
@@ -103,7 +103,7 @@ def _machines(comparison: Comparison, _: int | None) -> Iterator[str]:
         ("hybridopt.host", "machines", "seconds and memory do not compare"),
         ("hybridopt.code", "versions of the code", "differences may be the code's"),
     ):
-        found = Counter(r.record.tags[tag] for r in comparison.results if tag in r.record.tags)
+        found = Counter(r.record.tags[tag] for r in (*comparison.results, *comparison.arms) if tag in r.record.tags)
         if len(found) > 1:
             told = ", ".join(f"{name} ({number})" for name, number in sorted(found.items()))
             yield f"The runs come from different {what}, so that {why}: {told}."

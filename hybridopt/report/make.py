@@ -10,8 +10,9 @@ from pathlib import Path
 
 from hybridopt.errors import ConfigError, TrackingError
 from hybridopt.report import caveats, page, pictures
+from hybridopt.report.contributions import contributions
 from hybridopt.report.interval import Interval
-from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compared_runs, is_trial, latest
+from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compared_runs, is_arm, is_trial, latest
 from hybridopt.report.summary import ArmSummary, arm_summaries, compared, overall
 from hybridopt.report.verdict import verdicts
 from hybridopt.tracking.reading import Reader, StoredRun
@@ -84,33 +85,34 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
         ConfigError: they have no such metric in common.
     """
     trials = [record for record in records if is_trial(record)]
-    finished, left_out = latest([record for record in records if not is_trial(record)])
+    ended, left_out = latest([record for record in records if not is_trial(record)])
+    finished = [record for record in ended if not is_arm(record)]
     if not finished:
         raise TrackingError(f"{title} has no finished run to report on ({len(records)} runs in all).")
     try:
         name, higher = choose_metric(finished, metric)
     except LookupError as error:
         raise ConfigError(f"The runs have no metric {metric!r} in common: choose from {error}.") from error
-    found = compared_runs(finished)
-    wanted = [(result.record.run_id, key) for result in found for key in (f"val/{name}", SECONDS)]
+    found, arms = compared_runs(finished), compared_runs([record for record in ended if is_arm(record)])
+    wanted = [(result.record.run_id, key) for result in (*found, *arms) for key in (f"val/{name}", SECONDS)]
     histories = _read(reader, wanted)
-    for result in found:
+    for result in (*found, *arms):
         result.curve = list(histories[result.record.run_id, f"val/{name}"])
         result.seconds = dict(histories[result.record.run_id, SECONDS])
-    return Comparison(in_order(found), name, higher, left_out, trials)
+    return Comparison(in_order(found), name, higher, left_out, trials, arms)
 
 
 def write(comparison: Comparison, title: str, planned: int | None, target: float | None, out: Path) -> Report:
     """Compute, draw and write."""
     table = arm_summaries(comparison, target)
     what, values = compared(comparison)
-    told = verdicts(values, comparison)
+    told, parts = verdicts(values, comparison), contributions(comparison)
     notes = caveats.notes(comparison, planned)
     drawn = draw(comparison, what, values, out)
-    text = page.markdown(title, comparison, table, what, told, notes, drawn)
+    text = page.markdown(title, comparison, table, what, told, parts, notes, drawn)
     (out / "report.md").write_text(text, encoding="utf-8")
     (out / "report.html").write_text(page.page(title, text, out), encoding="utf-8")
-    short = page.short(comparison, table, what, told)
+    short = page.short(comparison, table, what, told, parts)
     return Report(short, out / "report.md", out / "report.html", aggregates(comparison, table))
 
 

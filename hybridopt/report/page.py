@@ -6,9 +6,10 @@ import base64
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hybridopt.report.contributions import Contribution
 from hybridopt.report.interval import Interval
 from hybridopt.report.runs import Comparison
 from hybridopt.report.summary import ArmSummary
@@ -25,6 +26,15 @@ PAIRS = (
     "*difference*: of the means over common seeds, first less second, with a 95 % interval for this pair alone. "
     "*probability of improvement*: that a run of the first is better than a run of the second; ties count half. *p*: "
     "that the means are equal, corrected for the number of pairs (Holm)."
+)
+
+PARTS = (
+    "Each hybrid against its control arms: the same job without one of its parts, at the same budget and seeds. "
+    "*difference*: of the means over common seeds, hybrid less arm, with a 95 % interval for this row alone. "
+    "*probability of improvement*: that a run of the hybrid is better than a run of the arm. *p*: that the means are "
+    "equal, corrected for all rows of this section (Holm). *forwards*: the mean cost of hybrid / arm. *the arm is*: "
+    "worse or better by the rule of the verdicts; the same, where no value in the interval is more than one standard "
+    "deviation over seeds."
 )
 
 TOLD = 20  # sentences in the short version
@@ -45,6 +55,7 @@ def markdown(
     rows: Sequence[ArmSummary],
     what: str,
     verdicts: Sequence[Verdict],
+    parts: Sequence[Contribution],
     notes: Sequence[str],
     pictures: dict[str, Path],
 ) -> str:
@@ -56,16 +67,20 @@ def markdown(
         rows: its numbers.
         what: the quantity of the verdicts.
         verdicts: on pairs of strategies.
+        parts: what each part of a hybrid contributes.
         notes: what may mislead.
         pictures: captions and files, beside the page.
     """
-    parts = [f"# {title}", intro(comparison, what), "## Verdict", _list(sentences(verdicts, what))]
-    parts += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
+    text = [f"# {title}", intro(comparison, what), "## Verdict", _list(sentences(verdicts, what))]
+    if parts:
+        told = _list([part.sentence() for part in parts])
+        text += ["## What each part contributes", told, *contribution_tables(parts), PARTS]
+    text += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
     if verdicts:
-        parts += ["## Pairs", *(pairs(verdicts, dataset, what) for dataset in comparison.datasets), PAIRS]
-    parts += ["## Pictures", *(f"![{caption}]({path.name})\n\n*{caption}*" for caption, path in pictures.items())]
-    parts += ["## Threats to validity", _list(notes or ["Nothing to note: all runs are there, and alike."])]
-    return "\n\n".join(parts) + "\n"
+        text += ["## Pairs", *(pairs(verdicts, dataset, what) for dataset in comparison.datasets), PAIRS]
+    text += ["## Pictures", *(f"![{caption}]({path.name})\n\n*{caption}*" for caption, path in pictures.items())]
+    text += ["## Threats to validity", _list(notes or ["Nothing to note: all runs are there, and alike."])]
+    return "\n\n".join(text) + "\n"
 
 
 def intro(comparison: Comparison, what: str) -> str:
@@ -104,8 +119,28 @@ def pairs(verdicts: Sequence[Verdict], dataset: str, what: str) -> str:
     return _table(head, body) if body else f"There is no pair to compare on {dataset}."
 
 
-def short(comparison: Comparison, rows: Sequence[ArmSummary], what: str, verdicts: Sequence[Verdict]) -> str:
-    """What fits into a run's description: a table of medians, and the verdicts."""
+def contribution_tables(parts: Sequence[Contribution]) -> Iterator[str]:
+    """A table for each data set, and for all of them together, with a row for each control arm that has runs."""
+    head = ["difference", "probability of improvement", "p", "seeds", "forwards", "the arm is"]
+    for dataset in dict.fromkeys(part.dataset for part in parts):
+        body = [
+            [f"{part.hybrid}, {part.arm}", interval(found.difference), f"{found.improvement:.2f}",
+             f"{part.verdict.p:.2g}", str(found.n), " / ".join(number(cost) for cost in part.forwards), part.outcome()]
+            for part in parts if part.dataset == dataset and (found := part.verdict.found) is not None
+        ]  # fmt: skip
+        what = " and ".join(dict.fromkeys(part.what for part in parts if part.dataset == dataset))
+        if body:
+            yield _table([f"{dataset}, {what}", *head], body)
+
+
+def short(
+    comparison: Comparison,
+    rows: Sequence[ArmSummary],
+    what: str,
+    verdicts: Sequence[Verdict],
+    parts: Sequence[Contribution] = (),
+) -> str:
+    """What fits into a run's description: a table of medians, the verdicts, and what parts contribute."""
     head = ["median", *(f"{dataset}" for dataset in comparison.datasets)]
     found = {(row.strategy, row.dataset): row.test or row.validation for row in rows}
     body = [
@@ -115,7 +150,9 @@ def short(comparison: Comparison, rows: Sequence[ArmSummary], what: str, verdict
     found = sentences(verdicts, what)
     told = found if len(found) <= TOLD else [*found[:TOLD], f"{len(found) - TOLD} more verdicts are in the report."]
     tables = [pairs(verdicts, dataset, what) for dataset in comparison.datasets] if 0 < len(verdicts) <= TOLD else []
-    return "\n\n".join([intro(comparison, what), _table(head, body), _list(told), *tables])
+    contributed = _list([part.sentence() for part in parts[:TOLD]])
+    shown = ["What each part contributes:", contributed] if parts else []
+    return "\n\n".join([intro(comparison, what), _table(head, body), _list(told), *shown, *tables])
 
 
 def interval(found: Interval | None) -> str:

@@ -84,13 +84,15 @@ class Comparison:
         higher: whether more of it is better.
         left_out: runs that have not finished, or that a later one of the same config replaces.
         trials: runs of tuning, which are not compared.
+        arms: finished runs that are control arms of hybrids and nothing else: compared with these alone.
     """
 
     results: list[ComparedRun]
     metric: str
     higher: bool
-    left_out: list[StoredRun]
-    trials: list[StoredRun]
+    left_out: list[StoredRun] = field(default_factory=list)
+    trials: list[StoredRun] = field(default_factory=list)
+    arms: list[ComparedRun] = field(default_factory=list)
 
     @property
     def strategies(self) -> list[str]:
@@ -164,6 +166,11 @@ def _replaced(record: StoredRun, chosen: Mapping[str, StoredRun]) -> bool:
 def is_trial(record: StoredRun) -> bool:
     """Whether a run was made to tune settings."""
     return record.tags.get("hybridopt.role") == "trial"
+
+
+def is_arm(record: StoredRun) -> bool:
+    """Whether a run was made only as the control arm of a hybrid."""
+    return record.tags.get("hybridopt.role") == "control"
 
 
 def compared_runs(records: Sequence[StoredRun]) -> list[ComparedRun]:

@@ -226,6 +226,35 @@ def pairs_needed(mean: float, spread: float, level: float = LEVEL) -> int | None
     return high
 
 
+def detectable(n: int, spread: float, level: float = LEVEL) -> float | None:
+    """The mean difference that n pairs of this spread find with a power of 80 %, by the power of the t-test.
+
+    Args:
+        n: pairs.
+        spread: the standard deviation of the differences.
+        level: of the test.
+
+    Returns:
+        None where there are too few pairs, or where it would be more than :data:`PLAIN` standard deviations.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    def found(effect: float) -> bool:
+        return float(TTestPower().power(effect, n, level)) >= POWER
+
+    low, high = 0.0, 1 / math.sqrt(n)
+    if least_p(n) > level:
+        return None
+    while not found(high):  # from below: of very large effects statsmodels has no power
+        low, high = high, 2 * high
+        if low > PLAIN:
+            return None
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if found(middle) else (middle, high)
+    return high * spread
+
+
 def fewest_pairs(level: float) -> int:
     """The number of pairs below which no p is as small as the level."""
     return next(n for n in itertools.count(2) if least_p(n) <= level)

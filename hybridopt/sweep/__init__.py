@@ -1,6 +1,7 @@
 """Sweeps: many jobs by one command, that can be stopped, repeated and trusted.
 
 * :mod:`~hybridopt.sweep.plan`: overrides become jobs, each with a fingerprint and a directory
+* :mod:`~hybridopt.sweep.controls`: the same jobs without one of a hybrid's parts
 * :mod:`~hybridopt.sweep.grid`: the sweeper that runs what has not finished yet
 * :mod:`~hybridopt.sweep.tuning`: the sweeper that searches good settings for each strategy first
 * :mod:`~hybridopt.sweep.session`: a sweep that goes on: jobs are launched and accounted for

@@ -10,6 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hybridopt.errors import HybridoptError
+from hybridopt.sweep.controls import with_controls
 from hybridopt.sweep.plan import Planner, all_combinations, compose_jobs, sweep_id
 from hybridopt.sweep.session import SweepRun
 
@@ -46,7 +47,8 @@ class GridSweeper(Sweeper):
     def _sweep(self, arguments: list[str]) -> None:
         planner = Planner(self.context.config_loader, self.master)
         jobs = compose_jobs(planner, all_combinations(planner.parse(arguments)))
-        name = sweep_id(self.master.sweep.name, (job.fingerprint for job in jobs))
+        name = sweep_id(self.master.sweep.name, (job.fingerprint for job in jobs))  # with control arms or without
+        jobs = with_controls(planner, jobs, self.master.sweep.controls)
         run = SweepRun(self.master, self.context, self.task, name, arguments)
         if self.master.sweep.preview:
             from hybridopt.sweep.preview import preview

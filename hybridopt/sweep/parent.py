@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from hybridopt.errors import brief
 from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
 from hybridopt.tracking.journal import write_atomically
-from hybridopt.tracking.sweeps import adopt_sweep, share_view
+from hybridopt.tracking.sweeps import add_tags, adopt_sweep, share_view
 from hybridopt.tracking.tracker import Tracker, open_tracker
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,27 @@ class ParentRun:
         content = {"name": self.name, "run_id": self.tracker.run_id, "uri": self.uri, "tags": self._tags}
         write_atomically(self.directory / SWEEP_FILE, json.dumps(content, indent=1) + "\n")
 
+    def update_tags(self, jobs: Sequence[Job], finished: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:
+        """Say of jobs that had finished what is known of them by now: of which hybrid a run has become a control arm.
+
+        A run that was a control arm alone may become a job of its own, but never the other way round.
+
+        Args:
+            jobs: those that do not run again.
+            finished: run id and tags by fingerprint, as the store has them.
+        """
+        for job in jobs:
+            run_id, there = finished.get(job.fingerprint, ("", {}))
+            wanted = {tag: text for tag, text in job.tags.items() if tag != "hybridopt.role"}
+            if there.get("hybridopt.role") == "control" != job.tags.get("hybridopt.role"):
+                wanted["hybridopt.role"] = "job"
+            new = {tag: text for tag, text in wanted.items() if there.get(tag) != text}
+            if self.uri is not None and run_id and new:
+                try:
+                    add_tags(self.uri, run_id, new)
+                except Exception as error:
+                    log.warning("The run of %s does not get its tags (%s).", job.label, brief(error))
+
     def close(self, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], status: str) -> int:
         """Keep the table of jobs, and end the sweep's run.
 
@@ -87,7 +109,8 @@ class ParentRun:
         found = [name for job in jobs for name in summary(job.directory)]
         metrics = [name for name in METRICS if name in found][:1]
         try:
-            self.page = share_view(identity, self.name, [*metrics, "final/val/loss"])
+            more = ["control"] if any("hybridopt.control" in job.tags for job in jobs) else []
+            self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], more)
         except Exception as error:
             log.debug("The view of the sweep is not kept.", exc_info=error)
 

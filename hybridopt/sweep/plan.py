@@ -8,15 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
 from hybridopt.composition import building, targets
+from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.execution.directory import State, state
 from hybridopt.execution.identity import fingerprint, run_name
@@ -25,6 +26,7 @@ NAME = re.compile(r"[\w.+-]+")
 NAMED = ("strategy", "dataset", "seed")  # what every job's label has
 LARGE = 50  # jobs whose composition is worth a progress bar
 RERUNS = ("failed", "all", "none")
+CONTROLS = "sweep.controls"  # of the whole sweep; no job has it
 
 
 @dataclass
@@ -70,15 +72,17 @@ class Planner:
         self.own_subdir = any(override.startswith("hydra.sweep.subdir=") for override in master.hydra.overrides.hydra)
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
-        """Overrides of the command line, with ``seeds=N`` become an axis of seeds.
+        """Overrides of the command line, with ``seeds=N`` become an axis of seeds, and without ``sweep.controls``.
 
         Raises:
-            ConfigError: the seeds are no number, or given twice.
+            ConfigError: the seeds are no number, or given twice; the control arms are swept.
         """
         parser = OverridesParser.create(config_loader=self.loader)
         overrides = list(parser.parse_overrides(list(arguments)))
         number = self._seeds(overrides)
-        kept = [override for override in overrides if override.key_or_group != "seeds"]
+        if any(override.key_or_group == CONTROLS and override.is_sweep_override() for override in overrides):
+            raise ConfigError(f"{CONTROLS} is true, false or a list of names: type '{CONTROLS}=[<name>,<name>]'.")
+        kept = [override for override in overrides if override.key_or_group not in ("seeds", CONTROLS)]
         if number is None:
             return kept
         if any(override.key_or_group == "seed" for override in kept):
@@ -162,16 +166,14 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     """A composed job's own values, without Hydra's.
 
     Raises:
-        ConfigError: a setting without a default was not given.
+        ConfigError: see :func:`~hybridopt.composition.compose.plain_values`.
     """
     former = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(composed)  # for ${hydra:...}
     try:
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
-        return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error
+        return plain_values(composed)
     finally:
         HydraConfig.instance().cfg = former
 
@@ -225,6 +227,12 @@ def _attempts(first: Path) -> list[Path]:
             return attempts
         attempts.append(first.with_name(f"{first.name}-{number}"))
     raise AssertionError  # count() never ends
+
+
+def quoted(text: str) -> str:
+    """A value for Hydra's grammar, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def sweep_id(name: str | None, parts: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import State
 from hybridopt.sweep.board import JobOutcome, failure, why
+from hybridopt.sweep.controls import is_control
 from hybridopt.sweep.plan import Job, locate
 from hybridopt.sweep.session import SweepRun
 
@@ -123,8 +124,10 @@ def _totals(jobs: Sequence[Job], estimates: Sequence[Estimate], times: Sequence[
     ]
     seconds = sum(number * (estimate.seconds or 0) for _, estimate, number in due)
     forwards = sum(number * (job.forwards or 0) for job, _, number in due)
-    told = f"{sum(number for *_, number in due)} of {sum(times)} jobs would run: {forwards:,.0f} forwards, "
-    told += f"about {duration(seconds)}"
+    told = f"{sum(number for *_, number in due)} of {sum(times)} jobs would run"
+    arms = sum(is_control(job) for job, *_ in due)
+    told += f" ({arms} of them control arms)" if arms else ""
+    told += f": {forwards:,.0f} forwards, about {duration(seconds)}"
     if workers > 1:
         told += f" of work, {duration(seconds / workers)} in {workers} processes"
     more = [f"{len(jobs) - ROWS} more jobs are not shown."] if len(jobs) > ROWS else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hybridopt.errors import StorageError, brief
 from hybridopt.execution.directory import State, state
 from hybridopt.sweep import board
-from hybridopt.sweep.plan import Job, check_rerun, locate
+from hybridopt.sweep.plan import Job, check_rerun, locate, quoted
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class SweepRun:
         self.jobs: list[Job] = []
         self.outcomes: dict[int, board.JobOutcome] = {}
         self._launched = 0
-        self._elsewhere: set[str] = set()
+        self._elsewhere: dict[str, tuple[str, Mapping[str, str]]] = {}  # finished runs, by fingerprint
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -55,7 +55,7 @@ class SweepRun:
             SystemExit: 1 where a job failed, 128 + the number of a signal that stopped the sweep.
         """
         from hybridopt.sweep.parent import ParentRun
-        from hybridopt.tracking.sweeps import finished_fingerprints
+        from hybridopt.tracking.sweeps import finished_runs
 
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class SweepRun:
         self.parent = ParentRun(self.directory, self.name, tracking, self.command)
         identity = self.parent.tracker.identity
         if identity is not None and self.rerun != "all":
-            self._elsewhere = finished_fingerprints(identity.tracking_uri, identity.experiment_id, identity.run_id)
+            self._elsewhere = finished_runs(identity.tracking_uri, identity.experiment_id, identity.run_id)
         code, status = 1, "FAILED"
         try:
             with _terminable():
@@ -94,6 +94,7 @@ class SweepRun:
         self.jobs += jobs
         trouble = None
         self.parent.announce(jobs)
+        self.parent.update_tags([job for job in jobs if job not in todo], self._elsewhere)
         for position in range(0, len(todo), batch or len(todo) or 1):
             trouble = self._launch(todo[position : position + (batch or len(todo))]) or trouble
         due = {id(job) for job in todo}
@@ -125,7 +126,7 @@ class SweepRun:
         return None
 
     def _places(self, job: Job) -> list[str]:
-        return [f"hydra.sweep.dir={_quoted(str(self.directory))}", f"hydra.sweep.subdir={_quoted(job.directory.name)}"]
+        return [f"hydra.sweep.dir={quoted(str(self.directory))}", f"hydra.sweep.subdir={quoted(job.directory.name)}"]
 
     def _all_outcomes(self) -> list[board.JobOutcome]:
         return [self.outcomes.get(index, board.JobOutcome("not run")) for index in range(len(self.jobs))]
@@ -183,9 +184,3 @@ def _quiet(job: Job) -> list[str]:
     """Bars of jobs that run side by side would write over each other, and over the sweep's."""
     said = any(override.startswith("trainer.enable_progress_bar=") for override in job.overrides)
     return [] if said else ["trainer.enable_progress_bar=false"]
-
-
-def _quoted(text: str) -> str:
-    """A value for Hydra's grammar, whatever it holds."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -95,6 +95,11 @@ class TuningSweeper(Sweeper):
                 f"It is not known whether {self.master.sweep.metric} should be high or low: set "
                 "hydra.sweeper.direction=maximize or hydra.sweeper.direction=minimize."
             )
+        if self.master.sweep.controls:
+            raise ConfigError(
+                "sweep.controls does not go with hydra/sweeper=optuna, since control arms would get settings that were "
+                "tuned for the hybrid: tune each arm as a strategy of its own, or leave one of the two out."
+            )
         check_installed()
 
     def _sweep(self, arguments: list[str]) -> dict[str, float]:

@@ -40,7 +40,7 @@ def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool
     return True
 
 
-def share_view(identity: RunIdentity, name: str, metrics: Sequence[str]) -> str:
+def share_view(identity: RunIdentity, name: str, metrics: Sequence[str], tags: Sequence[str] = ()) -> str:
     """Have the MLflow UI show the jobs of a sweep with the columns that matter, under a link.
 
     The UI keeps views that users share as tags of the experiment; this is one of them, and others stay as they are.
@@ -49,17 +49,18 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str]) -> str:
         identity: the sweep's run.
         name: the sweep's id, and the view's.
         metrics: the columns besides strategy, data set, seed and costs.
+        tags: more columns, without ``hybridopt.``.
 
     Returns:
         The page, relative to the UI's address.
     """
-    tags = [f"tags.`hybridopt.{tag}`" for tag in ("strategy", "dataset", "seed")]
+    named = [f"tags.`hybridopt.{tag}`" for tag in ("strategy", *tags, "dataset", "seed")]
     numbers = [f"metrics.`{metric}`" for metric in (*metrics, "cost/forwards", "cost/seconds")]
     view = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{identity.run_id}'",
         "orderByKey": "tags.`mlflow.runName`",  # by anything but time, or else the jobs hide under the sweep
         "orderByAsc": True,
-        "selectedColumns": [*tags, *numbers],
+        "selectedColumns": [*named, *numbers],
         "runsHiddenMode": "SHOW_ALL",  # or else charts have the first ten only
         "chartsSearchFilter": "^val/",
     }
@@ -68,8 +69,18 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str]) -> str:
     return f"#/experiments/{identity.experiment_id}/runs?viewStateShareKey={name}"
 
 
-def finished_fingerprints(uri: str, experiment_id: str, parent_run_id: str) -> set[str]:
-    """The fingerprints of a sweep's jobs that have finished, wherever they ran."""
+def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, tuple[str, Mapping[str, str]]]:
+    """Run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: of the latest run."""
     wanted = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'FINISHED'"
-    tags = [run.data.tags for run in search_runs(client_of(uri), [experiment_id], wanted)]
-    return {each["hybridopt.fingerprint"] for each in tags if "hybridopt.fingerprint" in each}
+    found: dict[str, tuple[str, Mapping[str, str]]] = {}
+    for run in search_runs(client_of(uri), [experiment_id], wanted):
+        if "hybridopt.fingerprint" in run.data.tags:
+            found.setdefault(run.data.tags["hybridopt.fingerprint"], (run.info.run_id, run.data.tags))
+    return found
+
+
+def add_tags(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
+    """Say more of a run that has finished."""
+    from mlflow.entities import RunTag
+
+    client_of(uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()], synchronous=True)

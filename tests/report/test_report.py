@@ -227,6 +227,25 @@ def test_trials_are_not_compared(store: Store, tmp_path: Path) -> None:
     assert "tuned by 2 trials on a data set; they cost, in forwards: a 2,000." in report.markdown.read_text()
 
 
+def test_control_arms_are_compared_with_their_hybrid_alone(store: Store, tmp_path: Path) -> None:
+    for seed in range(8):
+        marks = {"with a random mask": f"random{seed}", "without the search": f"adam{seed}"}
+        store.add("ticket", seed, 0.95 + seed / 1000, tags={"hybridopt.controls": json.dumps(marks)})
+        store.add("adam", seed, 0.95 + seed / 1000, tags={"hybridopt.fingerprint": f"adam{seed}"})
+        own = {"hybridopt.fingerprint": f"random{seed}", "hybridopt.role": "control"}
+        store.add("ticket", seed, 0.80 + seed / 900, tags=own)
+    report = store.report(tmp_path / "out")
+    text = report.markdown.read_text()
+    assert "16 runs of 2 strategies on digits, 8 seeds each" in text
+    assert "ticket on digits: with a random mask, the result is worse by 0.15 (95 % CI 0.149 to 0.15)" in text
+    assert "ticket on digits: without the search, the result is the same (p = 1, 8 seeds; the difference in" in text
+    assert "| ticket, with a random mask | 0.15 (0.149 to 0.15) | 1.00 | 0.00031 | 8 | 1,000 / 1,000 | worse |" in text
+    assert "Nothing to note" in text
+    assert {name.split(".digits")[0] for name in report.aggregates} == {"ticket", "adam"}
+    note = store.client.get_run(store.parent).data.tags["mlflow.note.content"]
+    assert "with a random mask, the result is worse by 0.15" in note
+
+
 def test_ranks_are_drawn_for_many_data_sets(store: Store, tmp_path: Path) -> None:
     for number in range(5):
         for strategy, best in (("a", 0.9), ("b", 0.8 + number / 100), ("c", 0.7 + number / 50)):

@@ -25,7 +25,7 @@ from hybridopt.execution import experiment
 from hybridopt.execution.datasheet import datasheet
 from hybridopt.programs import sync, ui
 from hybridopt.tracking.reading import Reader
-from hybridopt.tracking.sweeps import adopt_sweep, finished_fingerprints, share_view
+from hybridopt.tracking.sweeps import adopt_sweep, finished_runs, share_view
 from hybridopt.tracking.tracker import open_tracker
 
 QUICK = ["dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "strategy=adam", "budget.forwards=3e3",
@@ -165,7 +165,7 @@ def test_a_sweep_is_adopted_where_its_directory_is_not(swept: Any, settings: dic
     assert not adopt_sweep(tmp_path / "new", settings, "s")  # it is known now
     assert not adopt_sweep(tmp_path / "other", settings, "another")
     identity = swept.identity
-    assert finished_fingerprints(identity.tracking_uri, identity.experiment_id, identity.run_id) == {"f"}
+    assert finished_runs(identity.tracking_uri, identity.experiment_id, identity.run_id).keys() == {"f"}
 
 
 def test_a_view_is_what_the_ui_reads(swept: Any, uri: str) -> None:
