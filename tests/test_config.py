@@ -23,7 +23,7 @@ from hybridopt.composition import building, registry
 from hybridopt.composition.compose import compose
 from hybridopt.composition.config_source import EntryPointConfigSource, kind_of
 from hybridopt.composition.describe import REQUIRED, Parameter, from_object, read
-from hybridopt.composition.kinds import CONFIGURED
+from hybridopt.composition.kinds import CONFIGURED, PARTS
 from hybridopt.composition.source import Unreadable
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
@@ -101,7 +101,7 @@ def composed_default(parameter: Parameter) -> Any:
 @pytest.mark.parametrize(("kind", "name"), INSTALLED)
 def test_plugin_composes_to_its_signature(kind: str, name: str) -> None:
     parameters = registry.find(kind, name).describe().parameters
-    config = plain(job(f"{kind}={name}")[kind])
+    config = plain(job(f"{'' if kind in PARTS else '+'}{kind}={name}")[kind])  # a part is there, others are added
     assert config.keys() == {"name"} | {parameter.name for parameter in parameters}
     assert config["name"] == name
     for parameter in parameters:
