@@ -98,10 +98,19 @@ def composed_default(parameter: Parameter) -> Any:
     return "???" if default is REQUIRED else list(default) if isinstance(default, tuple) else default
 
 
+def chosen(kind: str, name: str) -> DictConfig:
+    """A plugin's config in a job: as a part of it, or else in the first place that takes some of its kind."""
+    if kind in PARTS:
+        return job(f"{kind}={name}")[kind]
+    outer, user, parameter = next(setting for setting in SETTINGS if setting[2].nested == kind and setting[2].many)
+    where = f"{outer}.{parameter.name}.first"
+    return OmegaConf.select(job(f"{outer}={user}", f"+{kind}@{where}={name}"), where)
+
+
 @pytest.mark.parametrize(("kind", "name"), INSTALLED)
 def test_plugin_composes_to_its_signature(kind: str, name: str) -> None:
     parameters = registry.find(kind, name).describe().parameters
-    config = plain(job(f"{'' if kind in PARTS else '+'}{kind}={name}")[kind])  # a part is there, others are added
+    config = plain(chosen(kind, name))
     assert config.keys() == {"name"} | {parameter.name for parameter in parameters}
     assert config["name"] == name
     for parameter in parameters:

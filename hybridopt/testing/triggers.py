@@ -24,10 +24,10 @@ from hybridopt.testing.plugins import Settings, defaults, variants
 from hybridopt.testing.problems import problem_of
 from hybridopt.testing.runs import Run, difference, global_states
 
-MOST = 160  # steps of a turn that is watched to its end
+MOST = 120  # steps of a turn that is watched to its end
 TURN = 25  # steps of one that is broken off
 MEMBERS = 4  # of the search's population
-EVERY = 4  # steps from one validation to the next
+EVERY = 10  # steps from one validation to the next
 SHRINKING = 0.97  # what the search's width keeps of itself in each step
 FIELDS = {field.name for field in fields(Handover)}
 ODD: tuple[Record, ...] = (
@@ -325,7 +325,7 @@ def resumes(plugin: Plugin) -> None:
         while whole.run.taken < MOST:
             (own,) = whole.step(whole.trigger)
             said[whole.run.taken] = own
-            if whole.run.taken in {1, first.run.taken // 3, first.run.taken - 2}:
+            if whole.run.taken in {first.run.taken // 3, first.run.taken - 2}:
                 saved[whole.run.taken] = whole.save()
         for step, content in saved.items():
             resumed = loaded(Watched(plugin, phase), content)

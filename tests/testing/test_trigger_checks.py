@@ -142,7 +142,7 @@ BROKEN = [
     (Charging, {"leaves_the_run_alone"}, r"a search that it watches differs from one that nobody does: ledger\."),
     (Drawing, {"leaves_the_run_alone"}, r"draws from, or seeds, a global generator"),
     (Resentful, {"begins_anew"}, r"after step 1 of its second turn on a search it says True, and a new one False"),
-    (Forgetful, {"resumes"}, r"resumed after step 1 of a search it says something else .*: keep the state in buffers"),
+    (Forgetful, {"resumes"}, r"resumed after step 2 of a search it says something else .*: keep the state in buffers"),
     (SinglePrecision, {"follows_the_dtype"}, r"on a search in float64 it raises RuntimeError"),
     (Early, {"limit_is_all_that_ends_it"}, r"of the budget spent it says True, and its limit is 0\.3: what ends by"),
 ]
