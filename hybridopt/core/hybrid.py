@@ -59,7 +59,7 @@ class Hybrid(Strategy):
         self.ends[list(phases)[-1]] = 1.0  # whatever the shares' rounding, the last one takes the rest
         self.current: str | None = None  # the phase whose turn it is; None before the first step
         self.begun: set[str] = set()
-        self.entered_at = 0.0  # the share of the budget that was spent when the turn began
+        self.entered_at = 0.0  # the share of the budget that all phases together had spent when the turn began
         self.moved = False  # whether it has taken a step
         self._views: dict[str, Oracle] = {}
 
@@ -187,7 +187,7 @@ class Hybrid(Strategy):
     @property
     def turn(self) -> Turn:
         """What its trigger sees."""
-        return Turn(self.active, self.active_view, self._oracle.progress - self.entered_at)
+        return Turn(self.active, self.active_view, self._oracle.ledger.own_progress - self.entered_at)
 
     @property
     def triggered(self) -> bool:
@@ -205,7 +205,7 @@ class Hybrid(Strategy):
         self._enter(name, oracle, batch, start, handover if self.passes_on else Handover())
 
     def _enter(self, name: str, oracle: Oracle, batch: Batch, start: Tensor | None, handover: Handover) -> None:
-        self.current, self.entered_at, self.moved = name, oracle.progress, False
+        self.current, self.entered_at, self.moved = name, oracle.ledger.own_progress, False
         again = name in self.begun
         if not again:
             self.prepare(name, oracle, batch)

@@ -53,6 +53,11 @@ class Contracting(Search):
         super().__init__()
         self.gives = gives
 
+    @property
+    def hands_over(self) -> frozenset[str]:
+        """The fields that it gives."""
+        return self.gives
+
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x", x0)
         self.register_buffer("sigma", torch.full_like(x0, 0.1))
