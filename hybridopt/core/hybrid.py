@@ -108,9 +108,8 @@ class Hybrid(Strategy):
         for trigger in self.triggers.values():
             trigger.attach(oracle)
         if self.current in oracle.ledger.phases:  # a run goes on; the other phases are attached at their turns
-            view, offset = self.view(self.current, oracle.resumed(self.current)), self._offset(self.current)
-            self._views[self.current] = view if offset is None else view.displaced(offset)
-            self.active.attach(self.active_view)
+            self._views = {}
+            self._rejoin(self.view(self.current, oracle.resumed(self.current)))
             return
         self.current, self.begun = None, set()
         for name, phase in self.phases.items():
@@ -128,8 +127,8 @@ class Hybrid(Strategy):
             self._switch(name, oracle, batch)
         record = self.active.step(self.active_view, batch)
         self.moved = True
-        if self.current in self.triggers:
-            self.triggers[self.current].observe(self.turn, record)
+        if self.trigger is not None:
+            self.trigger.observe(self.turn, record)
         return record
 
     def recommend(self) -> Tensor | None:
@@ -192,7 +191,12 @@ class Hybrid(Strategy):
     @property
     def triggered(self) -> bool:
         """Whether the trigger of the active phase ends its turn."""
-        return self.moved and self.current in self.triggers and self.triggers[self.current].over(self.turn)
+        return self.moved and self.trigger is not None and self.trigger.over(self.turn)
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """What watches the active phase, if anything does."""
+        return dict(self.triggers.items()).get(cast(str, self.current))
 
     def _switch(self, name: str, oracle: Oracle, batch: Batch) -> None:
         """End a turn: the model becomes what is recommended, and the next phase is entered."""
@@ -221,14 +225,19 @@ class Hybrid(Strategy):
 
     def _moved_to(self, view: Oracle, start: Tensor | None) -> Oracle:
         """The view of a phase that comes again, in which what it recommends is where the others have left off."""
+        if self.current not in self._views:
+            self._rejoin(view)
         z, here = self.active.recommend(), view.point if view.direct else start
         if z is None or here is None:
             return view
         self.offsets.register_buffer(f"of_{self.current}", here - z)
         return view.displaced(here - z)
 
-    def _offset(self, name: str | None) -> Tensor | None:
-        return getattr(self.offsets, f"of_{name}", None)
+    def _rejoin(self, view: Oracle) -> None:
+        """The phase whose turn it is, as it was in the run that goes on: where it was then."""
+        offset = getattr(self.offsets, f"of_{self.current}", None)
+        self._views[cast(str, self.current)] = view if offset is None else view.displaced(offset)
+        self.active.attach(self.active_view)
 
 
 def check_shares(phases: Mapping[str, Strategy], shares: Mapping[str, float]) -> None:

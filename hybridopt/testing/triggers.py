@@ -49,6 +49,10 @@ class Contracting(Search):
         gives: the fields that it hands over.
     """
 
+    x: Tensor
+    sigma: Tensor
+    members: Tensor
+
     def __init__(self, gives: frozenset[str]):
         super().__init__()
         self.gives = gives

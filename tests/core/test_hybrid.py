@@ -112,8 +112,7 @@ def three(encoded=False):
 
 
 def split():
-    groups = {"first": es(), "last": adam(lr=0.05), "rest": random_search()}
-    return Split(groups, {"first": "1.weight", "last": "3.*"})
+    return Split({"first": es(), "last": adam(lr=0.05), "rest": random_search()}, {"first": "1.weight", "last": "3.*"})
 
 
 def around_turns():
@@ -219,9 +218,9 @@ COMPOSED = {
 }
 
 
-def composed(name, forwards=600):
+def composed(name):
     strategy, encoding = COMPOSED[name]
-    return Run(strategy, forwards, encoding)
+    return Run(strategy, 1200 if "split" in name else 600, encoding)  # all groups of a split take part in a step
 
 
 # -- shares -----------------------------------------------------------------------------------------------------------

@@ -128,9 +128,9 @@ def correlated(steps: Tensor, memory: float) -> Tensor:
 
 @pytest.mark.parametrize("memory", [0.0, 0.5, 0.8])
 def test_a_walk_without_a_direction_has_a_ratio_of_one_also_with_momentum(memory: float) -> None:
-    """In 200 dimensions its spread is small; correlation within parts of 40 steps leaves the error of batch means right.
+    """In 200 dimensions its spread is small.
 
-    A standard error of single steps would say (1 + m) / (1 - m) more under the root: 3 for a memory of 0.8.
+    The standard error of single steps would be too small by sqrt((1 + m) / (1 - m)): 3 for a memory of 0.8.
     """
     found = ratios(correlated(noise(4000), memory), window=400)
     assert len(found) == 10
