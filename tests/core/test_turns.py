@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
-from small_hybrids import SPEC, Jumping, Run, batch_at, es, network, random_search
+from small_hybrids import SPEC, B, Jumping, Run, batch_at, es, network, random_search
 
 from hybridopt import Budget, ConfigError, LowRankPopulation, Oracle, SeededPopulation
 from hybridopt.core.compatibility import check_compatible
