@@ -23,7 +23,7 @@ from hybridopt.composition import building, registry
 from hybridopt.composition.compose import compose
 from hybridopt.composition.config_source import EntryPointConfigSource, kind_of
 from hybridopt.composition.describe import REQUIRED, Parameter, from_object, read
-from hybridopt.composition.kinds import CONFIGURED
+from hybridopt.composition.kinds import CONFIGURED, PARTS
 from hybridopt.composition.source import Unreadable
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError
@@ -98,10 +98,19 @@ def composed_default(parameter: Parameter) -> Any:
     return "???" if default is REQUIRED else list(default) if isinstance(default, tuple) else default
 
 
+def chosen(kind: str, name: str) -> DictConfig:
+    """A plugin's config in a job: as a part of it, or else in the first place that takes some of its kind."""
+    if kind in PARTS:
+        return job(f"{kind}={name}")[kind]
+    outer, user, parameter = next(setting for setting in SETTINGS if setting[2].nested == kind and setting[2].many)
+    where = f"{outer}.{parameter.name}.first"
+    return OmegaConf.select(job(f"{outer}={user}", f"+{kind}@{where}={name}"), where)
+
+
 @pytest.mark.parametrize(("kind", "name"), INSTALLED)
 def test_plugin_composes_to_its_signature(kind: str, name: str) -> None:
     parameters = registry.find(kind, name).describe().parameters
-    config = plain(job(f"{kind}={name}")[kind])
+    config = plain(chosen(kind, name))
     assert config.keys() == {"name"} | {parameter.name for parameter in parameters}
     assert config["name"] == name
     for parameter in parameters:

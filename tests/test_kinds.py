@@ -44,12 +44,12 @@ def test_every_job_has_the_parts() -> None:
 
 # -- one more kind ----------------------------------------------------------------------------------------------------
 
-ROW = '    Kind("trigger", "hybridopt.triggers", "hybridopt.core.trigger:Trigger", part=False),\n'
+ROW = '    Kind("schedule", "hybridopt.schedules", "hybridopt.core.schedule:Schedule", part=False),\n'
 CONTRACT = '''
 from abc import ABC, abstractmethod
 
 
-class Trigger(ABC):
+class Schedule(ABC):
     """Says when a phase ends."""
 
     @abstractmethod
@@ -61,7 +61,7 @@ from hybridopt.testing.kit import check, fail_if
 from hybridopt.testing.plugins import defaults
 
 
-@check("trigger")
+@check("schedule")
 def waits_for_a_loss(plugin):
     """It does not end a phase that has not begun."""
     fail_if(building.make(plugin, defaults(plugin)).over([]), "it ends a phase that has not begun.")
@@ -72,10 +72,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from hybridopt import Search
-from hybridopt.core.trigger import Trigger
+from hybridopt.core.schedule import Schedule
 
 
-class Plateau(Trigger):
+class Plateau(Schedule):
     """End where the loss does not fall any more."""
 
     def __init__(self, patience: int = 5):
@@ -92,14 +92,14 @@ class Hasty(Plateau):
         return True
 
 
-class NoTrigger:
+class NoSchedule:
     """Nothing of the kind."""
 
 
 class Waiting(Search):
-    """A search until a trigger ends it."""
+    """A search until a schedule ends it."""
 
-    def __init__(self, until: Annotated[Trigger, "plateau"], other: Trigger | None = None):
+    def __init__(self, until: Annotated[Schedule, "plateau"], other: Schedule | None = None):
         super().__init__()
         self.until = until
 
@@ -112,10 +112,10 @@ class Waiting(Search):
     def recommend(self): ...
 '''
 GROUPS = {
-    "hybridopt.triggers": {name: f"acme_triggers:{name.title()}" for name in ("plateau", "hasty")}
-    | {"none": "acme_triggers:NoTrigger"},
-    "hybridopt.strategies": {"waiting": "acme_triggers:Waiting"},
-    "hybridopt.trigger": {"misspelt": "acme_triggers:Plateau"},
+    "hybridopt.schedules": {name: f"acme_schedules:{name.title()}" for name in ("plateau", "hasty")}
+    | {"none": "acme_schedules:NoSchedule"},
+    "hybridopt.strategies": {"waiting": "acme_schedules:Waiting"},
+    "hybridopt.schedule": {"misspelt": "acme_schedules:Plateau"},
 }
 MEET = """
 import json
@@ -124,29 +124,29 @@ from hybridopt.composition import building, config_source, registry
 from hybridopt.composition.compose import compose, plain_values
 from hybridopt.programs.plugins import checking, cli, doctor, listing, showing
 
-triggers = [registry.find("trigger", name) for name in registry.names("trigger")]
+schedules = [registry.find("schedule", name) for name in registry.names("schedule")]
 waiting = registry.find("strategy", "waiting")
-config = plain_values(compose("strategy=waiting", "trigger@strategy.until=hasty", "strategy.until.patience=2"))
+config = plain_values(compose("strategy=waiting", "schedule@strategy.until=hasty", "strategy.until.patience=2"))
 print(json.dumps({
-    "names": registry.names("trigger"),
-    "rows": [asdict(row) for row in listing.rows() if row.kind == "trigger"],
-    "settings": [asdict(one) for one in showing.facts_of(triggers[1], 60).settings],
+    "names": registry.names("schedule"),
+    "rows": [asdict(row) for row in listing.rows() if row.kind == "schedule"],
+    "settings": [asdict(one) for one in showing.facts_of(schedules[1], 60).settings],
     "nested": [(one.name, one.nested, one.preset) for one in waiting.describe().parameters],
     "preset": plain_values(compose("strategy=waiting"))["strategy"],
     "config": config["strategy"],
     "built": vars(building.build("strategy", config["strategy"]).until),
     "provenances": building.provenances("strategy", config["strategy"]),
-    "completion": [cli.candidates(["show"]), cli.candidates(["show", "trigger"])],
-    "groups": config_source.EntryPointConfigSource("p", "entrypoints://").list("trigger", None),
-    "reports": [asdict(report) for report in checking.reports(triggers[:2], 100)],
-    "broken": [(finding.what, finding.sentence) for finding in doctor.broken(triggers, 100)],
+    "completion": [cli.candidates(["show"]), cli.candidates(["show", "schedule"])],
+    "groups": config_source.EntryPointConfigSource("p", "entrypoints://").list("schedule", None),
+    "reports": [asdict(report) for report in checking.reports(schedules[:2], 100)],
+    "broken": [(finding.what, finding.sentence) for finding in doctor.broken(schedules, 100)],
     "unknown": [finding.sentence for finding in doctor.unknown_groups()],
 }))
 """
 
 
 @pytest.fixture(scope="module")
-def triggers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def schedules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Variables of a process in which there is one more kind, and a package that brings three of it."""
     tree, site = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT, tree / "hybridopt", ignore=shutil.ignore_patterns("__pycache__"))
@@ -154,23 +154,23 @@ def triggers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     table = tree / "hybridopt" / "composition" / "kinds.py"
     table.write_text(table.read_text().replace("TABLE = (\n", f"TABLE = (\n{ROW}"))
     for path, text in {
-        "core/trigger.py": CONTRACT,
-        "triggers/__init__.py": "",
-        "testing/triggers.py": CHECK,
+        "core/schedule.py": CONTRACT,
+        "schedules/__init__.py": "",
+        "testing/schedules.py": CHECK,
     }.items():
         (tree / "hybridopt" / path).parent.mkdir(exist_ok=True)
         (tree / "hybridopt" / path).write_text(text)
     announce(site, "acme", GROUPS)
-    (site / "acme_triggers.py").write_text(PACKAGE)
+    (site / "acme_schedules.py").write_text(PACKAGE)
     return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (tree, site))), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
-def met(triggers: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def met(schedules: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What each part of the project says of the new kind."""
     folder = tmp_path_factory.mktemp("met")
     done = subprocess.run(
-        [sys.executable, "-c", MEET], cwd=folder, env=triggers, capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEET], cwd=folder, env=schedules, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -181,12 +181,12 @@ def test_it_is_listed_and_shown(met: dict[str, Any]) -> None:
     assert [row["name"] for row in met["rows"]] == met["names"]
     assert met["rows"][2]["summary"] == "End where the loss does not fall any more."
     assert {row["problem"] for row in met["rows"]} == {None}
-    assert met["completion"][0] == sorted([*kinds.KINDS, "trigger"])
+    assert met["completion"][0] == sorted([*kinds.KINDS, "schedule"])
     assert met["completion"][1] == met["names"]
 
 
 def test_it_is_a_setting_of_others(met: dict[str, Any]) -> None:
-    assert met["nested"] == [["until", "trigger", "plateau"], ["other", "trigger", None]]
+    assert met["nested"] == [["until", "schedule", "plateau"], ["other", "schedule", None]]
     assert met["preset"] == {"name": "waiting", "until": {"name": "plateau", "patience": 5}, "other": None}
     assert met["config"]["until"] == {"name": "hasty", "patience": 2}
     assert met["built"] == {"patience": 2}
@@ -203,19 +203,19 @@ def test_the_kit_checks_it(met: dict[str, Any]) -> None:
 
 def test_the_doctor_knows_what_it_must_be(met: dict[str, Any]) -> None:
     ((what, sentence),) = met["broken"]
-    assert what == "trigger none"
-    assert "does not derive from hybridopt.Trigger" in sentence
-    assert [sentence for sentence in met["unknown"] if "should write hybridopt.triggers" in sentence]
+    assert what == "schedule none"
+    assert "does not derive from hybridopt.Schedule" in sentence
+    assert [sentence for sentence in met["unknown"] if "should write hybridopt.schedules" in sentence]
 
 
-def test_the_program_offers_it(triggers: dict[str, str], tmp_path: Path) -> None:
+def test_the_program_offers_it(schedules: dict[str, str], tmp_path: Path) -> None:
     def call(*arguments: str, **variables: str) -> str:
         command = [sys.executable, "-m", "hybridopt", *arguments]
         done = subprocess.run(
-            command, cwd=tmp_path, env=triggers | variables, capture_output=True, text=True, check=False
+            command, cwd=tmp_path, env=schedules | variables, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "\ntrigger: hasty, none, plateau\n" in call("--help")
-    assert call("-sc", "query=bash", COMP_LINE="hybridopt trigger=p").split() == ["trigger=plateau"]
+    assert "\nschedule: hasty, none, plateau\n" in call("--help")
+    assert call("-sc", "query=bash", COMP_LINE="hybridopt schedule=p").split() == ["schedule=plateau"]

@@ -62,7 +62,7 @@ class Hybrid(Strategy):
         self.ends[list(phases)[-1]] = 1.0  # whatever the shares' rounding, the last one takes the rest
         self.current: str | None = None  # the phase whose turn it is; None before the first step
         self.begun: set[str] = set()
-        self.entered_at = 0.0  # the share of the budget that was spent when the turn began
+        self.entered_at = 0.0  # the share of the budget that all phases together had spent when the turn began
         self.moved = False  # whether it has taken a step
         self._views: dict[str, Oracle] = {}
 
@@ -115,9 +115,8 @@ class Hybrid(Strategy):
         for trigger in self.triggers.values():
             trigger.attach(oracle)
         if self.current in oracle.ledger.phases:  # a run goes on; the other phases are attached at their turns
-            view, offset = self.view(self.current, oracle.resumed(self.current)), self._offset(self.current)
-            self._views[self.current] = view if offset is None else view.displaced(offset)
-            self.active.attach(self.active_view)
+            self._views = {}
+            self._rejoin(self.view(self.current, oracle.resumed(self.current)))
             return
         self.current, self.begun = None, set()
         for name, phase in self.phases.items():
@@ -137,8 +136,8 @@ class Hybrid(Strategy):
         self.moved = True
         if self._measures:
             self.trail.add(self.active.recommend())
-        if self._trigger is not None:
-            self._trigger.observe(self.turn, record)
+        if self.trigger is not None:
+            self.trigger.observe(self.turn, record)
         return record
 
     def recommend(self) -> Tensor | None:
@@ -197,16 +196,16 @@ class Hybrid(Strategy):
     @property
     def turn(self) -> Turn:
         """What its trigger sees."""
-        return Turn(self.active, self.active_view, self._oracle.progress - self.entered_at)
+        return Turn(self.active, self.active_view, self._oracle.ledger.own_progress - self.entered_at)
 
     @property
     def triggered(self) -> bool:
         """Whether the trigger of the active phase ends its turn."""
-        return self.moved and self._trigger is not None and self._trigger.over(self.turn)
+        return self.moved and self.trigger is not None and self.trigger.over(self.turn)
 
     @property
-    def _trigger(self) -> Trigger | None:
-        """The active phase's."""
+    def trigger(self) -> Trigger | None:
+        """What watches the active phase, if anything does."""
         return dict(self.triggers.items()).get(cast(str, self.current))
 
     @property
@@ -236,7 +235,7 @@ class Hybrid(Strategy):
         self._enter(name, oracle, batch, start, handover if self.passes_on else Handover())
 
     def _enter(self, name: str, oracle: Oracle, batch: Batch, start: Tensor | None, handover: Handover) -> None:
-        self.current, self.entered_at, self.moved = name, oracle.progress, False
+        self.current, self.entered_at, self.moved = name, oracle.ledger.own_progress, False
         again = name in self.begun
         if not again:
             self.prepare(name, oracle, batch)
@@ -248,19 +247,24 @@ class Hybrid(Strategy):
             self.begun.add(name)
             self.active.begin(self.active_view, batch)
         self.trail.start(self.active.recommend() if self._measures else None)
-        if self._trigger is not None:
-            self._trigger.begin(self.turn)
+        if self.trigger is not None:
+            self.trigger.begin(self.turn)
 
     def _moved_to(self, view: Oracle, start: Tensor | None) -> Oracle:
         """The view of a phase that comes again, in which what it recommends is where the others have left off."""
+        if self.current not in self._views:
+            self._rejoin(view)
         z, here = self.active.recommend(), view.point if view.direct else start
         if z is None or here is None:
             return view
         self.offsets.register_buffer(f"of_{self.current}", here - z)
         return view.displaced(here - z)
 
-    def _offset(self, name: str | None) -> Tensor | None:
-        return getattr(self.offsets, f"of_{name}", None)
+    def _rejoin(self, view: Oracle) -> None:
+        """The phase whose turn it is, as it was in the run that goes on: where it was then."""
+        offset = getattr(self.offsets, f"of_{self.current}", None)
+        self._views[cast(str, self.current)] = view if offset is None else view.displaced(offset)
+        self.active.attach(self.active_view)
 
 
 def check_shares(phases: Mapping[str, Strategy], shares: Mapping[str, float]) -> None:

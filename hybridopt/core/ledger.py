@@ -71,12 +71,18 @@ class Ledger:
         parent: the account that this one is a part of.
         shared: whether it spends from its parent's budget as it needs, so that its progress is the parent's: of phases
             that take turns until the end.
+        within: (from, until), shares of a shared parent's budget: its progress is the way from one to the other,
+            whoever spends; None of other accounts.
     """
 
-    def __init__(self, budget: Budget, parent: Ledger | None = None, shared: bool = False):
-        self.budget = budget
-        self.parent = parent
-        self.shared = shared
+    def __init__(
+        self,
+        budget: Budget,
+        parent: Ledger | None = None,
+        shared: bool = False,
+        within: tuple[float, float] | None = None,
+    ):
+        self.budget, self.parent, self.shared, self.within = budget, parent, shared, within
         self.forwards = 0
         self.evaluations = 0
         self.seconds = 0.0
@@ -103,8 +109,14 @@ class Ledger:
     @property
     def progress(self) -> float:
         """The share of the budget that is spent: 0 at the start, at least 1 when a limit is reached."""
-        if self.shared and self.parent is not None:
-            return self.parent.progress
+        if self.parent is not None and self.within is not None:
+            since, until = self.within
+            return (self.parent.progress - since) / (until - since)
+        return self.parent.progress if self.shared and self.parent is not None else self.own_progress
+
+    @property
+    def own_progress(self) -> float:
+        """The share of the budget that is spent on this account, whatever others spend from the same budget."""
         return max(getattr(self, name) / limit for name, limit in self.budget.limits().items())
 
     @property
@@ -170,6 +182,9 @@ class Ledger:
         if until is None:
             return self.phases.setdefault(name, Ledger(self.budget, parent=self, shared=True))
         former = self.phases.get(name)
+        if self.shared or self.within is not None:
+            since = self.progress if former is None or former.within is None else former.within[0]
+            return self._stretch(name, since, until)
         left = {
             key: max(until * limit - getattr(self, key), 1e-9) + (0 if former is None else getattr(former, key))
             for key, limit in self.budget.limits().items()
@@ -177,6 +192,14 @@ class Ledger:
         budget = Budget(**left, marks=self.budget.marks)
         self.phases.setdefault(name, Ledger(budget, parent=self)).budget = budget
         return self.phases[name]
+
+    def _stretch(self, name: str, since: float, until: float) -> Ledger:
+        """The account of a phase that spends until so much of a budget is gone that others spend from, too."""
+        length = max(until - since, 1e-9)
+        budget = Budget(**{key: length * limit for key, limit in self.budget.limits().items()}, marks=self.budget.marks)
+        phase = self.phases.setdefault(name, Ledger(budget, parent=self))
+        phase.budget, phase.within = budget, (since, since + length)
+        return phase
 
     def losses_of(self, samples: int) -> int:
         """How many losses on batches of so many samples the whole budget buys."""
@@ -220,6 +243,7 @@ class Ledger:
             "seconds": self.seconds,
             "active": self.active,
             "shared": self.shared,
+            "within": self.within,
             "speed": self.speed,
             "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
         }
@@ -231,4 +255,5 @@ class Ledger:
         for name, phase_state in state["phases"].items():
             phase = self.phases.setdefault(name, Ledger(Budget(**phase_state["budget"]), parent=self))
             phase.budget, phase.shared = Budget(**phase_state["budget"]), phase_state["shared"]
+            phase.within = None if phase_state["within"] is None else tuple(phase_state["within"])
             phase.load_state_dict(phase_state)

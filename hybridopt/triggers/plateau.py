@@ -47,8 +47,9 @@ class Plateau(Trigger):
             known = not self.smooth.isnan()
             self.smooth = self.smoothing * self.smooth + (1 - self.smoothing) * loss if known else loss
         self.idle += 1
-        if self.smooth < self.best - self.improvement * self.best.abs() or not self.best.isfinite():
-            self.best = self.smooth.nan_to_num(torch.inf)
+        bar = self.best - self.improvement * self.best.abs() if self.best.isfinite() else self.best
+        if self.smooth < bar:
+            self.best = self.smooth
             self.idle.zero_()
 
     def over(self, turn: Turn) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, cast
 
-import torch
 from torch import Tensor
 
 from hybridopt.core.trigger import Trigger, Turn
@@ -35,7 +35,7 @@ class StalledSigma(Trigger):
         self.register_buffer("first", mean_logarithm(turn))
 
     def over(self, turn: Turn) -> bool:
-        return bool(mean_logarithm(turn) - self.first <= torch.tensor(self.bound).log())
+        return bool(mean_logarithm(turn) - self.first <= math.log(self.bound))
 
 
 def mean_logarithm(turn: Turn) -> Tensor:

@@ -165,7 +165,7 @@ def example(plugin: registry.Plugin) -> list[str]:
     changes = []
     for parameter in plugin.describe().parameters:
         path = f"{kind}.{parameter.name}"
-        if parameter.many:
+        if parameter.many and parameter.default is REQUIRED:
             group = f"+{kind}/{parameter.name}@{path}"
             overrides += [f"{group}.search=openai_es", f"{group}.tune=adam"]
         elif parameter.default is REQUIRED and parameter.nested is None:
@@ -184,6 +184,8 @@ def companions(plugin: registry.Plugin) -> list[str]:
         return [FIT["regression"], "strategy=adam"]
     if plugin.kind == "objective" and getattr(loaded, "tasks", None) == frozenset({"regression"}):
         return ["dataset=diabetes", "strategy=adam"]
+    if plugin.name == "split":
+        return ["'+strategy.patterns.search=\"*bias\"'"]
     needs_search = plugin.kind == "encoding" or (plugin.kind == "objective" and not loaded.differentiable)
     return ["strategy=openai_es"] if needs_search else []
 

@@ -1,127 +1,58 @@
 """Hybrids: shares are kept, phases hand on what they found, tickets stay sparse, and a resumed run is the same run."""
 
-from itertools import count
 from math import isnan
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_hybrids import (
+    SPEC,
+    B,
+    Jumping,
+    Run,
+    assert_same_state,
+    batch_at,
+    es,
+    network,
+    parameters_of,
+    random_search,
+)
 from torch import nn
 
 from hybridopt.composition import building, registry
 from hybridopt.core.compatibility import check_compatible
 from hybridopt.core.encoding import Direct, SparseEncoding
 from hybridopt.core.handover import Handover
-from hybridopt.core.hybrid import Hybrid
-from hybridopt.core.ledger import Budget
-from hybridopt.core.spec import DataSpec
-from hybridopt.core.strategy import Search, Strategy
+from hybridopt.core.strategy import Strategy
 from hybridopt.encodings.subspace import Subspace
 from hybridopt.encodings.supermask import Supermask
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.models.mlp import mlp
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.objectives.zero_one import ZeroOne
 from hybridopt.strategies.evolution_strategies.guided_es import GuidedES
-from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.strategies.gradient.torch_optim import TorchOptim, adam, sgd
+from hybridopt.strategies.hybrid.alternate import Alternate
 from hybridopt.strategies.hybrid.best_so_far import BestSoFar
 from hybridopt.strategies.hybrid.ema import EMA
 from hybridopt.strategies.hybrid.lottery_ticket import LotteryTicket
 from hybridopt.strategies.hybrid.safe_mutation import SafeMutation
 from hybridopt.strategies.hybrid.sequence import Sequence
-from hybridopt.strategies.metaheuristics.random_search import RandomSearch
+from hybridopt.strategies.hybrid.split import Split
+from hybridopt.strategies.metaheuristics.genetic_algorithm import GeneticAlgorithm
 from hybridopt.strategies.tickets.edge_popup import EdgePopup
 from hybridopt.strategies.tickets.iterative_magnitude_pruning import IterativeMagnitudePruning
 from hybridopt.strategies.zeroth_order.forward_gradient import ForwardGradient
-from hybridopt.testing import runs
 from hybridopt.testing.plugins import filled
-from hybridopt.testing.problems import Problem
-from hybridopt.testing.runs import difference
-
-SPEC = DataSpec((4,), 3, "classification")
-B = 5
-
-
-def network(seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return mlp(SPEC, [6], "tanh")
-
-
-def batch_at(step):
-    """The batch of a step, the same in every run."""
-    generator = torch.Generator().manual_seed(1000 + step)
-    return torch.randn(B, 4, generator=generator), torch.randint(3, (B,), generator=generator)
-
-
-def parameters_of(model):
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-
-
-def problem(model):
-    """Batches by their steps, and this network."""
-    return Problem(SPEC, lambda: model or network(), CrossEntropy, lambda seed: map(batch_at, count()), batch_at(0))
-
-
-class Run(runs.Run):
-    """A strategy on the problem of this file.
-
-    Args:
-        strategy: builds the strategy.
-        forwards: the budget.
-        encoding: builds the run's own encoding.
-        model: the network.
-    """
-
-    def __init__(self, strategy, forwards, encoding=Direct, model=None):
-        budget = Budget(forwards=forwards)
-        super().__init__(None, problem(model), budget=budget, strategy=strategy(), encoding=encoding())
-
-    def records(self, looking=False):
-        """The remaining records; with ``looking`` at what is recommended after every step, as at each validation."""
-        records = []
-        while not self.ledger.exhausted:
-            records.append({name: float(value) for name, value in self.step().items()})
-            if looking:
-                self.answer()
-        self.answer()
-        return records
-
-
-def assert_same_state(one, other, where=""):
-    assert difference(one.state(), other.state()) is None, where
-
+from hybridopt.testing.triggers import Contracting
+from hybridopt.triggers.plateau import Plateau
+from hybridopt.triggers.share import Share
+from hybridopt.triggers.snr import SNR
+from hybridopt.triggers.stalled_sigma import StalledSigma
+from hybridopt.triggers.steps import Steps
 
 # -- strategies to compose --------------------------------------------------------------------------------------------
-
-
-class Jumping(Search):
-    """Recommends its start plus one, and notes where it started and what it was handed."""
-
-    def start(self, x0):
-        self.register_buffer("x", x0.clone())
-        self.register_buffer("told", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("width", self.context.inherited.sigma)
-
-    def ask(self):
-        return self.x[None].repeat(2, 1)
-
-    def tell(self, population, losses):
-        self.told += 1
-
-    def recommend(self):
-        return self.x + 1
-
-
-def es(popsize=4):
-    return OpenAIES(popsize=popsize, sigma=0.1, lr=0.05)
-
-
-def random_search(popsize=4):
-    return RandomSearch(popsize=popsize, sigma=0.3)
 
 
 def sequence(**shares):
@@ -162,35 +93,31 @@ def safe():
     return SafeMutation(es(), refreshes=2)
 
 
-class Alternate(Hybrid):
-    """Phases in turn, so many steps each."""
-
-    def __init__(self, phases, steps):
-        super().__init__(phases, {name: 1 / len(phases) for name in phases})
-        self.steps = steps
-        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
-
-    def view(self, name, oracle):
-        return oracle
-
-    def until(self, name):
-        return 1.0
-
-    def next(self):
-        names = list(self.phases)
-        return names[int(self.taken) // self.steps % len(names)]
-
-    def phase_over(self):
-        return False
-
-    def step(self, oracle, batch):
-        record = super().step(oracle, batch)
-        self.taken += 1
-        return record
-
-
 def alternating():
-    return Alternate({"search": es(), "descend": adam(lr=0.05)}, 2)
+    return Alternate({"search": es(), "descend": adam(lr=0.05)}, {"search": Steps(2), "descend": Steps(2)})
+
+
+def until(**triggers):
+    """A search that a trigger ends, a descent that another one may, and a search to the end."""
+    phases = {"search": Contracting(frozenset({"sigma"})), "descend": adam(lr=0.05), "end": es()}
+    return Sequence(phases, until=triggers)
+
+
+def three(encoded=False):
+    """A hybrid, a search with a population, and one that wanders through both kinds of recommendation."""
+    a = Sequence({"descend": sgd(lr=0.05), "search": es()})
+    c = sgd(lr=0.05) if encoded else ticket()()
+    turns = {name: Steps(2) for name in "abc"}
+    return Alternate({"a": a, "b": GeneticAlgorithm(popsize=4), "c": c}, turns)
+
+
+def split():
+    return Split({"first": es(), "last": adam(lr=0.05), "rest": random_search()}, {"first": "1.weight", "last": "3.*"})
+
+
+def around_turns():
+    inner = {"a": EMA(sgd(lr=0.05)), "b": BestSoFar(random_search(), 2)}
+    return BestSoFar(Alternate(inner, {"a": Steps(3), "b": Steps(2)}), 2)
 
 
 class Limited(Jumping):
@@ -260,6 +187,24 @@ COMPOSED = {
     "average in a subspace": (lambda: Sequence({"a": EMA(sgd()), "b": es()}), lambda: Subspace(5)),
     "alternating": (alternating, Direct),
     "alternating in a subspace": (alternating, lambda: Subspace(5)),
+    "alternating by shares": (lambda: Alternate({"a": adam(lr=0.05), "b": es()}, rounds=4), Direct),
+    "alternating by shares in a subspace": (lambda: Alternate({"a": es(), "b": sgd()}, rounds=4), lambda: Subspace(5)),
+    "three in turn": (three, Direct),
+    "three in turn in a subspace": (lambda: three(encoded=True), lambda: Subspace(5)),
+    "turns of turns": (lambda: Alternate({"a": alternating(), "b": random_search()}, {"b": Steps(1)}, 5), Direct),
+    "turns in a sequence": (lambda: Sequence({"a": alternating(), "b": random_search()}), Direct),
+    "turns, wrapped": (around_turns, Direct),
+    "average of turns": (lambda: EMA(alternating()), Direct),
+    "until share": (lambda: until(search=Share(0.2)), Direct),
+    "until steps": (lambda: until(search=Steps(4), descend=Steps(5)), Direct),
+    "until plateau": (lambda: until(search=Plateau(3, smoothing=0.5), descend=Plateau(3, 0.2)), Direct),
+    "until snr": (lambda: until(search=SNR(10, ratio=9.0), descend=SNR(10, ratio=100.0)), Direct),
+    "until stalled sigma": (lambda: until(search=StalledSigma(0.9)), Direct),
+    "until steps in a subspace": (lambda: until(search=Steps(4), descend=SNR(10)), lambda: Subspace(5)),
+    "split": (split, Direct),
+    "split in a sequence": (lambda: Sequence({"a": es(), "b": split(), "c": sgd(lr=0.05)}), Direct),
+    "split in turns": (lambda: Alternate({"a": split(), "b": es()}, {"a": Steps(2), "b": Steps(2)}), Direct),
+    "turns in a split": (lambda: Split({"a": alternating(), "b": sgd(lr=0.05)}, {"a": "1.*"}), Direct),
     "ending early": (ending_early, Direct),
     "ticket of tickets": (ticket_of_tickets, Direct),
     "ticket in a sequence": (lambda: Sequence({"descend": sgd(), "ticket": ticket()()}), Direct),
@@ -273,9 +218,9 @@ COMPOSED = {
 }
 
 
-def composed(name, forwards=600):
+def composed(name):
     strategy, encoding = COMPOSED[name]
-    return Run(strategy, forwards, encoding)
+    return Run(strategy, 1200 if "split" in name else 600, encoding)  # all groups of a split take part in a step
 
 
 # -- shares -----------------------------------------------------------------------------------------------------------

@@ -354,6 +354,34 @@ def test_phases_of_phases_have_rows_of_their_own(tmp_path: Path) -> None:
     assert rows["first"].forwards == rows["first/a"].forwards + rows["first/b"].forwards
 
 
+@pytest.mark.parametrize("strategy", ["alternate", "split"])
+def test_phases_that_take_turns_have_rows_whose_costs_are_the_runs(strategy: str, tmp_path: Path) -> None:
+    members = {"a": {"name": "openai_es"}, "b": {"name": "adam"}}
+    settings = {"phases": members, "rounds": 3} if strategy == "alternate" else {"groups": members}
+    ours = trial(strategy, 12_000, **settings, **({"patterns": {"a": "bias"}} if strategy == "split" else {}))
+    trainer(tmp_path).fit(ours, datamodule=data())
+    a, b = phases(ours)
+    assert (a.name, b.name) == ("a", "b")
+    assert a.metrics == b.metrics == ours.curve[-1][1]
+    assert a.forwards + b.forwards == ours.ledger.forwards
+    assert a.seconds + b.seconds == pytest.approx(ours.ledger.seconds)
+    assert min(a.seconds, b.seconds) > 0
+
+
+def test_a_target_that_is_reached_ends_the_last_phase_and_the_run(tmp_path: Path) -> None:
+    def until(value: float) -> Trial:
+        reached = {"name": "target", "metric": "val/loss", "value": value}
+        ours = trial("sequence", 6000, phases={"a": {"name": "adam"}, "b": {"name": "adam"}}, until={"b": reached})
+        trainer(tmp_path).fit(ours, datamodule=data())
+        return ours
+
+    early, whole = until(1e6), until(-1.0)
+    assert early.ledger.phases["b"].forwards < whole.ledger.phases["b"].forwards
+    assert not early.ledger.exhausted
+    assert [phase.name for phase in phases(early)] == ["a", "b"]
+    assert whole.ledger.exhausted
+
+
 def test_a_run_ends_when_its_strategy_has_finished(tmp_path: Path) -> None:
     ours = trial("random_search")
     ours.strategy.finished = lambda: ours.ledger.evaluations >= 150

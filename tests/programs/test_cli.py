@@ -15,7 +15,7 @@ import yaml
 from jobs import LIMIT
 
 from hybridopt.composition import registry
-from hybridopt.composition.kinds import CONFIGURED
+from hybridopt.composition.kinds import CONFIGURED, PARTS
 
 HEAVY = frozenset({"torch", "pytorch_lightning", "lightning_fabric", "mlflow", "nevergrad", "sklearn", "pandas"})
 PROGRAMS = {
@@ -132,10 +132,17 @@ def test_completion_imports_nothing_heavy(tmp_path: Path) -> None:
     assert not imports(done.stderr) & HEAVY
 
 
+def chosen(kind: str, name: str) -> list[str]:
+    """Overrides that choose a plugin: a part of the job, or a trigger of a phase."""
+    if kind in PARTS:
+        return [f"{kind}={name}"]
+    return ["strategy=sequence", "+strategy/phases@strategy.phases.a=adam", f"+{kind}@strategy.until.a={name}"]
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
     """The answer to ``--cfg job`` with each installed plugin."""
-    jobs = [[f"{kind}={name}", "--cfg", "job"] for kind, name in INSTALLED]
+    jobs = [[*chosen(kind, name), "--cfg", "job"] for kind, name in INSTALLED]
     return dict(zip(INSTALLED, drive(jobs, tmp_path_factory.mktemp("shown")), strict=True))
 
 
@@ -143,7 +150,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dic
 def test_choosing_a_plugin_imports_nothing_heavy(kind: str, name: str, shown: dict[Any, dict[str, Any]]) -> None:
     answer = shown[kind, name]
     assert answer["returncode"] == 0, answer["stderr"]
-    assert yaml.safe_load(answer["stdout"])[kind]["name"] == name
+    config = yaml.safe_load(answer["stdout"])
+    assert (config[kind] if kind in PARTS else config["strategy"]["until"]["a"])["name"] == name
     if registry.find(kind, name).distribution == "hybridopt":  # others may write signatures that must be imported
         assert not HEAVY.intersection(answer["imported"])
 
@@ -181,6 +189,16 @@ BY_US = {
     ),
     "a gradient that is not there": Refusal(
         "strategy=adam objective=zero_one", ("gradient", "strategy=", "objective="), heavy=True
+    ),
+    "one phase that takes turns": Refusal(
+        "strategy=alternate +strategy/phases@strategy.phases.a=adam",
+        ("strategy=alternate needs two phases", "+strategy/phases@strategy.phases.b="),
+        heavy=True,
+    ),
+    "a trigger of no phase": Refusal(
+        "strategy=sequence +strategy/phases@strategy.phases.a=adam +trigger@strategy.until.b=steps",
+        ("strategy.until names a phase b", "Choose from: a"),
+        heavy=True,
     ),
     "a loss for another task": Refusal(
         "dataset=diabetes", ("classification", "regression", "objective=mse"), heavy=True

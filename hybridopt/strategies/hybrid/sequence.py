@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from hybridopt.core.hybrid import Hybrid, words
+from hybridopt.core.hybrid import Hybrid, check_triggers, words
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Strategy
@@ -40,6 +40,7 @@ class Sequence(Hybrid):
         until: dict[str, Trigger] = {},
         handover: bool = True,
     ):
+        check_triggers(phases, until)  # before a share of one is taken for a phase's
         events = {name: trigger for name, trigger in until.items() if trigger.limit is None}
         super().__init__(phases, all_shares(phases, shares, until), events, handover)
 
