@@ -13,7 +13,7 @@ def strategy_overrides(name: str) -> list[str]:
     """How a strategy is chosen; where it wants phases and has none, it gets a search and a gradient method."""
     overrides = [f"strategy={name}"]
     for parameter in registry.find("strategy", name).describe().parameters:
-        if parameter.many:
+        if parameter.nested == "strategy" and parameter.many:
             group = f"+strategy/{parameter.name}@strategy.{parameter.name}"
             overrides += [f"{group}.first=openai_es", f"{group}.second=adam"]
-    return overrides
+    return [*overrides, '+strategy.patterns.first="*bias"'] if name == "split" else overrides
