@@ -215,7 +215,7 @@ class Hybrid(Strategy):
 
     def _given(self) -> Handover:
         """The active phase's, in the coordinates of this oracle: of a phase in others, only the mask makes sense."""
-        given, offset = self.active.handover(), self._offset(self.current)
+        given, offset = self.active.handover(), getattr(self.offsets, f"of_{self.current}", None)
         if self.trail.length is not None:
             given = replace(given, step_length=self.trail.length)
         if self.active_view.encoding is not self._oracle.encoding:
