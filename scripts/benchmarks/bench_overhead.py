@@ -53,7 +53,7 @@ def default_config(kind: str, name: str) -> dict[str, Any]:
     """A plugin's default settings, as Hydra would compose them; what has no default is a phase."""
     config: dict[str, Any] = {"name": name}
     for parameter in registry.find(kind, name).describe().parameters:
-        if parameter.many:
+        if parameter.nested == "strategy" and parameter.many:
             config[parameter.name] = {key: default_config(parameter.nested, inner) for key, inner in PHASES.items()}
         elif parameter.nested is not None and (parameter.preset or parameter.default is REQUIRED):
             config[parameter.name] = default_config(parameter.nested, parameter.preset or PHASES["search"])
