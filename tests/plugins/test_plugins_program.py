@@ -63,7 +63,7 @@ def test_a_page_says_types_defaults_needs_and_a_command(capsys: pytest.CaptureFi
     assert called("show", "strategy", "adam") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     for said in (
-        ["lr", "float", "0.003"],
+        ["lr", "float", "|", "null", "0.003"],
         ["betas", "list[float]", "[0.9,", "0.999]"],
         ["eps", "float", "1e-08"],
         ["amsgrad", "bool", "false"],

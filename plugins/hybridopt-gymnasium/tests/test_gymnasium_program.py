@@ -65,7 +65,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(strategy, dataset, tmp_
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["strategy=adam"], "The strategy TorchOptim needs a gradient and the objective EpisodeReturn has none"),
+        (["strategy=adam"], "The strategy Adam needs a gradient and the objective EpisodeReturn has none"),
         (["strategy=lottery_ticket"], "needs a gradient and the objective EpisodeReturn has none"),
         (["strategy=openai_es", "objective=cross_entropy"], "CrossEntropy is made for classification, .* a control"),
         (["strategy=openai_es", "dataset=digits"], "plays an environment, but the data set is a classification"),
