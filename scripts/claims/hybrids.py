@@ -75,6 +75,46 @@ TASKS = {
         {"search alone": ("strategy=snes",), "descent alone": ("strategy=adam",)},
         {"straight-through gradient": ("strategy=adam", "model.straight_through=true")},
     ),
+    "deep_tanh": Task(
+        "Twenty plain layers of tanh units, as torch initialises them: the gradient vanishes on its way.",
+        (f"model.hidden={[32] * 20}".replace(" ", ""), "model.activation=tanh", "budget.forwards=1e6"),
+        sequence("genetic_algorithm", "adam"),
+        {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
+        {},
+        "test/accuracy",
+        True,
+    ),
+    "multimodal": Task(
+        "A curve fitted by three units: descent ends in one of many minima.",
+        (
+            *("dataset=friedman", "dataset.features=5", "dataset.noise=0.1", "dataset.samples=1000"),
+            *("dataset.batch_size=null", "objective=mse", "model.hidden=[3]", "model.activation=tanh"),
+            "budget.forwards=3e6",
+        ),
+        sequence("multistart", "lbfgs", "strategy.phases.first.popsize=32"),
+        {"many starts alone": ("strategy=multistart", "strategy.popsize=32"), "descent alone": ("strategy=lbfgs",)},
+        {"adam": ("strategy=adam",)},
+    ),
+    "few_labels": Task(
+        "A hundred labelled digits: what smooths the loss might find what generalises.",
+        (
+            *("dataset.val_fraction=0.47", "dataset.test_fraction=0.47", "dataset.batch_size=null"),
+            "budget.forwards=5e5",
+        ),
+        sequence("openai_es", "adam"),
+        {"search alone": ("strategy=openai_es",), "descent alone": ("strategy=adam",)},
+        {},
+    ),
+    "outliers": Task(
+        "Labels that are wrong and far out mislead a convex loss: descent on a stand-in, then a search on the errors.",
+        ("dataset=outliers", "model.hidden=[16]", "objective=zero_one", "budget.forwards=1.5e6"),
+        sequence("surrogate", "snes", "strategy/phases/objective@strategy.phases.first.objective=sigmoid_zero_one"),
+        {
+            "search alone": ("strategy=snes",),
+            "descent alone": ("strategy=surrogate", "strategy/objective=sigmoid_zero_one"),
+        },
+        {},
+    ),
 }
 HEAD = """# Where hybrids win, and where not
 

@@ -94,6 +94,7 @@ def needs(row: listing.Row) -> str:
 def example(row: listing.Row, settings: tuple[Setting, ...]) -> str:
     """A command that chooses the plugin, and one of its settings where that is a part of the job."""
     kind = KINDS[row.kind]
-    plain = next((setting for setting in settings if setting.default and setting.type in ("int", "float")), None)
+    numbers = (setting for setting in settings if setting.type.removesuffix(" | null") in ("int", "float"))
+    plain = next((setting for setting in numbers if setting.default not in ("", "null")), None)
     chosen = f" {row.kind}.{plain.name}={plain.default}" if plain and kind.part else ""
     return f"{kind.example.format(name=row.name)}{chosen}"
