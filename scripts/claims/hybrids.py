@@ -80,7 +80,7 @@ TASKS = {
         (f"model.hidden={[32] * 20}".replace(" ", ""), "model.activation=tanh", "budget.forwards=1e6"),
         sequence("genetic_algorithm", "adam"),
         {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
-        {},
+        {"random steps, then descent": sequence("random_search", "adam")},
         "test/accuracy",
         True,
     ),
