@@ -70,7 +70,7 @@ def plugins_chosen(defaults: list[Any]) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_preset_composes_to_what_it_says(preset: str) -> None:
-    group, _, option = preset.rpartition("/")
+    group, option = preset.split("/", 1) if "/" in preset else ("", preset)
     said = plain(OmegaConf.load(CONF / f"{preset}.yaml"))
     config = job(*([f"{group}={option}"] if group else []))
     is_global = not group or "@package _global_" in (CONF / f"{preset}.yaml").read_text().splitlines()[0]
