@@ -15,12 +15,15 @@ from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.gradient import GradientDescent
 from hybridopt.toolbox.schedule import Schedule
 
+GUESS = 10.0  # steps that second moments made of widths count as
+
 
 class MomentDescent(GradientDescent):
     """Descent by an optimiser whose state has ``exp_avg``, ``exp_avg_sq`` and ``step``, as Adam's has.
 
     From widths or second moments that the phase before hands over it begins as if it had been running: with these
     second moments, and the first gradient as the first moment (:mod:`~hybridopt.toolbox.inheritance` has the map).
+    Second moments count as much as all that their memory holds; those made of widths, which are a guess, as ten steps.
 
     Args:
         lr: the learning rate at the start; None for the one at which a step is as long as those of late of the phase
@@ -84,11 +87,12 @@ class MomentDescent(GradientDescent):
         moments = inheritance.second_moments(inherited, torch.cat([slope.flatten() for slope in slopes]))
         if moments is None:
             return
-        beta = self.optimizer.param_groups[0]["betas"][1]
+        first, second = self.optimizer.param_groups[0]["betas"]
+        steps = GUESS if inherited.second_moments is None else 1 / (1 - second)
         parts = moments.split([value.numel() for value in values])
         for value, slope, part in zip(values, slopes, parts, strict=True):
             self.optimizer.state[value] = {
-                "step": torch.tensor(1 / (1 - beta), dtype=torch.float32, device=value.device),
-                "exp_avg": slope.clone(),
-                "exp_avg_sq": part.view_as(value).clone(),
+                "step": torch.tensor(steps, dtype=torch.float32, device=value.device),
+                "exp_avg": slope * (1 - first**steps),
+                "exp_avg_sq": part.view_as(value) * (1 - second**steps),
             }
