@@ -39,7 +39,7 @@ def alone(name: str, function: Function, x0: Tensor, seed: int) -> float:
 
 @proves("nevergrad")
 def unaltered(seeds: int) -> Iterator[Finding]:
-    seeds = max(seeds, 9)
+    seeds = max(seeds, 9)  # NGOpt's rules change at 600 losses in ten dimensions: here it is told 599, and does better
     settings = {"name": "nevergrad", "popsize": 1, "moves_per_step": 20, "sigma": SIGMA, "allow_recast": True}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nevergrad's own
