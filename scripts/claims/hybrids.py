@@ -123,6 +123,7 @@ tuned by {trials} trials over what its strategy declares, judged by validation, 
 the same budget. A hybrid wins if it beats both parents on the test set, paired by seed, with p < .05 after Holm's
 correction over all comparisons below. Medians, with the range.
 
+![Test results of each arm, a point for each seed](hybrids.png)
 """
 
 
