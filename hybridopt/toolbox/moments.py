@@ -43,6 +43,8 @@ class MomentDescent(GradientDescent):
     def __init__(self, lr: float | None, schedule: Schedule, final_lr: float):
         super().__init__(lr or 0.0, schedule, final_lr)
         self.given = lr
+        if lr is not None:  # nobody needs to measure steps for this one; of the class it is still true
+            vars(self)["takes"] = self.takes - {"step_length"}
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         super().begin(oracle, batch)
