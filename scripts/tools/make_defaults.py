@@ -5,7 +5,8 @@
     hybridopt -m strategy=particle_swarm strategy.sigma=0.01,0.02 seed=100,101,102 test=false sweep.name=swarm
     python scripts/tools/make_defaults.py multirun/defaults multirun/swarm
 
-The page says what was found; defaults are set by hand, in each strategy's file.
+Strategies that the sweep has not tried keep their rows, and so do grids where none is given. The page says what was
+found; defaults are set by hand, in each strategy's file.
 """
 
 from __future__ import annotations
@@ -93,10 +94,14 @@ def main() -> int:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows, names, trials = trials_of(f"sqlite:///{arguments.directory.resolve() / 'optuna.db'}")
-    text = TRIALS.format(trials=trials, some=",".join(names[:3])) + "\n".join(rows) + "\n"
+    before, _, grids = PAGE.read_text(encoding="utf-8").partition(GRIDS) if PAGE.exists() else ("", "", "")
+    kept = {line.split(" | ")[0]: line for line in before.splitlines() if line.startswith("| ")}
+    table = {**kept, **{row.split(" | ")[0]: row for row in rows}}
+    table.pop("| strategy", None)
+    text = TRIALS.format(trials=trials, some=",".join(names[:3])) + "\n".join(table.values()) + "\n"
     if arguments.grids:
-        text += GRIDS + "\n".join(grid_row(directory) for directory in arguments.grids) + "\n"
-    PAGE.write_text(text, encoding="utf-8")
+        grids = "\n".join(grid_row(directory) for directory in arguments.grids) + "\n"
+    PAGE.write_text(text + GRIDS + grids if grids else text, encoding="utf-8")
     return 0
 
 
