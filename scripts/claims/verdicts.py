@@ -99,7 +99,6 @@ def diverging(draw: Draw, share: float) -> Draw:
 ALIKE = normal((0.0,) * 4, (1.0,) * 4)
 SCENARIOS = (
     Scenario("no effect", ALIKE, (0.0,) * 4),
-    Scenario("no effect, seeds unrelated", normal((0.0,) * 4, (1.0,) * 4, 0.0), (0.0,) * 4),
     Scenario("no effect, variances 1 to 100", normal((0.0,) * 4, (1.0, 1.0, 10.0, 10.0), 0.0), (0.0,) * 4),
     Scenario("no effect, ties (accuracy .97 on 30 samples)", accuracies((0.97,) * 4, 30), (0.97,) * 4),
     Scenario("no effect, skewed (lognormal)", lognormal(4), (math.exp(0.5),) * 4),
