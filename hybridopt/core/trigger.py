@@ -51,7 +51,7 @@ class Trigger(LateBuffers):
         return
 
     def begin(self, turn: Turn) -> None:
-        """A turn begins, and its phase is ready: make the state, or make it anew."""
+        """A turn begins, and its phase is ready: make the state, or reset it."""
         return
 
     def observe(self, turn: Turn, record: Record) -> None:

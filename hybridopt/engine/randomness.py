@@ -25,6 +25,12 @@ def uniform(size: Sequence[int], like: Tensor, generator: torch.Generator) -> Te
     return torch.rand(size, generator=generator, device=generator.device).to(like)
 
 
+def shuffled(values: Tensor, generator: torch.Generator) -> Tensor:
+    """The same values in the same shape, in another order."""
+    order = torch.randperm(values.numel(), generator=generator, device=generator.device)
+    return values.flatten()[order.to(values.device)].view_as(values)
+
+
 class PrivateRng:
     """What modules such as dropout draw from torch's global generators, drawn from a stream of its own instead.
 

@@ -48,7 +48,7 @@ def second_moments(inherited: Handover, gradient: Tensor) -> Tensor | None:
 
 
 def members(inherited: Handover, made: Tensor) -> Tensor:
-    """A first population (n, d): members handed over, as many as there is room for, and then those made anew.
+    """A first population (n, d): members handed over, as many as there is room for, and then newly drawn ones.
 
     The first of those made is where the search starts, and stays.
     """

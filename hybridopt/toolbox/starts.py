@@ -24,7 +24,7 @@ def population_of_starts(oracle: Oracle, count: int, drawn: bool = True) -> Tens
         oracle: of which ``start`` is the first member, and ``inherited.population`` gives as many as there is room for,
             without those that are the start itself.
         count: members in all.
-        drawn: whether the others are drawn anew, see :func:`redrawn`; else they are the start as well.
+        drawn: whether the others are drawn again, see :func:`redrawn`; else they are the start as well.
     """
     start, given = oracle.start, oracle.inherited.population
     others = redrawn(oracle, count - 1) if drawn and count > 1 else start.repeat(count - 1, 1)
@@ -35,7 +35,7 @@ def population_of_starts(oracle: Oracle, count: int, drawn: bool = True) -> Tens
 
 
 def redrawn(oracle: Oracle, count: int) -> Tensor:
-    """Starts drawn anew (count, d), in the coordinates of the oracle.
+    """Starts drawn again (count, d), in the coordinates of the oracle.
 
     In direct coordinates they are first weights of the network: each of its modules that knows how to draw its own, by
     ``reset_parameters`` as torch's layers do, draws them again; other parameters are normal numbers of the mean and the

@@ -21,6 +21,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Strategy
 from hybridopt.engine.parameters import ParameterLayout
+from hybridopt.engine.randomness import shuffled
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.ranges import share
 
@@ -144,9 +145,3 @@ def permuted(mask: Mapping[str, Tensor], generator: torch.Generator, *, whole: b
         return {name: shuffled(kept, generator) for name, kept in mask.items()}
     layout = ParameterLayout.of(mask)
     return {name: kept.bool() for name, kept in layout.named(shuffled(layout.flatten(mask), generator)).items()}
-
-
-def shuffled(value: Tensor, generator: torch.Generator) -> Tensor:
-    """The same values in another order."""
-    order = torch.randperm(value.numel(), generator=generator, device=generator.device)
-    return value.flatten()[order.to(value.device)].view_as(value)

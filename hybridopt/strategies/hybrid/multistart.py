@@ -29,7 +29,7 @@ class Multistart(Strategy):
     Good for networks whose first weights decide how far descent comes, and for what a search has found in many places.
 
     One start is the network as it stands; then come the members that the phase before hands over; the others are first
-    weights drawn anew (:func:`hybridopt.toolbox.starts.redrawn`). The budget has ceil(log2 n) + 1 rungs of equal cost:
+    weights drawn again (:func:`hybridopt.toolbox.starts.redrawn`). The budget has ceil(log2 n) + 1 rungs of equal cost:
     n starts, then half of them, and so on; the paper ends with the choice between the last two, here the last rung
     trains the one that is left. Members are compared by their training losses before each step, all on the same
     batches, averaged over about ``1 / averaging`` of them; the best by that is recommended. Gradients are those of

@@ -34,7 +34,7 @@ class PBT(Strategy):
     Good for training whose best learning rate is not known, or changes on the way.
 
     Every ``ready`` steps each of the worst copies weights, learning rates and the state of the descent from a random
-    one of the best (exploit), and changes its rates (explore): each is drawn anew with probability ``resample``, or
+    one of the best (exploit), and changes its rates (explore): each is drawn again with probability ``resample``, or
     else multiplied by 0.8 or 1.2. Members are compared by their training losses before each step, averaged over about
     ``ready`` batches; the best by that is recommended. Gradients are those of populations: networks in evaluation mode,
     unless ``oracle.dropout`` or ``oracle.batch_statistics`` say otherwise.
@@ -46,7 +46,7 @@ class PBT(Strategy):
         lr_low: the lowest of the learning rates at the start, which are drawn evenly over their logarithms.
         lr_high: the highest.
         rates: whether a member has one learning rate, or one for each parameter tensor.
-        resample: the probability that a rate is drawn anew when it is explored.
+        resample: the probability that a rate is drawn again when it is explored.
         descent: "adam", or "sgd" with momentum.
         momentum: of "sgd".
         weight_decay: coefficient of the L2 penalty whose slope is added to that of the loss.
@@ -177,11 +177,11 @@ class PBT(Strategy):
             self.learning_rates[worst] = self._explored(self.learning_rates[worst], generator)
 
     def _explored(self, rates: Tensor, generator: torch.Generator) -> Tensor:
-        """Learning rates in the shape of those given: perturbed, or drawn anew."""
+        """Learning rates in the shape of those given: perturbed, or drawn again."""
         lower, higher = PERTURBATIONS
         perturbed = rates * torch.where(uniform(rates.shape, rates, generator) < 0.5, lower, higher)
-        anew = uniform(rates.shape, rates, generator) < self.resample
-        return torch.where(anew, self._drawn_rates(rates.shape, rates, generator), perturbed)
+        again = uniform(rates.shape, rates, generator) < self.resample
+        return torch.where(again, self._drawn_rates(rates.shape, rates, generator), perturbed)
 
     def _drawn_rates(self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
         low, high = math.log(self.lr_low), math.log(self.lr_high)

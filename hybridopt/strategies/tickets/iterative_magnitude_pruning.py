@@ -21,7 +21,7 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.engine.randomness import uniform
+from hybridopt.engine.randomness import shuffled, uniform
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.ranges import at_least, share
 
@@ -167,11 +167,6 @@ class IterativeMagnitudePruning(Hybrid):
         own, values = oracle.parameters(), self.layout.named(self.initial)
         with torch.no_grad():
             for name, value in values.items():
-                own[name].copy_(self._redrawn(value, oracle) if self.survivors == "redraw" else value)
+                own[name].copy_(shuffled(value, oracle.generator) if self.survivors == "redraw" else value)
             for here, kept in zip(oracle.model.buffers(), self.statistics.buffers(), strict=True):
                 here.copy_(kept)
-
-    def _redrawn(self, value: Tensor, oracle: Oracle) -> Tensor:
-        """The initial values of a parameter in another order: the same distribution, other places."""
-        order = torch.randperm(value.numel(), generator=oracle.generator, device=oracle.generator.device)
-        return value.flatten()[order.to(value.device)].view_as(value)
