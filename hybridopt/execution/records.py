@@ -7,8 +7,10 @@ from typing import Any
 
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.strategy import Record
+from hybridopt.errors import PluginError
 from hybridopt.execution.averages import Averages
 
+IDLE = 10_000  # steps in a row that compute nothing, after which a run would go on for ever
 PER_MARK = 10  # training losses are averaged over this part of the way between two marks
 
 
@@ -23,10 +25,22 @@ class Records:
         self.ledger = ledger
         self._averages = Averages()
         self._taken = 0
+        self._spent, self._idle = -1, 0
 
     def add(self, record: Record) -> None:
-        """What one step has returned."""
+        """What one step has returned.
+
+        Raises:
+            PluginError: the strategy computes nothing any more, in a budget that counts only what is.
+        """
         self._averages.add(record)
+        self._idle = self._idle + 1 if self.ledger.forwards == self._spent else 0
+        self._spent = self.ledger.forwards
+        if self._idle >= IDLE and self.ledger.budget.seconds is None:
+            raise PluginError(
+                f"The strategy has computed nothing in its last {IDLE} steps, so that the budget is never spent: where "
+                "it can do no more, let its finished() return True."
+            )
 
     @property
     def due(self) -> bool:

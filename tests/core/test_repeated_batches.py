@@ -192,3 +192,28 @@ def test_a_run_on_full_batches_resumes_exactly(name: str, composed, tmp_path, mo
     experiment.run(config, tmp_path / "whole")
     experiment.run({"resume": "parts"}, tmp_path / "parts")
     assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def converged(counted: Counted) -> None:
+    """Let L-BFGS go on until it has finished; in vain if it never does."""
+    for _ in range(1000):
+        counted.strategy.step(counted.oracle, batch())
+        if counted.strategy.finished():
+            return
+    raise AssertionError("L-BFGS takes steps for ever, and computes nothing in them.")
+
+
+def test_descent_that_has_converged_has_finished_until_somebody_else_computes() -> None:
+    counted = Counted(make_strategy("lbfgs"), unchanged=True)
+    counted.oracle.model[1].p = 0.0
+    converged(counted)
+    counted.oracle.losses(counted.oracle.point[None], batch())
+    assert not counted.strategy.finished()
+    converged(counted)
+
+
+def test_on_new_batches_descent_never_finishes() -> None:
+    counted = Counted(make_strategy("lbfgs"), unchanged=False)
+    counted.oracle.model[1].p = 0.0
+    with pytest.raises(AssertionError, match="for ever"):
+        converged(counted)

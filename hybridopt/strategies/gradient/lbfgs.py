@@ -26,7 +26,8 @@ class LBFGS(GradientStrategy):
     Good for small smooth problems with full batches, solved to many digits.
 
     Every gradient that the line search asks for is charged; once the budget is spent, none is asked for. Where each
-    batch is the same one, a step begins with the gradient with which the last one ended.
+    batch is the same one, a step begins with the gradient with which the last one ended; and where that gradient, or
+    the step along it, is too small to go on, the strategy has finished.
 
     Args:
         lr: the first step tried along a direction.
@@ -39,6 +40,7 @@ class LBFGS(GradientStrategy):
     """
 
     search_space: ClassVar[dict[str, str]] = {"lr": "tag(log, interval(0.01, 1.0))"}
+    converged: Tensor  # whether the last step went nowhere, for the loss that it knew
     known: Tensor  # (1 + 2 d,), loss, parameters and gradient where the last step ended; empty where nothing is known
 
     def __init__(self, lr: float = 1.0, history: int = 10, iterations: int = 4, weight_decay: float = 1e-3):
@@ -48,6 +50,11 @@ class LBFGS(GradientStrategy):
         at_least("strategy", 0, weight_decay=weight_decay)
         self.lr, self.history, self.iterations, self.weight_decay = lr, history, iterations, weight_decay
         self.unchanged = Unchanged()
+        self._oracle: Oracle | None = None
+
+    def attach(self, oracle: Oracle) -> None:
+        super().attach(oracle)
+        self._oracle = oracle
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.LBFGS(
@@ -57,6 +64,7 @@ class LBFGS(GradientStrategy):
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         super().begin(oracle, batch)
         self.register_buffer("known", self.optimizer.param_groups[0]["params"][0].new_zeros(0))
+        self.register_buffer("converged", torch.tensor(False))
         self.unchanged.forget()
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
@@ -77,12 +85,17 @@ class LBFGS(GradientStrategy):
                 penalised.append(losses[-1] + self._penalty(own))
             return penalised[-1]
 
-        before = [value.detach().clone() for value in own]
+        spent, before = oracle.ledger.forwards, [value.detach().clone() for value in own]
         oracle.update(self.optimizer, closure)
         if not all(torch.isfinite(value).all() for value in own):  # the step led nowhere
             self._go_back(own, before)
+        self.converged = torch.tensor(oracle.ledger.forwards == spent)
         self._keep(own, asked, oracle)
         return {"loss": losses[0]}
+
+    def finished(self) -> bool:
+        """Whether it has converged, and nobody has computed anything since, in whose place it might go on."""
+        return self._oracle is not None and bool(self.converged) and self.unchanged.since(self._oracle)
 
     def _keep(self, own: list[nn.Parameter], asked: list[Tensor], oracle: Oracle) -> None:
         """What was asked where the step has ended."""
