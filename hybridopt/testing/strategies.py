@@ -18,6 +18,7 @@ from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Search, Strategy
 from hybridopt.errors import HybridoptError, brief
+from hybridopt.testing.controls import control_arms_are_of_its_settings as control_arms_are_of_its_settings
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite
 from hybridopt.testing.learning import improves as improves  # its checks are a strategy's
 from hybridopt.testing.plugins import defaults, variants

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -74,6 +75,22 @@ class Unsweepable(Climb):
     """Which would have something tuned by one value."""
 
     search_space: ClassVar[dict[str, str]] = {"sigma": "0.1"}
+
+
+class Uncontrolled(Climb):
+    """Whose control arm sets what it does not have."""
+
+    @classmethod
+    def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"without the noise": ("strategy.sigma=0",), "without the luck": ("strategy.luck=false",)}
+
+
+class Partless(Climb):
+    """Whose control arm puts a part in its place that it does not have."""
+
+    @classmethod
+    def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"without the search": ("strategy=@finetune",)}
 
 
 class HalfDone(Climb):

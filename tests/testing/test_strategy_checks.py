@@ -19,6 +19,12 @@ BROKEN = [  # a strategy, what it fails, and what is said of it
     (broken.Overambitious, {"search_space_is_of_its_settings"}, r"has temperature, which is no setting of it"),
     (broken.Unsweepable, {"search_space_is_of_its_settings"}, r"has sigma='0.1', which sweeps nothing"),
     (
+        broken.Uncontrolled,
+        {"control_arms_are_of_its_settings"},
+        r"its control arm 'without the luck' has 'strategy.luck=false', which is no setting of it",
+    ),
+    (broken.Partless, {"control_arms_are_of_its_settings"}, r"'strategy=@finetune', which is neither a part of it nor"),
+    (
         broken.HalfDone,
         {"builds_from_every_option"},
         r"with noise=uniform it raises .*\(uniform noise is for next week\)",
