@@ -86,6 +86,8 @@ def run(*what: str | Mapping[str, Any], directory: str | Path | None = None) -> 
     plain = plain_values(config)
     if plain.get("seeds") is not None:
         raise ConfigError(f"seeds={plain['seeds']} is an axis of a sweep: type hybridopt -m, or seed=<number> here.")
+    if plain.get("sweep", {}).get("controls"):
+        raise ConfigError("sweep.controls adds jobs to a sweep: type hybridopt -m, or leave it out here.")
     targets.check(plain)
     from hybridopt.execution import experiment
     from hybridopt.execution.identity import find_run, refuse_other_overrides

@@ -4,10 +4,18 @@ from itertools import pairwise
 from math import prod
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from hybridopt.core.spec import DataSpec
 from hybridopt.toolbox import ranges
+
+
+class Sin(nn.Module):
+    """The sine, elementwise (Parascandolo, Huttunen & Virtanen 2017, https://openreview.net/forum?id=Sks3zF9eg)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.sin()
+
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -17,13 +25,14 @@ ACTIVATIONS = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
+    "sin": Sin,
 }
 
 
 def mlp(
     spec: DataSpec,
     hidden: list[int] = [32],
-    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = "relu",
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "sin"] = "relu",
 ) -> nn.Module:
     """A multi-layer perceptron on the flattened input.
 

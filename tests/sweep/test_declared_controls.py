@@ -6,9 +6,10 @@ import inspect
 
 import pytest
 
-from hybridopt import compose
+from hybridopt import compose, run
 from hybridopt.composition import registry
 from hybridopt.composition.compose import part_in_place, plain_values
+from hybridopt.errors import ConfigError
 from hybridopt.sweep.controls import PART
 
 PHASES = ("+strategy/phases@strategy.phases.a=snes", "+strategy/phases@strategy.phases.b=adam")
@@ -42,3 +43,10 @@ def test_every_arm_that_a_strategy_declares_composes(name: str) -> None:
         others = [one for one in overrides if not one.startswith(PART)]
         arm = part_in_place(plain_values(compose(*([] if replaced else job), *others, *parts)))
         assert arm["strategy"] != plain_values(whole)["strategy"]
+
+
+@pytest.mark.parametrize("override", ["seeds=3", "sweep.controls=true"])
+def test_in_a_script_what_belongs_to_a_sweep_is_refused_before_anything_runs(override: str, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="type hybridopt -m"):
+        run(override, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
