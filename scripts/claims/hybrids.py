@@ -62,10 +62,21 @@ def sequence(first: str, second: str, *more: str) -> tuple[str, ...]:
     return ("strategy=sequence", f"{phases}.first={first}", f"{phases}.second={second}", *more)
 
 
+SHARDS = ("by=label", "together=0.02")  # a branch has two or three digits, and little is known to all
+SIGMOID = "strategy/phases/objective@strategy.phases.first.objective=sigmoid_zero_one"
+
 TASKS = {
+    "biased_gradient": Task(
+        "Two layers of units that fire or do not, and the straight-through gradient, which takes them for ramps: it "
+        "points nearly downhill, and the evolution strategy samples along it.",
+        ("model=heaviside_mlp", "model.hidden=[64,64]", "budget.forwards=3e6"),
+        ("strategy=guided_es",),
+        {"search alone": ("strategy=snes",), "descent alone": ("strategy=adam",)},
+        {"the same search, unguided": ("strategy=guided_es", "strategy.alpha=1")},
+    ),
     "heaviside": Task(
         "Hidden units that fire or do not: only the last layer has a gradient.",
-        ("model=heaviside_mlp", "model.straight_through=false", "budget.forwards=3e6"),
+        ("model=heaviside_mlp", "model.straight_through=false", "budget.forwards=1e6"),
         (
             "strategy=split",
             "+strategy/groups@strategy.groups.hidden=snes",
@@ -74,26 +85,6 @@ TASKS = {
         ),
         {"search alone": ("strategy=snes",), "descent alone": ("strategy=adam",)},
         {"straight-through gradient": ("strategy=adam", "model.straight_through=true")},
-    ),
-    "deep_tanh": Task(
-        "Twenty plain layers of tanh units, as torch initialises them: the gradient vanishes on its way.",
-        (f"model.hidden={[32] * 20}".replace(" ", ""), "model.activation=tanh", "budget.forwards=1e6"),
-        sequence("genetic_algorithm", "adam"),
-        {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
-        {"random steps, then descent": sequence("random_search", "adam")},
-        "test/accuracy",
-        True,
-    ),
-    "multimodal": Task(
-        "A curve fitted by three units: descent ends in one of many minima.",
-        (
-            *("dataset=friedman", "dataset.features=5", "dataset.noise=0.1", "dataset.samples=1000"),
-            *("dataset.batch_size=null", "objective=mse", "model.hidden=[3]", "model.activation=tanh"),
-            "budget.forwards=3e6",
-        ),
-        sequence("multistart", "lbfgs", "strategy.phases.first.popsize=32"),
-        {"many starts alone": ("strategy=multistart", "strategy.popsize=32"), "descent alone": ("strategy=lbfgs",)},
-        {"adam": ("strategy=adam",)},
     ),
     "few_labels": Task(
         "A hundred labelled digits: what smooths the loss might find what generalises.",
@@ -105,15 +96,66 @@ TASKS = {
         {"search alone": ("strategy=openai_es",), "descent alone": ("strategy=adam",)},
         {},
     ),
+    "multimodal": Task(
+        "Two sines of unknown frequencies: descent finds those that it starts near to.",
+        (
+            *("dataset=tones", "dataset.tones=2", "objective=mse", "model.hidden=[2]", "model.activation=sin"),
+            "budget.forwards=1e6",
+        ),
+        sequence("differential_evolution", "lbfgs"),
+        {"search alone": ("strategy=differential_evolution",), "descent alone": ("strategy=lbfgs",)},
+        {
+            "many starts, then descent": sequence("multistart", "lbfgs", "strategy.phases.first.popsize=32"),
+            "another search": ("strategy=snes",),
+        },
+    ),
     "outliers": Task(
         "Labels that are wrong and far out mislead a convex loss: descent on a stand-in, then a search on the errors.",
         ("dataset=outliers", "model.hidden=[16]", "objective=zero_one", "budget.forwards=1.5e6"),
-        sequence("surrogate", "snes", "strategy/phases/objective@strategy.phases.first.objective=sigmoid_zero_one"),
+        sequence("surrogate", "snes", SIGMOID),
         {
             "search alone": ("strategy=snes",),
             "descent alone": ("strategy=surrogate", "strategy/objective=sigmoid_zero_one"),
         },
         {},
+    ),
+    "deep_tanh": Task(
+        "Twenty plain layers of tanh units, as torch initialises them: the gradient vanishes on its way.",
+        (f"model.hidden={[32] * 20}".replace(" ", ""), "model.activation=tanh", "budget.forwards=1e6"),
+        sequence("genetic_algorithm", "adam"),
+        {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
+        {"random steps, then descent": sequence("random_search", "adam")},
+        "test/accuracy",
+        True,
+    ),
+    "deceptive": Task(
+        "A robot whose nearest way to the goal ends in a cup: descent through time stays in it.",
+        (
+            *("model=point_robot", "dataset=detour", "dataset.samples=48", "objective=mse"),
+            "budget.forwards=1e5",
+        ),
+        sequence("genetic_algorithm", "adam", "+strategy.shares.first=0.7"),
+        {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
+        {"random steps, then descent": sequence("random_search", "adam", "+strategy.shares.first=0.7")},
+    ),
+    "shards": Task(
+        "Digits that may not be brought together: four branches with two or three of them each descend apart, and from "
+        "their mean a search goes on, which asks them for losses only.",
+        ("budget.forwards=3e5",),
+        sequence("branch_train", "snes", *(f"strategy.phases.first.{setting}" for setting in SHARDS)),
+        {
+            "search alone": ("strategy=snes",),
+            "descent alone": ("strategy=branch_train", *(f"strategy.{setting}" for setting in SHARDS)),
+        },
+        {
+            "a search for how they are mixed": sequence(
+                *("branch_train", "merge", "strategy.phases.second.count=5"),
+                *(f"strategy.phases.first.{setting}" for setting in SHARDS),
+            ),
+            "descent on all digits": ("strategy=adam",),
+        },
+        "test/accuracy",
+        True,
     ),
 }
 HEAD = """# Where hybrids win, and where not
@@ -168,7 +210,7 @@ def section(name: str, arms: Mapping[str, Values], pairs: list[tuple[str, Paired
     """A task: why, how, what came out."""
     task, ps = TASKS[name], {parent: (found, p) for parent, found, p in pairs}
     lines = [f"## {name}: {'won' if won else 'not won'}\n", f"{task.why}\n", "```bash"]
-    lines += [f"hybridopt {' '.join((*task.base, *task.hybrid))}", "```\n"]
+    lines += [f"hybridopt -m experiment=hybrid/{name} seeds=10 sweep.controls=true", "```\n"]
     lines += [f"| arm | {task.metric} | hybrid minus arm | p |", "|---|---|---|---|"]
     for arm, values in arms.items():
         found, p = ps.get(arm, (None, None))

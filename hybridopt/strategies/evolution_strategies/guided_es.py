@@ -7,7 +7,8 @@ Mujika, Gauy & Steger 2019, https://arxiv.org/abs/1910.05268.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -87,6 +88,10 @@ class GuidedES(Strategy):
         self.directions, self.beta, self.lr = directions, beta, lr
         self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent() if descent == "adam" else None
+
+    @classmethod
+    def controls(cls, settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"without the guide": ("strategy.alpha=1",)}
 
     def attach(self, oracle: Oracle) -> None:
         check_same_task(self.surrogate, oracle.objective)
