@@ -17,7 +17,9 @@ def detour(
     test_fraction: float = 0.33,
     split_seed: int = 0,
 ) -> TensorDataModule:
-    """Ways from a start to a goal: 4 features, 2 values that are the goal, as many samples as wanted.
+    """Ways from a start to a goal: 4 features, 3 values (regression), as many samples as wanted.
+
+    What a network is to learn is to end at the goal and to touch no wall; ``model=point_robot`` has the walls.
 
     Args:
         samples: how many are drawn, for the three sets together.
@@ -28,7 +30,7 @@ def detour(
         split_seed: fixes the draw, and which sample goes where.
 
     Returns:
-        Inputs (4,), the start and the goal, and the goal (2,), in the units of the plane.
+        Inputs (4,), the start and the goal, and the goal and a zero (3,), in the units of the plane.
 
     Raises:
         ConfigError: a setting is out of range.

@@ -1,8 +1,8 @@
-"""A point robot in a trap: the classic deceptive reward, whose nearest way to the goal ends at a wall.
+"""A point robot and a wall on its way: the classic deceptive reward, where the way to the goal begins away from it.
 
-A cup-shaped wall between start and goal: Lehman & Stanley 2011, https://doi.org/10.1162/EVCO_a_00025, and the humanoid
-of Conti et al. 2018, https://arxiv.org/abs/1712.06560. The robot is a point and its world is made of differentiable
-moves, so that descent has a gradient through time, which leads into the trap.
+A cup between start and goal, as in the mazes of Lehman & Stanley 2011, https://doi.org/10.1162/EVCO_a_00025, and the
+humanoid of Conti et al. 2018, https://arxiv.org/abs/1712.06560. Here walls are not solid: to pass one is a loss. So all
+of it has a gradient through time, without the jumps of a collision, and it leads straight ahead.
 """
 
 from __future__ import annotations
@@ -23,28 +23,33 @@ def point_robot(spec: DataSpec, hidden: int = 16, steps: int = 15, speed: float 
     """A network that steers a point through the plane, and the plane: from (0, 0), in a cup, to a goal above it.
 
     The network sees where the robot is and where the goal is, and sets its velocity; it has one hidden layer. What
-    comes out is where the robot is in the end. A pass, as the ledger counts, is all of its steps.
+    comes out is where the robot is in the end, and how much of the walls it has touched. A pass, as the ledger counts,
+    is all of its steps.
 
     Args:
-        spec: inputs (4,), which are where the robot starts and the goal, and two values, as ``dataset=detour`` has.
+        spec: inputs (4,), which are where the robot starts and the goal, and three values, as ``dataset=detour`` has.
         hidden: units of the network.
         steps: moves of the robot.
         speed: the farthest that it comes with one move, in each direction.
 
     Returns:
-        A module that maps (B, 4) to (B, 2).
+        A module that maps (B, 4) to (B, 3): the end, and the sum over the steps of the walls' density there.
 
     Raises:
         ConfigError: the data are others, or a number is out of range.
     """
     if (tuple(spec.input_shape), spec.output_size) != ((4,), 3):
         raise ConfigError(
-            "model=point_robot goes from a start to a goal, two numbers each, but the data set's inputs have the shape "
-            f"{tuple(spec.input_shape)} and its outputs {spec.output_size} values: choose dataset=detour."
+            "model=point_robot goes from a start to a goal, four numbers, and ends somewhere, three; the data set's "
+            f"inputs have the shape {tuple(spec.input_shape)}, its outputs {spec.output_size}: take model=mlp, "
+            "which reads any, or dataset=detour."
         )
     ranges.at_least("model", 1, hidden=hidden, steps=steps)
     ranges.between("model", 0, 0.2, speed=speed)  # a faster one might jump over a wall
     return PointRobot(hidden, steps, speed)
+
+
+point_robot.conformance = {"problem": {"dataset": {"name": "detour"}, "objective": {"name": "mse"}}}
 
 
 class PointRobot(nn.Module):

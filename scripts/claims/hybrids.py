@@ -129,7 +129,8 @@ TASKS = {
         True,
     ),
     "deceptive": Task(
-        "A robot whose nearest way to the goal ends in a cup: descent through time stays in it.",
+        "A robot whose straight way to the goal passes a wall, and pays for it; the way around begins away from the "
+        "goal.",
         (
             *("model=point_robot", "dataset=detour", "dataset.samples=48", "objective=mse"),
             "budget.forwards=1e5",

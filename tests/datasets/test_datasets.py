@@ -7,9 +7,11 @@ import torch
 from hybridopt.composition.building import build
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.composition.registry import find, plugins
+from hybridopt.datasets.detour import detour
 from hybridopt.datasets.digits import digits
 from hybridopt.datasets.friedman import friedman
 from hybridopt.datasets.moons import moons
+from hybridopt.datasets.tones import tones
 from hybridopt.errors import ConfigError
 
 DATASETS = [name for name, claims in plugins("dataset").items() if any(p.distribution == "hybridopt" for p in claims)]
@@ -37,7 +39,7 @@ def own_file(folder):
 def test_values_are_of_single_precision_and_ordinary_size(make):
     inputs = torch.cat([make().sets[name][0] for name in SETS])
     assert inputs.dtype == torch.float32
-    assert 0.1 < inputs.std() < 2
+    assert 0.1 < inputs.std() < 4
 
 
 def test_sets_have_the_sizes_asked_for(make):
@@ -74,7 +76,7 @@ def test_digits_are_images_from_minus_one_to_one():
     assert (inputs.min(), inputs.max()) == (-1, 1)
 
 
-@pytest.mark.parametrize("generate", [moons, friedman])
+@pytest.mark.parametrize("generate", [moons, friedman, tones, detour])
 def test_generated_sets_have_the_samples_asked_for(generate):
     assert sum(len(inputs) for inputs, _ in generate(samples=123).sets.values()) == 123
 
@@ -82,6 +84,16 @@ def test_generated_sets_have_the_samples_asked_for(generate):
 def test_moons_without_noise_lie_on_half_circles():
     clean, noisy = (np.concatenate([x for x, _ in moons(noise=n).sets.values()]) for n in (0.0, 0.3))
     assert len(np.unique(clean[:, 1].round(3))) < len(np.unique(noisy[:, 1].round(3)))
+
+
+def test_a_tone_is_a_sine_and_many_frequencies_look_best_from_near():
+    """The error over the frequency has one minimum that explains all but the noise, and many others."""
+    times, values = (part.numpy() for part in tones(tones=1, noise=0.0).sets["train"])
+    waves = [np.hstack([np.sin(w * times), np.cos(w * times)]) for w in np.linspace(0.5, 6, 551)]
+    left = [np.square(values - wave @ np.linalg.lstsq(wave, values, rcond=None)[0]).mean() for wave in waves]
+    minima = [b for a, b, c in zip(left, left[1:], left[2:], strict=False) if b < min(a, c)]
+    assert min(left) < 1e-3
+    assert sum(value > 0.1 for value in minima) >= 5
 
 
 def test_friedman_has_the_features_asked_for():
@@ -97,6 +109,9 @@ def test_friedman_has_the_features_asked_for():
         (friedman, {"samples": 0}, r"dataset\.samples must be at least 10, but is 0"),
         (friedman, {"features": 4}, r"dataset\.features must be at least 5.* is 4"),
         (friedman, {"noise": float("nan")}, r"dataset\.noise .* is nan"),
+        (tones, {"tones": 0}, r"dataset\.tones must be between 1 and 10, but is 0"),
+        (tones, {"noise": -1.0}, r"dataset\.noise .* is -1"),
+        (detour, {"spread": 0.5}, r"dataset\.spread must be between 0\.001 and 0\.3, but is 0\.5"),
     ],
 )
 def test_a_bad_setting_is_refused_in_one_sentence(generate, settings, says):
