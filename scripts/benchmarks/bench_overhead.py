@@ -35,13 +35,12 @@ from torch import Tensor, nn
 
 from hybridopt import Budget, DataModule, Objective, Oracle, Strategy, Trial
 from hybridopt.composition import building, registry
-from hybridopt.composition.describe import REQUIRED
 from hybridopt.core.ledger import GRADIENT, Ledger
 from hybridopt.testing.by_hand import begin
+from hybridopt.testing.plugins import filled
 
 BATCH = 256
 REPEATS = 32  # batches that plain inference takes in one go, if it likes
-PHASES = {"search": "openai_es", "finetune": "adam"}  # what strategies made of strategies are composed of
 LENGTH = 2000  # steps of a run at most; a hybrid passes through its phases in them
 FORWARDS = 1.5e6  # of a run, for strategies of costly steps; but ten steps at least
 
@@ -49,20 +48,9 @@ FORWARDS = 1.5e6  # of a run, for strategies of costly steps; but ten steps at l
 # -- what is measured --------------------------------------------------------------------------------------------------
 
 
-def default_config(kind: str, name: str) -> dict[str, Any]:
-    """A plugin's default settings, as Hydra would compose them; what has no default is a phase."""
-    config: dict[str, Any] = {"name": name}
-    for parameter in registry.find(kind, name).describe().parameters:
-        if parameter.nested == "strategy" and parameter.many:
-            config[parameter.name] = {key: default_config(parameter.nested, inner) for key, inner in PHASES.items()}
-        elif parameter.nested is not None and (parameter.preset or parameter.default is REQUIRED):
-            config[parameter.name] = default_config(parameter.nested, parameter.preset or PHASES["search"])
-    return config
-
-
 def build(name: str) -> Strategy:
-    """A strategy with its default settings."""
-    return building.build("strategy", default_config("strategy", name), spec=CLASSES)
+    """A strategy with its default settings; what has none is as in the conformance kit, phases a search and Adam."""
+    return building.build("strategy", filled("strategy", {"name": name}), spec=CLASSES)
 
 
 class CountingLedger(Ledger):
