@@ -23,8 +23,8 @@ def point_robot(spec: DataSpec, hidden: int = 16, steps: int = 15, speed: float 
     """A network that steers a point through the plane, and the plane: from (0, 0), in a cup, to a goal above it.
 
     The network sees where the robot is and where the goal is, and sets its velocity; it has one hidden layer. What
-    comes out is where the robot is in the end, and how much of the walls it has touched. A pass, as the ledger counts,
-    is all of its steps.
+    comes out is where the robot is in the end, and how surely it has touched a wall. A pass, as the ledger counts, is
+    all of its steps.
 
     Args:
         spec: inputs (4,), which are where the robot starts and the goal, and three values, as ``dataset=detour`` has.
@@ -33,7 +33,8 @@ def point_robot(spec: DataSpec, hidden: int = 16, steps: int = 15, speed: float 
         speed: the farthest that it comes with one move, in each direction.
 
     Returns:
-        A module that maps (B, 4) to (B, 3): the end, and the sum over the steps of the walls' density there.
+        A module that maps (B, 4) to (B, 3): the end, and the probability that a wall was touched, where a wall's
+        density is the rate of touches in a step.
 
     Raises:
         ConfigError: the data are others, or a number is out of range.
@@ -77,7 +78,7 @@ class PointRobot(nn.Module):
         for _ in range(self.steps):
             here = here + self.speed * self.controller(torch.cat([here, goal], 1))
             touched = touched + self.touch(here)
-        return torch.cat([here, touched[:, None]], 1)
+        return torch.cat([here, -(-touched[:, None]).expm1()], 1)
 
     def touch(self, here: Tensor) -> Tensor:
         """How much of the walls is where the robot is, (B, 2) -> (B,): 1 on a wall, and less and less beside it."""

@@ -133,11 +133,11 @@ TASKS = {
         "goal.",
         (
             *("model=point_robot", "dataset=detour", "dataset.samples=48", "objective=mse"),
-            "budget.forwards=1e5",
+            "budget.forwards=2e5",
         ),
-        sequence("genetic_algorithm", "adam", "+strategy.shares.first=0.7"),
+        sequence("genetic_algorithm", "adam", "+strategy.shares.first=0.8"),
         {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
-        {"random steps, then descent": sequence("random_search", "adam", "+strategy.shares.first=0.7")},
+        {"random steps, then descent": sequence("random_search", "adam", "+strategy.shares.first=0.8")},
     ),
     "shards": Task(
         "Digits that may not be brought together: four branches with two or three of them each descend apart, and from "
