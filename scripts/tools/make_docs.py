@@ -180,10 +180,14 @@ def example(plugin: registry.Plugin) -> list[str]:
 def companions(plugin: registry.Plugin) -> list[str]:
     """What the default job must be changed in, so that the plugin fits: task, gradient, encoding."""
     loaded = plugin.load()
-    if plugin.kind == "dataset" and plugin.name in ("diabetes", "friedman", "tones"):
+    if plugin.kind == "dataset" and plugin.name in ("diabetes", "friedman", "tones", "detour"):
         return [FIT["regression"], "strategy=adam"]
     if plugin.kind == "objective" and getattr(loaded, "tasks", None) == frozenset({"regression"}):
         return ["dataset=diabetes", "strategy=adam"]
+    if plugin.kind == "model" and hasattr(loaded, "conformance"):
+        return [f"{part}={config['name']}" for part, config in loaded.conformance["problem"].items()] + [
+            "strategy=adam"
+        ]
     if plugin.name == "split":
         return ["'+strategy.patterns.search=\"*bias\"'"]
     needs_search = plugin.kind == "encoding" or (plugin.kind == "objective" and not loaded.differentiable)
