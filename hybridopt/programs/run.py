@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -146,10 +146,10 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     part = part_of(Path(hydra_config.sweep.dir), directory)
     if part.uri is not None and plain["tracking"].get("uri") is None:
         plain["tracking"]["uri"] = part.uri  # the same store, in whatever directory the job runs
-    goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
-    if goes_on:
-        plain["resume"] = str(directory)
     try:
+        goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
+        if goes_on:
+            plain["resume"] = str(directory)
         targets.check(plain)
         from hybridopt.engine.memory import keep_freed_memory
         from hybridopt.execution.experiment import run
@@ -159,7 +159,8 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
             result = run(plain, directory, part.run_id, part.tags)
     except Exception as error:
         if not isinstance(error, Interrupted):
-            leave_traceback(directory, error)
+            with suppress(OSError):  # such as a disk that is full: then the launcher tells
+                leave_traceback(directory, error)
         raise
     return None if result is None else result.summary.get(plain["sweep"]["metric"])
 

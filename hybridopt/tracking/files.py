@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 LOCK = "journal.lock"
 LOCK_PATIENCE = 10  # seconds: data loaders of a killed process hold its lock until they notice its death
 PARTIAL = ".partial"  # how the names of files end that are being written
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE}
+CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def partial_of(path: Path) -> Path:
@@ -84,14 +86,17 @@ def hold(directory: Path) -> BaseFileLock:
             f"The directory {directory} cannot be written ({brief(error)}): name another one, such as by "
             "hydra.run.dir=<folder>."
         ) from error
-    _sweep_up(directory)
+    with suppress(OSError):
+        _sweep_up(directory)
     return lock
 
 
 def _sweep_up(directory: Path) -> None:
     for partial in [*directory.glob(f"*{PARTIAL}"), *directory.glob(f"*/*{PARTIAL}")]:
-        with suppress(OSError):
-            partial.unlink()
+        if partial.is_dir() and not partial.is_symlink():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def let_go_of_empty(directory: Path, lock: BaseFileLock) -> None:
@@ -116,7 +121,14 @@ def explaining(directory: Path, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        gone = isinstance(error, (FileNotFoundError, NotADirectoryError)) and not directory.is_dir()
-        if error.errno not in UNWRITABLE and not gone:
+        if not _is_of(error, directory):
             raise
         raise StorageError(f"The directory {directory} cannot be written ({brief(error)}): {advice}.") from error
+
+
+def _is_of(error: OSError, directory: Path) -> bool:
+    """Whether an error says that a directory cannot be written, and nothing of other files, such as data."""
+    if error.errno in CLOSED:
+        return error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(directory)
+    gone = isinstance(error, (FileNotFoundError, NotADirectoryError)) and not directory.is_dir()
+    return error.errno in FULL or gone
