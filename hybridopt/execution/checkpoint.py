@@ -18,14 +18,14 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from hybridopt.errors import Interrupted, ResumeError, StorageError, brief
 from hybridopt.execution.datasheet import Datasheet
-from hybridopt.execution.directory import CHECKPOINTS
+from hybridopt.execution.directory import CHECKPOINT
 from hybridopt.execution.identity import code_version, relevant, short_hash
 from hybridopt.execution.trial import Trial
 from hybridopt.tracking.files import replacing
 
 log = logging.getLogger(__name__)
 
-FILE = f"{CHECKPOINTS}/last.ckpt"
+FILE = CHECKPOINT
 DIGESTS = "hybridopt_digests"  # in a checkpoint: of what decides the result
 CODE = "code"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hybridopt.errors import ConfigError
 from hybridopt.tracking.files import hold, let_go_of_empty, write_atomically
 from hybridopt.tracking.identity import IDENTITY, KEY_FILE, holds_identity
-from hybridopt.tracking.journal import DELIVERED, JOURNAL, last_status
+from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, last_operation, last_status
 from hybridopt.tracking.tracker import holds_run
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ CODE_FILE = "code.txt"  # the versions of the code that it was computed by, one 
 CURVE_FILE = "curve.png"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
+CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
 TRACES = (CONFIG_FILE, RESULT_FILE, IDENTITY, JOURNAL)  # each shows that there was a run
 OURS = (  # all that a run keeps, in the order in which it is given up
     *(CONFIG_FILE, CHECKPOINTS, MODEL, RESULT_FILE, TRACEBACK_FILE, CODE_FILE, CURVE_FILE),
@@ -54,6 +55,33 @@ def state(directory: Path) -> State:
     if (directory / TRACEBACK_FILE).exists():
         return State.FAILED
     return State.HALF_DONE if (directory / CONFIG_FILE).exists() else State.NEW
+
+
+def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
+    """End a run that was killed after its result was kept, and before its journal said so.
+
+    All that it had to report is in the journal by then, but for the files that it keeps.
+
+    Args:
+        directory: the run's.
+        lock: of the directory, where it is held already; it is released.
+
+    Returns:
+        Whether the run has finished.
+
+    Raises:
+        ResumeError: another process is writing this run.
+        StorageError: the directory cannot be written.
+    """
+    reporting = last_operation(directory).get("kind") in ("tags", "metrics", "artifact")
+    if reporting and (directory / RESULT_FILE).exists():
+        journal = Journal(directory, lock)
+        for path in (directory / name for name in (CHECKPOINT, CURVE_FILE, MODEL, RESULT_FILE)):
+            if path.exists():
+                journal.artifact(path)
+        journal.status("FINISHED")
+        journal.close()
+    return state(directory) == State.FINISHED
 
 
 @contextmanager

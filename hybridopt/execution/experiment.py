@@ -28,6 +28,7 @@ from hybridopt.execution.directory import (
     MODEL,
     TRACEBACK_FILE,
     State,
+    finish_killed,
     note_code,
     owning,
     state,
@@ -90,9 +91,9 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
     advice = f"make room, and type hybridopt resume={job.directory} to go on from the last checkpoint"
     start_over = job.config.get("start_over", False)
     with explaining(job.directory, advice), owning(job.directory, not resume, start_over) as lock:
-        if resume and state(job.directory) == State.FINISHED:
+        if resume and finish_killed(job.directory, lock):
             lock.release()
-            return _finished(job.directory)  # by another process, meanwhile
+            return _finished(job.directory)
         tracker = begin(job.config, job.directory, job.digests, parent_run_id, resume, lock)
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))

@@ -190,15 +190,21 @@ def write_delivered(directory: Path, size: int) -> None:
     write_atomically(directory / DELIVERED, str(size), durable=False)
 
 
-def last_status(directory: Path) -> str | None:
-    """The status with which the journal in ``directory`` ends; None where it does not end with one."""
+def last_operation(directory: Path) -> Mapping[str, Any]:
+    """The last complete line of the journal in ``directory``, with its kind; empty where there is none to be read."""
     try:
         with (directory / JOURNAL).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
             last = json.loads(file.read().rpartition(b"\n")[0].rpartition(b"\n")[2])
-        return last["status"] if last["kind"] == "status" else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return last if isinstance(last, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def last_status(directory: Path) -> str | None:
+    """The status with which the journal in ``directory`` ends; None where it does not end with one."""
+    last = last_operation(directory)
+    return last.get("status") if last.get("kind") == "status" else None
 
 
 def _cut_torn_line(path: Path) -> int:
