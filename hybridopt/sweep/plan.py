@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hybridopt.composition import building, targets
 from hybridopt.composition.compose import plain_values
@@ -71,7 +71,8 @@ class Planner:
     def __init__(self, loader: ConfigLoader, master: DictConfig):
         self.loader, self.master = loader, master
         self._number = 0  # of jobs whose directory was chosen
-        self.own_subdir = any(override.startswith("hydra.sweep.subdir=") for override in master.hydra.overrides.hydra)
+        typed = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)  # ${hydra.job.num} is a job's
+        self.own_subdir = any(str(override).startswith("hydra.sweep.subdir=") for override in cast(list, typed))
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """Overrides of the command line, with ``seeds=N`` become an axis of seeds, and without ``sweep.controls``.
