@@ -42,18 +42,26 @@ def check_writable(overrides: Sequence[str]) -> None:
     """Refuse a directory in which no run can be kept, before Hydra stumbles over it.
 
     Raises:
-        StorageError: the current directory cannot be written, and runs go into it.
+        StorageError: the current directory, or the one that is named for runs, cannot be written.
     """
-    elsewhere = ("hydra.run.dir=", "hydra.sweep.dir=", "resume=")
     told = {"--help", "-h", "--cfg", "-c", "--version", "--info", "-i", "--hydra-help", "-sc", "--shell-completion"}
-    if told & set(sys.argv) or any(one.startswith(elsewhere) for one in overrides):
+    if told & set(sys.argv) or any(one.startswith("resume=") for one in overrides):
         return
+    pairs = [one.partition("=")[::2] for one in overrides]
+    named = [Path(value.strip("'\"")) for key, value in pairs if key in ("hydra.run.dir", "hydra.sweep.dir")]
+    for place in named or [Path.cwd()]:
+        if "$" not in str(place):  # which Hydra resolves
+            _check_place(place)
+
+
+def _check_place(place: Path) -> None:
     try:
-        tempfile.TemporaryFile(dir=".").close()  # root may do anything, but not on every disk
+        there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+        tempfile.TemporaryFile(dir=there).close()  # root may do anything, but not on every disk
     except OSError as error:
         raise StorageError(
-            f"The directory {Path.cwd()}, in which runs are kept, cannot be written ({brief(error)}): change to "
-            "another one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
+            f"The directory {place}, in which runs are kept, cannot be written ({brief(error)}): change to another "
+            "one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
         ) from error
 
 
