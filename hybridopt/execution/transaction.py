@@ -15,6 +15,7 @@ from hybridopt.errors import Interrupted, ResumeError, StorageError
 from hybridopt.execution.checkpoint import FILE, check_resumable
 from hybridopt.execution.directory import TRACEBACK_FILE, leave_traceback, undone_if_refused
 from hybridopt.execution.identity import read_config, run_name, write_config
+from hybridopt.tracking.files import explaining
 from hybridopt.tracking.tracker import Tracker, open_tracker
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def begin(
 
     Raises:
         ResumeError: another run is in the directory by now, or its checkpoint is not one from which this one can go on.
+        StorageError: the directory cannot be written; likewise.
         TrackingError: the store cannot be used; a new run leaves nothing behind.
     """
     settings, name = config["tracking"], run_name(config)
@@ -49,7 +51,7 @@ def begin(
         tracker = open_tracker(settings, directory, run_name=name, parent_run_id=parent_run_id, resume=True, lock=lock)
         (directory / TRACEBACK_FILE).unlink(missing_ok=True)  # of the former attempt
         return tracker
-    with undone_if_refused(directory):
+    with explaining(directory, "make room, and type the same command again"), undone_if_refused(directory):
         write_config(config, directory)
         return open_tracker(settings, directory, run_name=name, parent_run_id=parent_run_id, lock=lock)
 

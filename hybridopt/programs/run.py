@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from hybridopt import sweep
 from hybridopt.composition import compose, targets
 from hybridopt.composition.compose import plain_values
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
 
@@ -166,7 +166,7 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         with command_line_of_the_job(hydra_config, goes_on):
             result = run(plain, directory, part.run_id, part.tags)
     except Exception as error:
-        if not isinstance(error, Interrupted):
+        if not isinstance(error, (Interrupted, InUse)):  # what another process writes is left alone
             with suppress(OSError):  # such as a disk that is full: then the launcher tells
                 leave_traceback(directory, error)
         raise

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridopt.errors import ResumeError, StorageError, brief
+from hybridopt.errors import InUse, StorageError, brief
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -68,7 +68,7 @@ def hold(directory: Path) -> BaseFileLock:
         directory: created where it does not exist.
 
     Raises:
-        ResumeError: another process owns it.
+        InUse: another process owns it.
         StorageError: it cannot be written.
     """
     from filelock import FileLock, Timeout
@@ -78,7 +78,7 @@ def hold(directory: Path) -> BaseFileLock:
         lock = FileLock(directory / LOCK, thread_local=False)
         lock.acquire(timeout=LOCK_PATIENCE)
     except Timeout:
-        raise ResumeError(
+        raise InUse(
             f"The run in {directory} is being written by another process: wait for it to end, or stop it."
         ) from None
     except OSError as error:

@@ -80,7 +80,7 @@ def killed(config: Mapping[str, Any], directory: Path, place: str, name: str) ->
             setattr(where, name, deadly)
             experiment.run(config, directory)
         finally:
-            os._exit(1)
+            os._exit(1)  # not reached
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
