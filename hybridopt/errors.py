@@ -32,6 +32,10 @@ class ResumeError(HybridoptError):
     """A run that cannot be continued."""
 
 
+class InUse(ResumeError):
+    """A run that another process is writing."""
+
+
 class Interrupted(HybridoptError):
     """The run was stopped by a signal after its state was saved.
 

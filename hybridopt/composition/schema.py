@@ -73,6 +73,7 @@ class Config:
     instantiate_targets: bool = False
     test: bool = True
     resume: str | None = None
+    start_over: bool = False
 
 
 @dataclass

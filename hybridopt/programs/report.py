@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridopt.errors import HybridoptError
+from hybridopt.errors import HybridoptError, brief
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except HybridoptError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"The report cannot be written into {chosen.out} ({brief(error)}): name another folder by --out.")
     print_short(report.text, report.html)
 
 

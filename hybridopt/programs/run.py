@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from hybridopt import sweep
 from hybridopt.composition import compose, targets
 from hybridopt.composition.compose import plain_values
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
 
@@ -42,18 +42,26 @@ def check_writable(overrides: Sequence[str]) -> None:
     """Refuse a directory in which no run can be kept, before Hydra stumbles over it.
 
     Raises:
-        StorageError: the current directory cannot be written, and runs go into it.
+        StorageError: the current directory, or the one that is named for runs, cannot be written.
     """
-    elsewhere = ("hydra.run.dir=", "hydra.sweep.dir=", "resume=")
     told = {"--help", "-h", "--cfg", "-c", "--version", "--info", "-i", "--hydra-help", "-sc", "--shell-completion"}
-    if told & set(sys.argv) or any(one.startswith(elsewhere) for one in overrides):
+    if told & set(sys.argv) or any(one.startswith("resume=") for one in overrides):
         return
+    pairs = [one.partition("=")[::2] for one in overrides]
+    named = [Path(value.strip("'\"")) for key, value in pairs if key in ("hydra.run.dir", "hydra.sweep.dir")]
+    for place in named or [Path.cwd()]:
+        if "$" not in str(place):  # which Hydra resolves
+            _check_place(place)
+
+
+def _check_place(place: Path) -> None:
     try:
-        tempfile.TemporaryFile(dir=".").close()  # root may do anything, but not on every disk
+        there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+        tempfile.TemporaryFile(dir=there).close()  # root may do anything, but not on every disk
     except OSError as error:
         raise StorageError(
-            f"The directory {Path.cwd()}, in which runs are kept, cannot be written ({brief(error)}): change to "
-            "another one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
+            f"The directory {place}, in which runs are kept, cannot be written ({brief(error)}): change to another "
+            "one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
         ) from error
 
 
@@ -146,10 +154,10 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     part = part_of(Path(hydra_config.sweep.dir), directory)
     if part.uri is not None and plain["tracking"].get("uri") is None:
         plain["tracking"]["uri"] = part.uri  # the same store, in whatever directory the job runs
-    goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
-    if goes_on:
-        plain["resume"] = str(directory)
     try:
+        goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
+        if goes_on:
+            plain["resume"] = str(directory)
         targets.check(plain)
         from hybridopt.engine.memory import keep_freed_memory
         from hybridopt.execution.experiment import run
@@ -158,8 +166,9 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         with command_line_of_the_job(hydra_config, goes_on):
             result = run(plain, directory, part.run_id, part.tags)
     except Exception as error:
-        if not isinstance(error, Interrupted):
-            leave_traceback(directory, error)
+        if not isinstance(error, (Interrupted, InUse)):  # what another process writes is left alone
+            with suppress(OSError):  # such as a disk that is full: then the launcher tells
+                leave_traceback(directory, error)
         raise
     return None if result is None else result.summary.get(plain["sweep"]["metric"])
 

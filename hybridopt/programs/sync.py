@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybridopt.errors import HybridoptError
+from hybridopt.execution.directory import finish_killed
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.journal import JOURNAL
 
@@ -39,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = [str(place) for place in places if not place.is_dir()]
     if missing:
         sys.exit(f"There is no directory {missing[0]}: name the directory of a run, or one above.")
-    waiting = {run: number for run in runs(places) if (number := undelivered(run))}
+    found = list(runs(places))
+    if not chosen.dry_run:
+        finish(found)
+    waiting = {run: number for run in found if (number := undelivered(run))}
     if not waiting:
         print("Nothing waits: every run that is tracked has been delivered.")
         return
@@ -54,6 +59,13 @@ def runs(places: Sequence[Path]) -> Iterator[Path]:
     """The directories with a journal, here and below."""
     for place in places:
         yield from sorted(path.parent for path in place.rglob(JOURNAL))
+
+
+def finish(found: Sequence[Path]) -> None:
+    """End the runs that were killed when all that was left to do was to report; one that goes on is left alone."""
+    for run in found:
+        with suppress(HybridoptError):
+            finish_killed(run)
 
 
 def deliver(waiting: dict[Path, int]) -> Iterator[Delivery]:

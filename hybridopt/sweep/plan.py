@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, product
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hybridopt.composition import building, targets
 from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError
-from hybridopt.execution.directory import State, state
+from hybridopt.execution.directory import State
 from hybridopt.execution.identity import fingerprint, run_name
 
 NAME = re.compile(r"[\w.+-]+")
@@ -69,7 +70,9 @@ class Planner:
 
     def __init__(self, loader: ConfigLoader, master: DictConfig):
         self.loader, self.master = loader, master
-        self.own_subdir = any(override.startswith("hydra.sweep.subdir=") for override in master.hydra.overrides.hydra)
+        self._number = 0  # of jobs whose directory was chosen
+        typed = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)  # ${hydra.job.num} is a job's
+        self.own_subdir = any(str(override).startswith("hydra.sweep.subdir=") for override in cast(list, typed))
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """Overrides of the command line, with ``seeds=N`` become an axis of seeds, and without ``sweep.controls``.
@@ -113,7 +116,7 @@ class Planner:
             varied: the keys that differ between jobs, for the label.
         """
         composed = self.loader.load_sweep_config(self.master, overrides)
-        chosen = str(composed.hydra.sweep.subdir) if self.own_subdir else None
+        chosen = self._chosen_directory(composed) if self.own_subdir else None
         try:
             config = plain(composed)
             targets.check(config)
@@ -125,6 +128,18 @@ class Planner:
             mark = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:16]
             label, name = " ".join(overrides), f"refused-{mark[:8]}"
         return Job(overrides, config, mark, label, Path(chosen or name), refused=refused)
+
+    def _chosen_directory(self, composed: DictConfig) -> str:
+        with read_write(composed), open_dict(composed):
+            composed.hydra.job.num = self._number  # as launchers do
+        self._number += 1
+        chosen = os.path.normpath(str(composed.hydra.sweep.subdir))
+        if chosen == "." or chosen.startswith("..") or os.path.isabs(chosen):
+            raise ConfigError(
+                f"hydra.sweep.subdir names a folder for each job in that of the sweep, but is {chosen!r}: choose a "
+                "name, such as '${strategy.name}-${seed}', or leave it out."
+            )
+        return chosen
 
 
 def all_combinations(overrides: Iterable[Override]) -> list[list[str]]:
@@ -202,31 +217,6 @@ def unique(jobs: Iterable[Job]) -> Iterator[Job]:
         if job.fingerprint not in seen:
             seen.add(job.fingerprint)
             yield job
-
-
-def locate(job: Job, directory: Path, rerun: str) -> None:
-    """Find out where a job runs and what has become of it: in a new directory where it starts again.
-
-    Args:
-        job: its directory is a name, and becomes a path.
-        directory: the sweep's.
-        rerun: which jobs start again: "failed", "all" or "none".
-    """
-    attempts = _attempts(directory / job.directory)
-    latest = attempts[-2] if len(attempts) > 1 else attempts[-1]
-    job.found = state(latest)
-    again = (rerun == "all" and job.found != State.NEW) or (rerun == "failed" and job.found == State.FAILED)
-    job.directory = attempts[-1] if again else latest
-
-
-def _attempts(first: Path) -> list[Path]:
-    """The directories of a job's attempts, and the next free one."""
-    attempts = [first]
-    for number in count(2):
-        if state(attempts[-1]) == State.NEW:
-            return attempts
-        attempts.append(first.with_name(f"{first.name}-{number}"))
-    raise AssertionError  # count() never ends
 
 
 def quoted(text: str) -> str:

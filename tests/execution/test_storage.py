@@ -23,12 +23,17 @@ from hybridopt.programs import run as cli
 QUICK = [*SMALL, "strategy=adam", "budget.forwards=5e3", "trainer.enable_progress_bar=false"]
 
 
-def test_a_directory_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir("/proc")  # nobody may write there, not even root
     monkeypatch.setattr(sys, "argv", ["hybridopt", "strategy=adam"])
     with pytest.raises(SystemExit, match=r"The directory /proc, in which runs are kept, cannot be written"):
         cli.main()
     cli.check_writable(["hydra.run.dir=/tmp/a"])
+    file = tmp_path / "file"
+    file.touch()
+    for place in ("/proc/x", "/dev/null/x", str(file), f"{file}/below"):
+        with pytest.raises(StorageError, match=f"The directory {place}, in which runs are kept, cannot be written"):
+            cli.check_writable([f"hydra.run.dir={place}"])
     monkeypatch.setattr(sys, "argv", ["hybridopt", "--help"])
     cli.check_writable([])
 
