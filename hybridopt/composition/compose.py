@@ -8,13 +8,14 @@ from typing import Any, cast
 import hydra
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from hybridopt.composition import config_source, schema
+from hybridopt.composition import config_source, loader, schema
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError
 
 
 def register() -> None:
-    """Make Hydra know our plugins and the typed frame of a job."""
+    """Make Hydra know our plugins and the typed frame of a job, and check what it would build for itself."""
+    loader.register()
     schema.register()
     config_source.register()
 

@@ -43,6 +43,7 @@ def run(
     directory: Path,
     parent_run_id: str | None = None,
     more_tags: Mapping[str, str] | None = None,
+    instantiate_targets: bool = False,
 ) -> Result | None:
     """Run a job, or go on with one.
 
@@ -54,6 +55,8 @@ def run(
         directory: the run's directory.
         parent_run_id: the MLflow run of the sweep that this job is a part of.
         more_tags: for the MLflow run, besides those that say what the run is.
+        instantiate_targets: whether the user has typed that the config may call what is no plugin; what the config
+            itself says of that does not count.
 
     Returns:
         What came out; None on the other ranks.
@@ -66,7 +69,7 @@ def run(
         config = read_config(directory)
         if (directory / RESULT_FILE).exists():
             return _finished(directory)
-    targets.check(config)
+    targets.check(config, instantiate_targets)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):

@@ -126,7 +126,8 @@ def code_version(config: Mapping[str, Any]) -> str:
 
 def refuse_other_overrides(overrides: list[str]) -> None:
     """Refuse what is typed beside ``resume``, which would have no effect."""
-    others = [override for override in overrides if not override.lstrip("+").startswith("resume=")]
+    kept = ("resume=", "instantiate_targets=")  # the second is no part of a run: who resumes it has to say it again
+    others = [override for override in overrides if not override.lstrip("+").startswith(kept)]
     if others:
         raise ConfigError(
             f"A resumed run keeps the config that it was started with: leave out {' '.join(others)}, "

@@ -30,7 +30,8 @@ def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
     overrides = [argument for argument in sys.argv[1:] if is_override(argument)]
     try:
-        targets.check_arguments(overrides)
+        targets.check_arguments(sys.argv[1:])
+        targets.grant(overrides)
         check_writable(overrides)
     except HybridoptError as refused:
         sys.exit(str(refused))
@@ -119,14 +120,14 @@ def job(config: DictConfig) -> float | None:
         return job_of_sweep(plain, directory, hydra_config)
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
-    targets.check(plain)
+    targets.check(plain, targets.granted())
     from hybridopt.engine.memory import keep_freed_memory
     from hybridopt.execution.experiment import run
     from hybridopt.execution.table import show
 
     keep_freed_memory()  # this process is ours
 
-    result = run(plain, directory)
+    result = run(plain, directory, instantiate_targets=targets.granted())
     if result is None:
         return None  # another rank than the first: it has nothing to say
     show(result)
@@ -150,13 +151,13 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     if goes_on:
         plain["resume"] = str(directory)
     try:
-        targets.check(plain)
+        targets.check(plain, targets.granted())
         from hybridopt.engine.memory import keep_freed_memory
         from hybridopt.execution.experiment import run
 
         keep_freed_memory()
         with command_line_of_the_job(hydra_config, goes_on):
-            result = run(plain, directory, part.run_id, part.tags)
+            result = run(plain, directory, part.run_id, part.tags, targets.granted())
     except Exception as error:
         if not isinstance(error, Interrupted):
             leave_traceback(directory, error)
@@ -170,13 +171,18 @@ def command_line_of_the_job(hydra_config: DictConfig, goes_on: bool = False) -> 
     whole = sys.argv
     kept = [argument for argument in whole[1:] if argument not in ("-m", "--multirun") and not is_override(argument)]
     place = hydra_config.runtime.output_dir
-    sys.argv = [whole[0], *kept, *([f"resume={place}"] if goes_on else hydra_config.overrides.task)]
+    sys.argv = [whole[0], *kept, *(_again(place) if goes_on else hydra_config.overrides.task)]
     with read_write(hydra_config):
         hydra_config.run.dir = place  # Lightning hands it on
     try:
         yield
     finally:
         sys.argv = whole
+
+
+def _again(directory: str) -> list[str]:
+    """What is typed to go on with a job, with the permission that it has."""
+    return [f"resume={directory}", *([f"{targets.SETTING}=true"] if targets.granted() else [])]
 
 
 def is_override(argument: str) -> bool:

@@ -116,7 +116,7 @@ class Planner:
         chosen = str(composed.hydra.sweep.subdir) if self.own_subdir else None
         try:
             config = plain(composed)
-            targets.check(config)
+            targets.check(config, targets.granted())
             mark = fingerprint(config)
             label, name = _label(config, overrides, varied), _directory_name(config, mark)
             refused = None
