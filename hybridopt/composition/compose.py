@@ -11,6 +11,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from hybridopt.composition import config_source, loader, schema
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.credentials import hide_in
 
 
 def register() -> None:
@@ -31,7 +32,7 @@ def compose(*overrides: str) -> DictConfig:
     """
     register()
     with hydra.initialize_config_module("hybridopt.conf", version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+        return hydra.compose("config", overrides=hide_in(overrides))
 
 
 def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-import hydra._internal.hydra
+from hydra._internal import hydra as internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException
@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hybridopt.composition.targets import SETTING, TARGET, granted, nodes, said
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox import credentials
 
 FACTORIES = {
     "logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter",
@@ -45,12 +46,27 @@ class CheckedLoader(ConfigLoaderImpl):
                 check(composed, overrides)
             except ConfigError as error:
                 raise ConfigCompositionException(str(error)) from error
+        _hide_credentials(composed)
         return composed
+
+
+def _hide_credentials(composed: DictConfig) -> None:
+    """Hydra writes what it has composed into the run's directory."""
+    try:
+        uri = OmegaConf.select(composed, "tracking.uri")
+    except OmegaConfBaseException:
+        return  # whoever needs it will say so
+    if not isinstance(uri, str) or credentials.hide(uri) == uri:
+        return
+    with read_write(composed):
+        composed.tracking.uri = credentials.hide(uri)
+        for kind in ("hydra", "task"):
+            composed.hydra.overrides[kind] = [credentials.masked(one) for one in composed.hydra.overrides[kind]]
 
 
 def register() -> None:
     """Have Hydra load configs by this loader."""
-    hydra._internal.hydra.ConfigLoaderImpl = CheckedLoader  # Hydra has no setting for it
+    internals.ConfigLoaderImpl = CheckedLoader  # pyright: ignore[reportPrivateImportUsage] - Hydra has no setting for it
 
 
 def check(composed: DictConfig, overrides: Sequence[str]) -> None:

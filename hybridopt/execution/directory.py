@@ -6,6 +6,8 @@ import traceback
 from enum import StrEnum
 from pathlib import Path
 
+from hybridopt.toolbox.credentials import masked
+
 CONFIG_FILE = "config.yaml"  # the resolved config: the run has begun
 RESULT_FILE = "result.json"  # the run has finished
 TRACEBACK_FILE = "traceback.txt"  # the run has failed
@@ -48,7 +50,7 @@ def leave_traceback(directory: Path, error: BaseException) -> Path:
     """Keep an error's traceback in the directory of the run that it ended."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / TRACEBACK_FILE
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    path.write_text(masked("".join(traceback.format_exception(error))), encoding="utf-8")
     return path
 
 

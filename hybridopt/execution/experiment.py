@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError, Interrupted
+from hybridopt.errors import ConfigError, Interrupted, TrackingError
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
 from hybridopt.execution.datasheet import datasheet
 from hybridopt.execution.directory import CONFIG_FILE, RESULT_FILE, TRACEBACK_FILE, leave_traceback, note_code
@@ -29,11 +30,14 @@ from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import processes_of_its_own, quiet, threads
 from hybridopt.execution.trial import Trial
-from hybridopt.tracking.delivery import deliver_leftovers
+from hybridopt.toolbox.credentials import hide
+from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.system import watching
 from hybridopt.tracking.tracker import Tracker, open_tracker
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 
@@ -66,16 +70,30 @@ def run(
     """
     resume = config.get("resume") is not None
     if resume:
-        config = read_config(directory)
+        named = config.get("tracking", {}).get("uri")
+        config = trusting(named, read_config(directory))
         if (directory / RESULT_FILE).exists():
-            return _finished(directory)
+            return _finished(directory, named)
     targets.check(config, instantiate_targets)
+    config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):
             if job.trainer.global_rank > 0:
                 return job.run_worker_rank(resume)
             return run_main_rank(job, parent_run_id, more_tags or {}, resume)
+
+
+def with_masked_store(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config as it is written and reported: the store's credentials are known, and in none of it."""
+    tracking = config["tracking"]
+    return config if not tracking.get("uri") else {**config, "tracking": {**tracking, "uri": hide(tracking["uri"])}}
+
+
+def trusting(uri: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a directory, with the tracking store that the user names in place of the one that it names."""
+    tracking = dict(config.get("tracking") or {})
+    return {**config, "tracking": tracking | ({"uri": uri} if "uri" in tracking else {})}
 
 
 def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
@@ -273,8 +291,12 @@ def appears(path: Path, since: float) -> bool:
     return False
 
 
-def _finished(directory: Path) -> Result:
+def _finished(directory: Path, uri: str | None) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
-    result.undelivered = deliver_leftovers(directory)
+    try:
+        result.undelivered = deliver_leftovers(directory, uri)
+    except TrackingError as error:
+        result.undelivered = undelivered(directory)
+        log.warning("%s", error)
     return result

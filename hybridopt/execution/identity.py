@@ -17,6 +17,7 @@ from hybridopt.composition import building
 from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ConfigError, ResumeError
 from hybridopt.execution.directory import CONFIG_FILE
+from hybridopt.toolbox import credentials
 from hybridopt.tracking.provenance import own_version
 
 NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets", "sweep", "seeds")
@@ -30,7 +31,7 @@ def read_config(directory: Path) -> dict[str, Any]:
         ResumeError: there is no run.
     """
     check_holds_run(directory)
-    return yaml.safe_load((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    return credentials.resolved(yaml.safe_load((directory / CONFIG_FILE).read_text(encoding="utf-8")))
 
 
 def check_holds_run(directory: Path) -> None:
@@ -64,9 +65,9 @@ def find_run(resume: str) -> Path:
 
 
 def write_config(config: Mapping[str, Any], directory: Path) -> None:
-    """Keep the resolved config, from which the run can be repeated and resumed."""
+    """Keep the resolved config, from which the run can be repeated and resumed; secrets as names of variables."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(credentials.as_references(config), sort_keys=False, allow_unicode=True)
     (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
@@ -126,7 +127,7 @@ def code_version(config: Mapping[str, Any]) -> str:
 
 def refuse_other_overrides(overrides: list[str]) -> None:
     """Refuse what is typed beside ``resume``, which would have no effect."""
-    kept = ("resume=", "instantiate_targets=")  # the second is no part of a run: who resumes it has to say it again
+    kept = ("resume=", "instantiate_targets=", "tracking.uri=")  # whom to trust is no part of a run, but said again
     others = [override for override in overrides if not override.lstrip("+").startswith(kept)]
     if others:
         raise ConfigError(

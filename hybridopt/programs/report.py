@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridopt.errors import HybridoptError
+from hybridopt.toolbox.credentials import masked
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             experiment=chosen.experiment,
         )
     except HybridoptError as error:
-        sys.exit(str(error))
+        sys.exit(masked(str(error)))
     print_short(report.text, report.html)
 
 

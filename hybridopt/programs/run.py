@@ -5,10 +5,11 @@ Nothing heavy is imported before a job really runs: help, completion and ``--cfg
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
+from hybridopt.toolbox.credentials import hide_in, masked, scrub
 
 
 def main() -> None:
@@ -32,9 +34,11 @@ def main() -> None:
     try:
         targets.check_arguments(sys.argv[1:])
         targets.grant(overrides)
+        sys.argv[1:] = hide_in(sys.argv[1:])
         check_writable(overrides)
     except HybridoptError as refused:
-        sys.exit(str(refused))
+        sys.exit(masked(str(refused)))
+    mask_logs()
     register()
     _main()
 
@@ -96,7 +100,27 @@ def _main(config: DictConfig) -> float | None:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal_number)
     except HybridoptError as error:
+        scrub(error)
         raise CompactHydraException(str(error)) from error
+    except Exception as error:
+        scrub(error)
+        raise
+
+
+def mask_logs() -> None:
+    """Whatever a library logs, credentials do not reach the screen or the log file in the run's directory."""
+    former = logging.getLogRecordFactory()
+
+    def factory(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = former(*arguments, **more)
+        with suppress(Exception):  # of arguments that do not fit, which logging itself will tell
+            record.msg, record.args = masked(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = masked(logging.Formatter().formatException(cast(Any, record.exc_info)))
+        return record
+
+    if former.__module__ != __name__:
+        logging.setLogRecordFactory(factory)
 
 
 def job(config: DictConfig) -> float | None:
@@ -142,9 +166,11 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     Returns:
         The metric that the sweep is about.
     """
-    from hybridopt.sweep.parent import part_of
+    from hybridopt.sweep.parent import Part, part_of
 
-    part = part_of(Path(hydra_config.sweep.dir), directory)
+    mask_logs()  # the process may be a launcher's
+    ours = hydra_config.sweeper.get(targets.TARGET, "").startswith("hydra_plugins.hybridopt.")
+    part = part_of(Path(hydra_config.sweep.dir), directory) if ours else Part()  # a file that ours has just written
     if part.uri is not None and plain["tracking"].get("uri") is None:
         plain["tracking"]["uri"] = part.uri  # the same store, in whatever directory the job runs
     goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)

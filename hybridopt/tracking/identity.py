@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from hybridopt.errors import ResumeError, TrackingError, brief
+from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking import provenance
 from hybridopt.tracking.journal import write_atomically
 from hybridopt.tracking.store import connect, ensure_experiment
+from hybridopt.tracking.trust import check_named, remember
 
 IDENTITY = "run.json"
 DIRECTORY_TAG = "hybridopt.directory"
@@ -32,7 +34,7 @@ def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: 
     """The MLflow run of a directory: the one it has, or a new one.
 
     Args:
-        settings: the config group ``tracking``.
+        settings: the config group ``tracking``; its uri is what the user has named, never what the directory says.
         directory: the run's.
         run_name: of a new run.
         tags: of a new run.
@@ -43,6 +45,7 @@ def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: 
     """
     if holds_identity(directory):
         identity = read_identity(directory)
+        check_named(identity.tracking_uri, [settings.get("uri")], directory)
         _check_run(identity, directory)
         return identity
     identity = _create_run(settings, tags, run_name)
@@ -97,12 +100,13 @@ def _create_run(settings: Mapping[str, Any], tags: Mapping[str, str], run_name: 
     client = connect(settings.get("uri"))
     from mlflow.exceptions import MlflowException
 
-    uri = client.tracking_uri
+    uri = masked_uri(client.tracking_uri)
     experiment_id = ensure_experiment(client, settings["experiment"])
     try:
         run = client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
     except MlflowException as error:
         raise TrackingError(f"{uri} does not take a new run ({brief(error)}): type tracking=none.") from error
+    remember(uri)
     return RunIdentity(run.info.run_id, experiment_id, uri, cast(str, run.info.artifact_uri))
 
 
@@ -133,7 +137,7 @@ def find_directory(run_id: str, uri: str | None) -> Path:
     client = connect(uri, create=False)
     from mlflow.exceptions import MlflowException
 
-    uri = client.tracking_uri
+    uri = masked_uri(client.tracking_uri)
     try:
         noted = client.get_run(run_id).data.tags.get(DIRECTORY_TAG)
     except MlflowException as error:

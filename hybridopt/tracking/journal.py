@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridopt.errors import ResumeError
+from hybridopt.toolbox.credentials import masked
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +211,7 @@ def _json_safe(value: float) -> float | str:
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    return {str(name): str(value) for name, value in values.items()}
+    return {masked(str(name)): masked(str(value)) for name, value in values.items()}
 
 
 def _now() -> int:
