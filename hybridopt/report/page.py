@@ -94,9 +94,10 @@ def intro(comparison: Comparison, what: str) -> str:
     seeds = {len(comparison.of(s, d)) for s in comparison.strategies for d in comparison.datasets} - {0}
     told = str(seeds.pop()) if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
     better = "higher" if comparison.higher else "lower"
+    datasets = escaped(", ".join(comparison.datasets))
     return (
         f"{len(comparison.results)} runs of {len(comparison.strategies)} strategies on "
-        f"{escaped(', '.join(comparison.datasets))}, {told} seeds each, compared in {escaped(what)}; {better} is better."
+        f"{datasets}, {told} seeds each, compared in {escaped(what)}; {better} is better."
     )
 
 
@@ -183,9 +184,8 @@ def page(title: str, text: str, folder: Path) -> str:
     from markdown_it import MarkdownIt
 
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
-    body = re.sub(
-        r'<img src="([^"]*)"', lambda found: f'<img src="{_embedded(folder, found[1])}"', renderer.render(text)
-    )
+    body = renderer.render(text)
+    body = re.sub(r'<img src="([^"]*)"', lambda found: f'<img src="{_embedded(folder, found[1])}"', body)
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">{POLICY}<title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"

@@ -117,9 +117,10 @@ def ensure_experiment(client: MlflowClient, name: str) -> str:
         found: Any = client.get_experiment_by_name(name) or _create_experiment(client, name)
     except MlflowException as error:
         if error.get_http_status_code() in (401, 403):
+            server = credentials.masked_uri(client.tracking_uri)
             raise TrackingError(
-                f"The MLflow server {credentials.masked_uri(client.tracking_uri)} wants to know who you are ({brief(error)}): "
-                f"set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, {WAY_OUT}."
+                f"The MLflow server {server} wants to know who you are ({brief(error)}): set "
+                f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, {WAY_OUT}."
             ) from error
         raise TrackingError(
             f"The experiment {name!r} cannot be opened ({brief(error)}): choose another one by "
