@@ -95,7 +95,8 @@ def check(composed: DictConfig, overrides: Sequence[str]) -> None:
 def _check_parts(own: DictConfig) -> None:
     """Launcher and sweeper are plugins of Hydra's by name; what is nested in their settings would be built, too."""
     for part in ("launcher", "sweeper"):
-        for path, node in nodes(_resolved(own.get(part), f"hydra.{part}")):
+        read = _raw if part == "launcher" else _resolved  # interpolations of the launcher's are refused below
+        for path, node in nodes(read(own.get(part), f"hydra.{part}")):
             if path:
                 raise _refused(f"hydra.{part}.{path}.{TARGET}", f"is {node[TARGET]!r}")
     for key in (own.sweeper or {}).get("params") or {}:
@@ -107,8 +108,8 @@ def _check_launcher(own: DictConfig, typed: Sequence[str]) -> None:
     """Text and lists in the settings of a launcher may be shell commands, and are typed or the launcher's own."""
     name = own.runtime.choices.get("hydra/launcher")
     known = cast(dict[str, Any], ConfigStore.instance().repo["hydra"]).get("launcher", {}).get(f"{name}.yaml")
-    default = _raw(known.node) if known is not None else {}
-    for key, value in _raw(own.launcher).items():
+    default = _raw(known.node, "") if known is not None else {}
+    for key, value in _raw(own.launcher, "hydra.launcher").items():
         harmless = value is None or isinstance(value, bool | int | float) or value == default.get(key)
         word = isinstance(value, str) and WORD.fullmatch(value) and key not in ("python", TARGET)
         if not (harmless or word or key == TARGET or _is_typed(f"hydra.launcher.{key}", typed)):
@@ -126,7 +127,7 @@ def _check_logging(composed: DictConfig, typed: Sequence[str]) -> None:
     """Logging builds handlers of any class, looks up any name, and writes into any file."""
     own, place = composed.hydra, f"/{secrets.token_hex(8)}"
     with read_write(own), open_dict(own):
-        before = _raw(own.runtime)["output_dir"]
+        before = _raw(own.runtime, "")["output_dir"]
         own.runtime.output_dir = place
         try:
             found = {part: _resolved(own.get(part), f"hydra.{part}") for part in ("job_logging", "hydra_logging")}
@@ -162,9 +163,13 @@ def _is_typed(path: str, typed: Sequence[str]) -> bool:
     return any(one.partition("=")[0] == path or one.startswith(f"{path}.") for one in typed)
 
 
-def _raw(node: Any) -> dict[str, Any]:
-    found = OmegaConf.to_container(OmegaConf.create(node) if not OmegaConf.is_config(node) else node, resolve=False)
-    return cast(dict[str, Any], found) if isinstance(found, dict) else {"": found}
+def _raw(node: Any, path: str) -> dict[str, Any]:
+    if node is None:
+        return {}
+    found = OmegaConf.to_container(node if OmegaConf.is_config(node) else OmegaConf.create(node), resolve=False)
+    if not isinstance(found, dict):
+        raise _refused(path, f"is {found!r}")
+    return cast(dict[str, Any], found)
 
 
 def _resolved(node: Any, path: str) -> Any:

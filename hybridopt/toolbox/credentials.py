@@ -21,6 +21,7 @@ DEFAULT = "MLFLOW_TRACKING_URI"
 SECRET = re.compile(r"PASSW|SECRET|TOKEN|CREDENTIAL|KEY$", re.IGNORECASE)  # names of variables whose values are
 SHORTEST = 4  # characters of a secret that is looked for in texts: a shorter one is in every second word
 HARMLESS = {"sslmode", "charset", "timeout", "connect_timeout", "driver", "application_name"}
+PASSWORDS = re.compile(r"(?:PWD|PASSWORD)=([^;]*)", re.IGNORECASE)  # of ODBC, in one value of a query
 REFERENCE = re.compile(r"\$\{oc\.env:(\w+)\}")
 
 
@@ -131,16 +132,20 @@ def _secrets() -> list[str]:
     found = {secret for _, secret in _variables()}
     for uri in _given():
         found |= {form for part in _parts(uri) for form in (part, unquote(part), unquote_plus(part))}
-    return sorted((one for one in found if len(one) >= SHORTEST and MASK not in one), key=len, reverse=True)
+    return sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)
 
 
 def _parts(uri: str) -> Iterator[str]:
     """The whole, user and password of a URI, and the values of its query that are secret."""
     yield uri
-    userinfo, at, place = uri.partition("://")[2].rpartition("@")
+    rest = uri.partition("://")[2]
+    userinfo, at, _ = rest.rpartition("@")
     if at:
-        yield from (userinfo, userinfo.partition(":")[2] or userinfo)
-    for pair in place.partition("?")[2].split("&"):
+        user, _, password = userinfo.partition(":")
+        yield from (userinfo, password if len(password) >= SHORTEST else user)  # a token stands in the user's place
+    for pair in rest.partition("?")[2].split("&"):
         key, _, value = pair.partition("=")
         if key not in HARMLESS:
             yield value
+            yield from PASSWORDS.findall(unquote_plus(value))
+    yield rest.partition("#")[2]
