@@ -37,7 +37,7 @@ def strategies(config: dict[str, Any]) -> list[str]:
 
 
 def test_page_script_and_presets_have_the_same_tasks(gallery: Any) -> None:
-    assert PRESETS == sorted(gallery.TASKS)
+    assert sorted(gallery.TASKS) == PRESETS
     assert re.findall(r"^## (\w+): (?:not )?won$", PAGE, re.MULTILINE) == list(gallery.TASKS)
 
 

@@ -8,13 +8,15 @@ from typing import Any, cast
 import hydra
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from hybridopt.composition import config_source, schema
+from hybridopt.composition import config_source, loader, schema
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.credentials import hide_in
 
 
 def register() -> None:
-    """Make Hydra know our plugins and the typed frame of a job."""
+    """Make Hydra know our plugins and the typed frame of a job, and check what it would build for itself."""
+    loader.register()
     schema.register()
     config_source.register()
 
@@ -30,7 +32,7 @@ def compose(*overrides: str) -> DictConfig:
     """
     register()
     with hydra.initialize_config_module("hybridopt.conf", version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+        return hydra.compose("config", overrides=hide_in(overrides))
 
 
 def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:

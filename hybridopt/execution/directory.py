@@ -19,6 +19,8 @@ from hybridopt.tracking.tracker import holds_run
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+from hybridopt.toolbox.credentials import masked
+
 CONFIG_FILE = "config.yaml"  # the resolved config: the run has begun
 RESULT_FILE = "result.json"  # the run has finished, if its journal says so too
 TRACEBACK_FILE = "traceback.txt"  # the run has failed
@@ -166,7 +168,7 @@ def reason(directory: Path) -> str:
 def leave_traceback(directory: Path, error: BaseException) -> Path:
     """Keep an error's traceback in the directory of the run that it ended."""
     path = directory / TRACEBACK_FILE
-    write_atomically(path, "".join(traceback.format_exception(error)))
+    write_atomically(path, masked("".join(traceback.format_exception(error))))
     return path
 
 

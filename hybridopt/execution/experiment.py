@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError, Interrupted
+from hybridopt.errors import ConfigError, Interrupted, TrackingError
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.datasheet import datasheet
 from hybridopt.execution.directory import (
@@ -39,12 +40,15 @@ from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import processes_of_its_own, quiet, threads
 from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
-from hybridopt.tracking.delivery import deliver_leftovers
+from hybridopt.toolbox.credentials import hide
+from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.files import explaining
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.system import watching
 from hybridopt.tracking.tracker import Tracker
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 
@@ -54,6 +58,7 @@ def run(
     directory: Path,
     parent_run_id: str | None = None,
     more_tags: Mapping[str, str] | None = None,
+    instantiate_targets: bool = False,
 ) -> Result | None:
     """Run a job, or go on with one.
 
@@ -65,6 +70,8 @@ def run(
         directory: the run's directory.
         parent_run_id: the MLflow run of the sweep that this job is a part of.
         more_tags: for the MLflow run, besides those that say what the run is.
+        instantiate_targets: whether the user has typed that the config may call what is no plugin; what the config
+            itself says of that does not count.
 
     Returns:
         What came out; None on the other ranks.
@@ -74,16 +81,30 @@ def run(
     """
     resume = config.get("resume") is not None
     if resume:
-        config = read_config(directory)
+        named = config.get("tracking", {}).get("uri")
+        config = trusting(named, read_config(directory))
         if state(directory) == State.FINISHED:
-            return _finished(directory)
-    targets.check(config)
+            return _finished(directory, named)
+    targets.check(config, instantiate_targets)
+    config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):
             if job.trainer.global_rank > 0:
                 return job.run_worker_rank(resume)
             return run_main_rank(job, parent_run_id, more_tags or {}, resume)
+
+
+def with_masked_store(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config as it is written and reported: the store's credentials are known, and in none of it."""
+    tracking = config["tracking"]
+    return config if not tracking.get("uri") else {**config, "tracking": {**tracking, "uri": hide(tracking["uri"])}}
+
+
+def trusting(uri: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a directory, with the tracking store that the user names in place of the one that it names."""
+    tracking = dict(config.get("tracking") or {})
+    return {**config, "tracking": tracking | ({"uri": uri} if "uri" in tracking else {})}
 
 
 def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
@@ -93,7 +114,7 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
     with explaining(job.directory, advice), owning(job.directory, not resume, start_over) as lock:
         if resume and finish_killed(job.directory, lock):
             lock.release()
-            return _finished(job.directory)
+            return _finished(job.directory, job.config["tracking"].get("uri"))
         tracker = begin(job.config, job.directory, job.digests, parent_run_id, resume, lock)
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))
@@ -269,8 +290,12 @@ def appears(path: Path, since: float) -> bool:
     return False
 
 
-def _finished(directory: Path) -> Result:
+def _finished(directory: Path, uri: str | None) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
-    result.undelivered = deliver_leftovers(directory)
+    try:
+        result.undelivered = deliver_leftovers(directory, uri)
+    except TrackingError as error:
+        result.undelivered = undelivered(directory)
+        log.warning("%s", error)
     return result

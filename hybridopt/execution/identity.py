@@ -17,6 +17,7 @@ from hybridopt.composition import building
 from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ConfigError, ResumeError, brief
 from hybridopt.execution.directory import CONFIG_FILE, traces
+from hybridopt.toolbox import credentials
 from hybridopt.tracking.files import write_atomically
 from hybridopt.tracking.provenance import own_version
 
@@ -44,7 +45,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     body, found, checksum = text.rpartition(CHECKSUM)
     if found and hashlib.sha256(body.encode()).hexdigest() != checksum.strip():
         raise _damaged(directory, "its text is not that of its checksum")
-    return config
+    return credentials.resolved(config)
 
 
 def _damaged(directory: Path, why: str) -> ResumeError:
@@ -91,9 +92,12 @@ def find_run(resume: str) -> Path:
 
 
 def write_config(config: Mapping[str, Any], directory: Path) -> None:
-    """Keep the resolved config, from which the run can be repeated and resumed; it is whole or not there."""
+    """Keep the resolved config, from which the run can be repeated and resumed; it is whole or not there.
+
+    Secrets are in it as names of variables.
+    """
     kept = {key: value for key, value in config.items() if key != "start_over"}
-    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(credentials.as_references(kept), sort_keys=False, allow_unicode=True)
     write_atomically(directory / CONFIG_FILE, f"{text}{CHECKSUM}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
@@ -163,7 +167,8 @@ def code_version(config: Mapping[str, Any]) -> str:
 
 def refuse_other_overrides(overrides: list[str]) -> None:
     """Refuse what is typed beside ``resume``, which would have no effect."""
-    others = [override for override in overrides if not override.lstrip("+").startswith("resume=")]
+    kept = ("resume=", "instantiate_targets=", "tracking.uri=")  # whom to trust is no part of a run, but said again
+    others = [override for override in overrides if not override.lstrip("+").startswith(kept)]
     if others:
         raise ConfigError(
             f"A resumed run keeps the config that it was started with: leave out {' '.join(others)}, "

@@ -5,6 +5,7 @@ Nothing heavy is imported before a job really runs: help, completion and ``--cfg
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,16 +25,20 @@ from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
+from hybridopt.toolbox.credentials import hide_in, masked, scrub
 
 
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
     overrides = [argument for argument in sys.argv[1:] if is_override(argument)]
     try:
-        targets.check_arguments(overrides)
+        targets.check_arguments(sys.argv[1:])
+        targets.grant(overrides)
+        sys.argv[1:] = hide_in(sys.argv[1:])
         check_writable(overrides)
     except HybridoptError as refused:
-        sys.exit(str(refused))
+        sys.exit(masked(str(refused)))
+    mask_logs()
     register()
     _main()
 
@@ -103,7 +108,27 @@ def _main(config: DictConfig) -> float | None:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal_number)
     except HybridoptError as error:
+        scrub(error)
         raise CompactHydraException(str(error)) from error
+    except Exception as error:
+        scrub(error)
+        raise
+
+
+def mask_logs() -> None:
+    """Whatever a library logs, credentials do not reach the screen or the log file in the run's directory."""
+    former = logging.getLogRecordFactory()
+
+    def factory(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = former(*arguments, **more)
+        with suppress(Exception):  # of arguments that do not fit, which logging itself will tell
+            record.msg, record.args = masked(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = masked(logging.Formatter().formatException(cast(Any, record.exc_info)))
+        return record
+
+    if former.__module__ != __name__:
+        logging.setLogRecordFactory(factory)
 
 
 def job(config: DictConfig) -> float | None:
@@ -127,14 +152,14 @@ def job(config: DictConfig) -> float | None:
         return job_of_sweep(plain, directory, hydra_config)
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
-    targets.check(plain)
+    targets.check(plain, targets.granted())
     from hybridopt.engine.memory import keep_freed_memory
     from hybridopt.execution.experiment import run
     from hybridopt.execution.table import show
 
     keep_freed_memory()  # this process is ours
 
-    result = run(plain, directory)
+    result = run(plain, directory, instantiate_targets=targets.granted())
     if result is None:
         return None  # another rank than the first: it has nothing to say
     show(result)
@@ -149,22 +174,24 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     Returns:
         The metric that the sweep is about.
     """
-    from hybridopt.sweep.parent import part_of
+    from hybridopt.sweep.parent import Part, part_of
 
-    part = part_of(Path(hydra_config.sweep.dir), directory)
+    mask_logs()  # the process may be a launcher's
+    ours = hydra_config.sweeper.get(targets.TARGET, "").startswith("hydra_plugins.hybridopt.")
+    part = part_of(Path(hydra_config.sweep.dir), directory) if ours else Part()  # a file that ours has just written
     if part.uri is not None and plain["tracking"].get("uri") is None:
         plain["tracking"]["uri"] = part.uri  # the same store, in whatever directory the job runs
     try:
         goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
         if goes_on:
             plain["resume"] = str(directory)
-        targets.check(plain)
+        targets.check(plain, targets.granted())
         from hybridopt.engine.memory import keep_freed_memory
         from hybridopt.execution.experiment import run
 
         keep_freed_memory()
         with command_line_of_the_job(hydra_config, goes_on):
-            result = run(plain, directory, part.run_id, part.tags)
+            result = run(plain, directory, part.run_id, part.tags, targets.granted())
     except Exception as error:
         if not isinstance(error, (Interrupted, InUse)):  # what another process writes is left alone
             with suppress(OSError):  # such as a disk that is full: then the launcher tells
@@ -179,13 +206,18 @@ def command_line_of_the_job(hydra_config: DictConfig, goes_on: bool = False) -> 
     whole = sys.argv
     kept = [argument for argument in whole[1:] if argument not in ("-m", "--multirun") and not is_override(argument)]
     place = hydra_config.runtime.output_dir
-    sys.argv = [whole[0], *kept, *([f"resume={place}"] if goes_on else hydra_config.overrides.task)]
+    sys.argv = [whole[0], *kept, *(_again(place) if goes_on else hydra_config.overrides.task)]
     with read_write(hydra_config):
         hydra_config.run.dir = place  # Lightning hands it on
     try:
         yield
     finally:
         sys.argv = whole
+
+
+def _again(directory: str) -> list[str]:
+    """What is typed to go on with a job, with the permission that it has."""
+    return [f"resume={directory}", *([f"{targets.SETTING}=true"] if targets.granted() else [])]
 
 
 def is_override(argument: str) -> bool:

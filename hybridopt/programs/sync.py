@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import finish_killed
+from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.journal import JOURNAL
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     deliveries = [Delivery(run, number, number) for run, number in waiting.items()]
     if not chosen.dry_run:
-        deliveries = list(deliver(waiting))
+        deliveries = list(deliver(waiting, chosen.uri))
     print_table(deliveries)
     sys.exit(int(any(each.left for each in deliveries)))
 
@@ -68,15 +69,17 @@ def finish(found: Sequence[Path]) -> None:
             finish_killed(run)
 
 
-def deliver(waiting: dict[Path, int]) -> Iterator[Delivery]:
-    """Deliver the journals, one after the other; one that is being written is left alone."""
+def deliver(waiting: dict[Path, int], uri: str | None = None) -> Iterator[Delivery]:
+    """Deliver the journals, one after the other; one that is being written, or names a store that nobody else names, is
+    left alone.
+    """
     from tqdm import tqdm
 
     for run, number in tqdm(waiting.items(), desc="delivering", unit=" runs", leave=False, disable=None):
         try:
-            yield Delivery(run, number, deliver_leftovers(run))
+            yield Delivery(run, number, deliver_leftovers(run, uri))
         except HybridoptError as error:
-            yield Delivery(run, number, number, str(error))
+            yield Delivery(run, number, number, masked(str(error)))
 
 
 def print_table(deliveries: Sequence[Delivery]) -> None:
@@ -99,5 +102,6 @@ def parser() -> argparse.ArgumentParser:
     """What can be typed."""
     made = argparse.ArgumentParser(prog="hybridopt-sync", description=str(__doc__).split(": ", 1)[1])
     made.add_argument("directory", nargs="*", type=Path, help=f"of runs, or above them ({' and '.join(PLACES)})")
+    made.add_argument("--uri", help="a store that may have what names it, besides those of your own runs")
     made.add_argument("--dry-run", action="store_true", help="say what waits, and deliver nothing")
     return made

@@ -119,7 +119,7 @@ class Planner:
         chosen = self._chosen_directory(composed) if self.own_subdir else None
         try:
             config = plain(composed)
-            targets.check(config)
+            targets.check(config, targets.granted())
             mark = fingerprint(config)
             label, name = _label(config, overrides, varied), _directory_name(config, mark)
             refused = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from hybridopt.composition.targets import granted
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import State
 from hybridopt.sweep.board import JobOutcome, failure, why
@@ -78,7 +79,9 @@ def measure(config: dict[str, Any]) -> Estimate:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         try:
-            spent = cast("Result", experiment.run(short, Path(folder) / "preview")).summary
+            spent = cast(
+                "Result", experiment.run(short, Path(folder) / "preview", instantiate_targets=granted())
+            ).summary
         except HybridoptError as error:
             return Estimate(refused=str(error))
         except Exception as error:

@@ -19,6 +19,7 @@ from hybridopt.execution.directory import State, state
 from hybridopt.sweep import board
 from hybridopt.sweep.places import locate
 from hybridopt.sweep.plan import Job, check_rerun, quoted
+from hybridopt.toolbox.credentials import address
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 
 log = logging.getLogger(__name__)
@@ -148,9 +149,8 @@ class SweepRun:
         left = self.parent.close(self.jobs, outcomes, status)
         print(f"sweep      {self.name}\ndirectory  {self.directory}")
         if self.parent.uri is not None:
-            where = (
-                f"{self.parent.uri}/{self.parent.page}" if self.parent.uri.startswith("http") else "type hybridopt-ui"
-            )
+            server = address(self.parent.uri) if self.parent.uri.startswith("http") else None
+            where = f"{server}/{self.parent.page}" if server else "type hybridopt-ui"
             print(f"review     {where}")
         if left:
             print(f"{left} records of the sweep wait in its directory, since the tracking store did not take them.")

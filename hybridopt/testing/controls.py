@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.composition.registry import Plugin
+from hybridopt.core.strategy import Strategy
 from hybridopt.testing.kit import check, during, fail_if
 from hybridopt.testing.plugins import Settings, defaults
 
@@ -22,7 +23,7 @@ WHOLE = "strategy="  # begins the override that puts another strategy in the pla
 def control_arms_are_of_its_settings(plugin: Plugin) -> None:
     """Control arms have overrides in Hydra's grammar: of settings that it has, or of one strategy in its place."""
     strategy = plugin.load()
-    if not inspect.isclass(strategy):
+    if not (inspect.isclass(strategy) and issubclass(strategy, Strategy)):
         return  # what a function makes declares none
     settings = _complete(plugin)
     with during("asked for its control arms"):

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import ResumeError, TrackingError, brief
+from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking import provenance
 from hybridopt.tracking.files import write_atomically
 from hybridopt.tracking.store import connect, ensure_experiment
+from hybridopt.tracking.trust import check_named, remember
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,7 +44,7 @@ def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: 
     after a kill in between finds by it the run that was made.
 
     Args:
-        settings: the config group ``tracking``.
+        settings: the config group ``tracking``; its uri is what the user has named, never what the directory says.
         directory: the run's.
         run_name: of a new run.
         tags: of a new run.
@@ -53,6 +55,7 @@ def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: 
     """
     if holds_identity(directory):
         identity = read_identity(directory)
+        check_named(identity.tracking_uri, [settings.get("uri")], directory)
         _check_run(identity, directory)
         return identity
     client = connect(settings.get("uri"))
@@ -125,17 +128,18 @@ def _made_before_a_kill(client: MlflowClient, experiment: str, directory: Path) 
 def _create_run(client: MlflowClient, experiment: str, tags: Mapping[str, str], run_name: str) -> RunIdentity:
     from mlflow.exceptions import MlflowException
 
+    uri = masked_uri(client.tracking_uri)
     try:
         return _identity_of(client, client.create_run(experiment, tags=dict(tags), run_name=run_name))
     except MlflowException as error:
-        raise TrackingError(
-            f"{client.tracking_uri} does not take a new run ({brief(error)}): type tracking=none."
-        ) from error
+        raise TrackingError(f"{uri} does not take a new run ({brief(error)}): type tracking=none.") from error
 
 
 def _identity_of(client: MlflowClient, run: Run) -> RunIdentity:
-    info = run.info
-    return RunIdentity(info.run_id, info.experiment_id, client.tracking_uri, cast(str, info.artifact_uri))
+    """What a directory keeps of its MLflow run; the store is one that this machine's own runs use from now on."""
+    uri, info = masked_uri(client.tracking_uri), run.info
+    remember(uri)
+    return RunIdentity(info.run_id, info.experiment_id, uri, cast(str, info.artifact_uri))
 
 
 def origin(directory: Path, parent_run_id: str | None) -> dict[str, str]:
@@ -165,7 +169,7 @@ def find_directory(run_id: str, uri: str | None) -> Path:
     client = connect(uri, create=False)
     from mlflow.exceptions import MlflowException
 
-    uri = client.tracking_uri
+    uri = masked_uri(client.tracking_uri)
     try:
         noted = client.get_run(run_id).data.tags.get(DIRECTORY_TAG)
     except MlflowException as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import StorageError
+from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.files import hold, write_atomically
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _json_safe(value: float) -> float | str:
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    return {str(name): str(value) for name, value in values.items()}
+    return {masked(str(name)): masked(str(value)) for name, value in values.items()}
 
 
 def _now() -> int:

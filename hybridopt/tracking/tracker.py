@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybridopt.errors import ConfigError, StorageError, brief, options
+from hybridopt.toolbox.credentials import address
 from hybridopt.tracking.files import hold
 from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
 from hybridopt.tracking.journal import JOURNAL, Journal
@@ -56,7 +57,7 @@ class Tracker:
             return str(self.directory / JOURNAL)
         page = f"#/experiments/{self.identity.experiment_id}/runs/{self.identity.run_id}"
         if self.identity.tracking_uri.startswith("http"):
-            return f"{self.identity.tracking_uri}/{page}"
+            return f"{address(self.identity.tracking_uri)}/{page}"
         return f"mlflow ui --backend-store-uri '{self.identity.tracking_uri}', then http://127.0.0.1:5000/{page}"
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:

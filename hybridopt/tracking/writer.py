@@ -177,6 +177,9 @@ class MlflowWriter:
 
     def _upload(self, operation: Operation) -> None:
         path = self.directory / operation.content["path"]
+        if not _is_inside(path, self.directory):
+            self._refuse(operation, PermissionError(f"{path} is, or leads, outside of the run's directory"))
+            return
         if not path.exists():  # such as a checkpoint that a better one replaced
             self._refuse(operation, FileNotFoundError(f"{path} is gone"))
             return
@@ -222,6 +225,12 @@ class MlflowWriter:
                 self.uri, self.run_id, brief(error), self.directory / JOURNAL,
             )  # fmt: skip
         self._failures += 1
+
+
+def _is_inside(path: Path, directory: Path) -> bool:
+    """Whether a file or folder, and all that it holds, lies in a directory, whatever links say."""
+    root = directory.resolve()
+    return all(each.resolve().is_relative_to(root) for each in (path, *path.rglob("*")))
 
 
 def _is_from_elsewhere(record: logging.LogRecord) -> bool:
