@@ -184,18 +184,22 @@ def page(title: str, text: str, folder: Path) -> str:
     from markdown_it import MarkdownIt
 
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
-    body = renderer.render(text)
+    body, plain = renderer.render(text), _printable(title)
     body = re.sub(r'<img src="([^"]*)"', lambda found: f'<img src="{_embedded(folder, found[1])}"', body)
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">{POLICY}<title>{html.escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">{POLICY}<title>{html.escape(plain)}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
     )
 
 
 def escaped(text: str) -> str:
     """A text of others, such as the name of a run, as Markdown that shows it and does nothing else."""
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return re.sub(r"[\\`*\[\]!]", r"\\\g<0>", html.escape(line, quote=False))
+    return re.sub(r"[\\`*\[\]!]", r"\\\g<0>", html.escape(_printable(text), quote=False))
+
+
+def _printable(text: str) -> str:
+    """A text in one line, without what a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _picture(caption: str, path: Path) -> str:

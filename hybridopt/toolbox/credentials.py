@@ -21,7 +21,7 @@ DEFAULT = "MLFLOW_TRACKING_URI"
 SECRET = re.compile(r"PASSW|SECRET|TOKEN|CREDENTIAL|KEY$", re.IGNORECASE)  # names of variables whose values are
 SHORTEST = 4  # characters of a secret that is looked for in texts: a shorter one is in every second word
 HARMLESS = {"sslmode", "charset", "timeout", "connect_timeout", "driver", "application_name"}
-PASSWORDS = re.compile(r"(?:PWD|PASSWORD)=([^;]*)", re.IGNORECASE)  # of ODBC, in one value of a query
+PASSWORDS = re.compile(r"(?:PWD|PASSWORD)=(.*)", re.IGNORECASE)  # of ODBC, in one value of a query
 REFERENCE = re.compile(r"\$\{oc\.env:(\w+)\}")
 
 
@@ -64,6 +64,8 @@ def address(uri: str) -> str:
 
 def masked(text: str) -> str:
     """A text without the credentials of URIs, and without secrets of the environment."""
+    for uri in _given():
+        text = text.replace(uri, masked_uri(uri))
     text = without_credentials(text)
     for secret in _secrets():
         text = text.replace(secret, MASK)
@@ -147,5 +149,6 @@ def _parts(uri: str) -> Iterator[str]:
         key, _, value = pair.partition("=")
         if key not in HARMLESS:
             yield value
-            yield from PASSWORDS.findall(unquote_plus(value))
+            for form in (value, unquote(value), unquote_plus(value)):
+                yield from (part for found in PASSWORDS.findall(form) for part in (found, found.partition(";")[0]))
     yield rest.partition("#")[2]
