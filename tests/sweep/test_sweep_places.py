@@ -37,7 +37,7 @@ def test_a_job_stays_inside_of_its_sweep(sweep, tmp_path: Path, subdir: str) -> 
 def test_a_job_that_was_killed_before_it_delivered_is_delivered(sweep, directories, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    command = ("strategy=adam", "sweep.name=twice")
+    command = ("strategy=adam", "sweep.name=twice", "sweep.report=false")
     sweep(*command, tracking=TRACKED)
     (job,) = directories("twice").values()
     lines = (job / "journal.jsonl").read_bytes().splitlines(keepends=True)
