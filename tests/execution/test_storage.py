@@ -29,7 +29,7 @@ def test_a_directory_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "argv", ["hybridopt", "strategy=adam"])
     with pytest.raises(SystemExit, match=r"The directory /proc, in which runs are kept, cannot be written"):
         cli.main()
-    cli.check_writable(["hydra.run.dir=/tmp/a"])
+    cli.check_writable([f"hydra.run.dir={tmp_path}/new/er"])
     file = tmp_path / "file"
     file.touch()
     for place in ("/proc/x", "/dev/null/x", str(file), f"{file}/below"):
