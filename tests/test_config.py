@@ -492,7 +492,10 @@ def test_every_plain_signature_composes(form: str, tmp_path: Path) -> None:
 def test_a_message_on_a_nested_plugin_names_its_place(
     composed: Callable[..., dict[str, Any]], overrides: list[str], said: str
 ) -> None:
-    config = composed(*overrides, "dataset=iris")
-    with pytest.raises(ConfigError) as refused:
+    def build() -> None:
+        config = composed(*overrides, "dataset=iris")  # which refuses what the signature says
         building.build("strategy", config["strategy"], spec=DataSpec((4,), 3, "classification"))
+
+    with pytest.raises(ConfigError) as refused:
+        build()
     assert str(refused.value).startswith(said)
