@@ -18,6 +18,7 @@ from hybridopt.errors import ConfigError, suggestion
 
 NEEDED = (*PARTS, "budget", "oracle", "seed")
 TRAINER = "pytorch_lightning.trainer.trainer:Trainer"
+NEUTRAL = {"accumulate_grad_batches": 1, "gradient_clip_val": 0}
 IGNORED = {  # arguments of the Trainer that it refuses, or does not heed, where strategies step by themselves
     "accumulate_grad_batches": "a strategy takes its batch as it comes: set dataset.batch_size",
     "gradient_clip_val": "a strategy steps by itself: set a smaller strategy.lr",
@@ -104,7 +105,7 @@ def known_names(path: str, fields: Iterable[str], settings: Mapping[str, Any]) -
     if path != "trainer" or settings.keys() <= known:
         return known
     for name, instead in IGNORED.items():
-        if settings.get(name) not in (None, 1):
+        if settings.get(name) not in (None, NEUTRAL.get(name)):
             raise ConfigError(f"trainer.{name} is not heeded, since {instead}.")
     return known | arguments_of(TRAINER)
 

@@ -72,12 +72,12 @@ def check_population(strategy: torch.nn.Module, budget: Budget) -> None:
     Raises:
         ConfigError: the population is larger than the budget.
     """
-    for path, part in strategy.named_modules(prefix="strategy"):
+    for part in strategy.modules():
         size = getattr(part, "popsize", None)
         if isinstance(size, int) and budget.forwards is not None and size > budget.forwards:
             raise ConfigError(
-                f"{path}.popsize={size} is larger than budget.forwards={budget.forwards:g}, one forward for each "
-                "member: set a smaller population, or a larger budget."
+                f"popsize={size} of {type(part).__name__} is larger than budget.forwards={budget.forwards:g}, one "
+                "forward for each member: set a smaller population, or a larger budget."
             )
 
 
