@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -61,19 +61,25 @@ def _in_sentences() -> None:
     try:
         _main()
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(sentence(error))
+        _end(sentence(error))
     except OSError as error:
-        sys.exit(
+        _end(
             f"No run can be kept there ({brief(error)}): name another directory by hydra.run.dir=<folder> "
             "(hydra.sweep.dir=<folder> with -m)."
         )
     except Exception as error:
         if not _is_hydras(error):
             raise
-        sys.exit(sentence(error))
+        _end(sentence(error))
     finally:
         if os.environ.pop(SENTENCES, None):
             os.environ.pop(FULL, None)
+
+
+def _end(sentence: str) -> NoReturn:
+    """The program ends, as Hydra ends it, and says why."""
+    print(sentence, file=sys.stderr)
+    sys.exit(1)
 
 
 def _is_hydras(error: BaseException) -> bool:
