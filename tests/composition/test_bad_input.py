@@ -21,7 +21,7 @@ from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.programs import run as program
 
-TRIES = int(os.environ.get("HYBRIDOPT_BAD_INPUTS", "100"))
+TRIES = int(os.environ.get("HYBRIDOPT_BAD_INPUTS", "60"))
 LOCAL = ("iris", "wine", "diabetes")  # data sets that need no network and no time
 RIGHT = {
     int: ["2", "3", "8"],
