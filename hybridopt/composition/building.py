@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from hybridopt.composition.describe import Parameter
+from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.registry import Plugin, find
 from hybridopt.composition.targets import TARGET, nodes
 from hybridopt.composition.values import check_numbers, check_value
@@ -146,12 +146,26 @@ def check_settings(place: str, plugin: Plugin, settings: Mapping[str, Any]) -> N
             raise ConfigError(f"There is no setting {place}.{name} of {plugin.name}.{options(known, name)}")
     for parameter in description.parameters:
         value = settings.get(parameter.name)
+        if parameter.nested:
+            _check_is_plugin(place, parameter, settings)
         if parameter.name not in settings or parameter.nested or (isinstance(value, Mapping) and TARGET in value):
             continue
         check_numbers(f"{place}.{parameter.name}", value)
         _check_choice(place, parameter, settings)
         if not parameter.choices:
             check_value(f"{place}.{parameter.name}", parameter.type, value)
+
+
+def _check_is_plugin(place: str, parameter: Parameter, settings: Mapping[str, Any]) -> None:
+    """Refuse a plain value where a plugin is asked for, and null where there must be one."""
+    value = settings.get(parameter.name, {})
+    items = list(value.values()) if parameter.many and isinstance(value, Mapping) else [value]
+    missing = value is None and parameter.default is REQUIRED
+    if missing or any(isinstance(item, int | float | str | list) for item in items):
+        raise ConfigError(
+            f"{place}.{parameter.name} takes plugins of the kind {parameter.nested}, and is {value!r}: choose one by "
+            f"its name, {place.replace('.', '/')}/{parameter.name}=<name>."
+        )
 
 
 def _check_choice(place: str, parameter: Parameter, arguments: Mapping[str, Any]) -> None:

@@ -107,6 +107,7 @@ REFUSED = {
     "strategy=null": "A part of a job is chosen by the name of a config",
     "strategy.search_share=nan": "strategy.search_share must be a finite number, but is nan.",
     "strategy.search.lr=1e300": "strategy.search.lr must be between -3.4e+38 and 3.4e+38, but is 1e+300.",
+    "strategy.search=2": "strategy.search takes plugins of the kind strategy, and is 2",
     "seed=${seed}": "seed: Recursive interpolation",
     "tracking.log_model=perhaps": "tracking.log_model must be true or false, but is 'perhaps'.",
     "oracle.chunk=0": "oracle.chunk must be auto or a whole number",
