@@ -20,6 +20,7 @@ from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine.memory import WithinMemory
 from hybridopt.errors import ConfigError, Interrupted, TrackingError
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.datasheet import datasheet
@@ -37,7 +38,7 @@ from hybridopt.execution.directory import (
 from hybridopt.execution.identity import code_version, flattened, read_config, tags
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
-from hybridopt.execution.runtime import processes_of_its_own, quiet, threads
+from hybridopt.execution.runtime import check_devices, check_population, processes_of_its_own, quiet, threads
 from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
 from hybridopt.toolbox.credentials import hide
@@ -135,13 +136,14 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
     spec: DataSpec = cast(Any, datamodule).spec  # any data module that has one
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), WithinMemory():
         torch.manual_seed(seed)
         model, objective, encoding, strategy = (
             building.build(kind, values_of(config, kind), spec=spec)
             for kind in ("model", "objective", "encoding", "strategy")
         )
     budget = Budget(**config["budget"])
+    check_population(strategy, budget)
     trial = Trial(model, objective, strategy, budget, encoding=encoding, seed=seed, spec=spec, **config["oracle"])
     return trial, datamodule
 
@@ -261,6 +263,7 @@ class Job:
             trainer = Trainer(**cast(dict[str, Any], defaults | settings | fixed))
         except (TypeError, ValueError, MisconfigurationException) as error:
             raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {error}.") from error
+        check_devices(trainer)
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise ConfigError(
                 "Strategies of Lightning that spawn processes are not supported, since the result stays in them: set "

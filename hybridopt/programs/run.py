@@ -6,26 +6,36 @@ Nothing heavy is imported before a job really runs: help, completion and ``--cfg
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from hybridopt import sweep
 from hybridopt.composition import compose, targets
 from hybridopt.composition.compose import plain_values
+from hybridopt.composition.sentences import sentence
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
+
+FULL = "HYDRA_FULL_ERROR"  # Hydra's switch for tracebacks
+SENTENCES = "HYBRIDOPT_SENTENCES"  # the switch was set here, and not by the user
+HYDRAS = {".hydra", "hybridopt.log"}  # what Hydra writes into a run's directory before the run begins
+found_before: set[Path] = set()  # directories that were there when the program started
 
 
 def main() -> None:
@@ -40,7 +50,70 @@ def main() -> None:
         sys.exit(masked(str(refused)))
     mask_logs()
     register()
-    _main()
+    found_before.update(directories(overrides))
+    if FULL in os.environ:
+        _main()
+    else:
+        _in_sentences()
+
+
+def _in_sentences() -> None:
+    """Run the program; what cannot be composed ends it in a sentence, where Hydra would show a traceback.
+
+    Hydra leaves an error alone where its switch for tracebacks is set, so it is, until the job begins.
+    """
+    os.environ[FULL] = os.environ[SENTENCES] = "1"
+    try:
+        _main()
+    except (HydraException, OmegaConfBaseException) as error:
+        _end(sentence(error))
+    except OSError as error:
+        _end(
+            f"No run can be kept there ({brief(error)}): name another directory by hydra.run.dir=<folder> "
+            "(hydra.sweep.dir=<folder> with -m)."
+        )
+    except Exception as error:
+        if not _is_hydras(error):
+            raise
+        _end(sentence(error))
+    finally:
+        if os.environ.pop(SENTENCES, None):
+            os.environ.pop(FULL, None)
+
+
+def _end(sentence: str) -> NoReturn:
+    """The program ends, as Hydra ends it, and says why."""
+    print(masked(sentence), file=sys.stderr)
+    sys.exit(1)
+
+
+def _is_hydras(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf raised an error by themselves."""
+    *_, last = traceback.walk_tb(error.__traceback__)
+    return str(last[0].f_globals.get("__name__")).partition(".")[0] in ("hydra", "omegaconf")
+
+
+def directories(overrides: Sequence[str]) -> Iterator[Path]:
+    """The directories in which this run's own may be, of those that there are."""
+    named = [Path(one.partition("=")[2]) for one in overrides if one.startswith("hydra.run.dir=")]
+    for place in named or [Path("outputs"), *Path("outputs").glob("*")]:
+        yield from (each for each in (place.absolute(), *place.absolute().parents) if each.is_dir())
+
+
+def leave_nothing(directory: Path) -> None:
+    """Remove what Hydra has made for a run that was refused: its files, and the directories that were not there before.
+
+    Args:
+        directory: the run's; left alone where there is more in it.
+    """
+    if not directory.is_dir() or {one.name for one in directory.iterdir()} - HYDRAS:
+        return
+    for one in directory.iterdir():
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    for place in (directory, *directory.parents):
+        if place in found_before or any(place.iterdir()):
+            return
+        place.rmdir()
 
 
 def check_writable(overrides: Sequence[str]) -> None:
@@ -102,6 +175,8 @@ def or_else(value: str | None, other: str) -> str:
 
 @hydra.main(version_base="1.3", config_path="pkg://hybridopt.conf", config_name="config")
 def _main(config: DictConfig) -> float | None:
+    if os.environ.pop(SENTENCES, None):
+        os.environ.pop(FULL, None)  # from here on Hydra reports errors as it does, without its own frames
     try:
         return job(config)
     except Interrupted as stopped:
@@ -109,6 +184,7 @@ def _main(config: DictConfig) -> float | None:
         sys.exit(128 + stopped.signal_number)
     except HybridoptError as error:
         scrub(error)
+        leave_nothing(Path(HydraConfig.get().runtime.output_dir))
         raise CompactHydraException(str(error)) from error
     except Exception as error:
         scrub(error)

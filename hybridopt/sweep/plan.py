@@ -19,9 +19,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hybridopt.composition import building, targets
 from hybridopt.composition.compose import plain_values
+from hybridopt.composition.schema import JOBS
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.execution.directory import State
 from hybridopt.execution.identity import fingerprint, run_name
+from hybridopt.sweep.counting import refuse_empty, refuse_many
+from hybridopt.toolbox.ranges import at_least, between
 
 NAME = re.compile(r"[\w.+-]+")
 NAMED = ("strategy", "dataset", "seed")  # what every job's label has
@@ -78,11 +81,12 @@ class Planner:
         """Overrides of the command line, with ``seeds=N`` become an axis of seeds, and without ``sweep.controls``.
 
         Raises:
-            ConfigError: the seeds are no number, or given twice; the control arms are swept.
+            ConfigError: the seeds are no number, or given twice; the control arms are swept; a key has no values.
         """
         parser = OverridesParser.create(config_loader=self.loader)
         overrides = list(parser.parse_overrides(list(arguments)))
         number = self._seeds(overrides)
+        refuse_empty(overrides)
         if any(override.key_or_group == CONTROLS and override.is_sweep_override() for override in overrides):
             raise ConfigError(f"{CONTROLS} is true, false or a list of names: type '{CONTROLS}=[<name>,<name>]'.")
         kept = [override for override in overrides if override.key_or_group not in ("seeds", CONTROLS)]
@@ -104,8 +108,8 @@ class Planner:
         if any(override.key_or_group == "seeds" and override.is_sweep_override() for override in overrides):
             raise ConfigError("seeds is how many seeds there are, one number; to name them, type seed=3,5,8.")
         number = self.master.seeds
-        if number is not None and number < 1:
-            raise ConfigError(f"seeds must be at least 1, but is {number}.")
+        at_least("", 1, seeds=number)
+        between("", 1, JOBS, seeds=number)
         return number
 
     def job(self, overrides: list[str], varied: frozenset[str] = frozenset()) -> Job:
@@ -149,19 +153,28 @@ def all_combinations(overrides: Iterable[Override]) -> list[list[str]]:
         overrides: of each key; of several with one key the last one counts.
 
     Raises:
-        ConfigError: a key is swept over an interval, which has no values to enumerate.
+        ConfigError: a key is swept over an interval, which has no values to enumerate; there are too many jobs.
     """
+    overrides = list(overrides)
+    refuse_many(overrides)
     values = {override.get_key_element(): _values(override) for override in overrides}
     return [list(chosen) for chosen in product(*values.values())]
 
 
 def compose_jobs(planner: Planner, combinations: Sequence[list[str]]) -> list[Job]:
-    """The jobs of some combinations, each once."""
+    """The jobs of some combinations, each once.
+
+    Raises:
+        ConfigError: not one of them can run.
+    """
     from tqdm import tqdm
 
     varied = varied_keys(combinations)
     shown = tqdm(combinations, desc="composing", unit=" jobs", leave=False, disable=len(combinations) < LARGE)
-    return list(unique(planner.job(overrides, varied) for overrides in shown))
+    jobs = list(unique(planner.job(overrides, varied) for overrides in shown))
+    if jobs and all(job.refused for job in jobs):
+        raise ConfigError(jobs[0].refused)
+    return jobs
 
 
 def _values(override: Override) -> list[str]:
