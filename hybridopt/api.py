@@ -49,32 +49,38 @@ def names(kind: str) -> list[str]:
     return registry.names(kind)
 
 
-def build(config: Mapping[str, Any]) -> Parts:
+def build(config: Mapping[str, Any], *, instantiate_targets: bool = False) -> Parts:
     """The objects of a config, for a Trainer of your own.
 
     ``Trainer(**Trial.trainer_settings).fit(parts.trial, datamodule=parts.datamodule)`` trains them.
 
     Args:
         config: from :func:`compose`, or a mapping of plain values of the same form.
+        instantiate_targets: whether you trust this config to call what is no plugin; what it says itself of that does
+            not count.
 
     Raises:
         HybridoptError: a sentence that says which part does not fit, and what to choose instead.
     """
     plain = plain_values(config)
-    targets.check(plain)
+    targets.check(plain, instantiate_targets)
     from hybridopt.execution.experiment import build_parts
 
     trial, datamodule = build_parts(plain)
     return Parts(trial, datamodule)
 
 
-def run(*what: str | Mapping[str, Any], directory: str | Path | None = None) -> Result | None:
+def run(
+    *what: str | Mapping[str, Any], directory: str | Path | None = None, instantiate_targets: bool = False
+) -> Result | None:
     """Run a job to its end, as ``hybridopt`` does: train, test once, keep the result, report to MLflow.
 
     Args:
         what: overrides as a user types them (``run("strategy=adam", "seed=3")``), or one config from :func:`compose`.
             ``run("resume=<directory or run id>")`` goes on with a run.
         directory: where the run is kept; ``outputs/<date>/<time>`` unless it is given or resumed.
+        instantiate_targets: whether you trust the config to call what is no plugin, as the override of that name says;
+            what a file, a directory or a config that is handed over says itself does not count.
 
     Returns:
         Metrics, curve, the trained module and where the run is; None on the other ranks of a run on several devices.
@@ -83,20 +89,22 @@ def run(*what: str | Mapping[str, Any], directory: str | Path | None = None) -> 
         HybridoptError: a sentence that says what is wrong and what to type instead.
     """
     config = what[0] if len(what) == 1 and isinstance(what[0], Mapping) else compose(*_overrides(what))
+    typed = [item for item in what if isinstance(item, str)]
     plain = plain_values(config)
     if plain.get("seeds") is not None:
         raise ConfigError(f"seeds={plain['seeds']} is an axis of a sweep: type hybridopt -m, or seed=<number> here.")
     if plain.get("sweep", {}).get("controls"):
         raise ConfigError("sweep.controls adds jobs to a sweep: type hybridopt -m, or leave it out here.")
-    targets.check(plain)
+    allowed = instantiate_targets or targets.said(typed)
+    targets.check(plain, allowed)
     from hybridopt.execution import experiment
     from hybridopt.execution.identity import find_run, refuse_other_overrides
 
     if plain.get("resume") is not None:
-        refuse_other_overrides([item for item in what if isinstance(item, str)])
-        return experiment.run(plain, find_run(plain["resume"]))
+        refuse_other_overrides(typed)
+        return experiment.run(plain, find_run(plain["resume"]), instantiate_targets=allowed)
     place = Path(directory) if directory is not None else Path(f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S-%f}")
-    return experiment.run(plain, place.absolute())
+    return experiment.run(plain, place.absolute(), instantiate_targets=allowed)
 
 
 def _overrides(what: tuple[str | Mapping[str, Any], ...]) -> list[str]:

@@ -1,7 +1,11 @@
 """The exceptions of hybridopt. Each message is one sentence: what is wrong, what was found, what to type instead."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+MASK = "***"
+_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"<>]*@")  # of a URI, in a text
 
 
 class HybridoptError(Exception):
@@ -32,6 +36,10 @@ class ResumeError(HybridoptError):
     """A run that cannot be continued."""
 
 
+class InUse(ResumeError):
+    """A run that another process is writing."""
+
+
 class Interrupted(HybridoptError):
     """The run was stopped by a signal after its state was saved.
 
@@ -58,5 +66,10 @@ def suggestion(names: Iterable[str], asked: str | None) -> str:
 
 def brief(error: BaseException) -> str:
     """The first line of an error's text, for use inside a sentence; its type's name where it has no text."""
-    lines = str(error).strip().splitlines()
+    lines = without_credentials(str(error)).strip().splitlines()
     return lines[0].rstrip(".:")[:200] if lines else type(error).__name__
+
+
+def without_credentials(text: str) -> str:
+    """A text in which no URI has a user or a password any more."""
+    return _CREDENTIALS.sub(f"{MASK}@", text)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,28 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Which stores the user's runs were made in is noted in a directory of the tests', also by other processes."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as :func:`prepare_store` makes it, to be copied: MLflow takes a second to make one."""
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
     prepare_store(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+def uri(template: Path, tmp_path: Path) -> str:
+    """The URI of a store of the test's own."""
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(template)) as source, closing(sqlite3.connect(path)) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode=WAL")
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

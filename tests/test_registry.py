@@ -251,7 +251,7 @@ def test_a_plugin_that_refuses_its_settings_is_named(error: str, tmp_path: Path)
 
 def test_a_setting_that_the_signature_lacks_is_refused(tmp_path: Path) -> None:
     install(tmp_path, "acme", MAKE, model={"widget": "make"})
-    with on_path(tmp_path), pytest.raises(ConfigError, match=r"^model=widget .*colour"):
+    with on_path(tmp_path), pytest.raises(ConfigError, match=r"model\.colour of widget"):
         building.build("model", {"name": "widget", "colour": "red"})
 
 

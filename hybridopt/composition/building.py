@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from hybridopt.composition.describe import Parameter
+from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.registry import Plugin, find
-from hybridopt.composition.targets import TARGET
-from hybridopt.errors import ConfigError, HybridoptError
+from hybridopt.composition.targets import TARGET, nodes
+from hybridopt.composition.values import check_numbers, check_value
+from hybridopt.errors import ConfigError, HybridoptError, options
 
 # -- the tree ---------------------------------------------------------------------------------------------------------
 
@@ -105,8 +106,7 @@ def make(plugin: Plugin, config: Mapping[str, Any], place: str | None = None, **
     """Build this plugin, wherever it was found; as :func:`build`, but for ``name``, which is ignored here."""
     description, place = plugin.describe(), place or plugin.kind
     arguments = {key: value for key, value in config.items() if key != "name"}
-    for parameter in description.parameters:
-        _check_choice(place, parameter, arguments)
+    check_settings(place, plugin, arguments)
     arguments |= _parts(plugin, arguments, place, supplied)
     arguments |= {key: value for key, value in supplied.items() if key in description.names}
     factory = plugin.load()
@@ -116,7 +116,7 @@ def make(plugin: Plugin, config: Mapping[str, Any], place: str | None = None, **
         raise placed(error, plugin.kind, place) from error
     except HybridoptError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, MemoryError, RuntimeError) as error:
         reason = str(error).rstrip(".")
         raise ConfigError(
             f"{place.replace('.', '/')}={plugin.name} cannot be built from its settings: {reason}."
@@ -126,6 +126,46 @@ def make(plugin: Plugin, config: Mapping[str, Any], place: str | None = None, **
 def placed(error: ConfigError, kind: str, place: str) -> ConfigError:
     """The same error about a nested plugin, which knows its settings by its kind and not by its place in the config."""
     return type(error)(re.sub(rf"\b{kind}\.(?=\w)", f"{place}.", str(error)))
+
+
+def check_settings(place: str, plugin: Plugin, settings: Mapping[str, Any]) -> None:
+    """Refuse what a plugin does not have, and what is not of its type, no finite number, or none of the choices.
+
+    Args:
+        place: of the settings in the config.
+        plugin: whose signature says what they must be.
+        settings: plain values; those of nested plugins are left to them.
+
+    Raises:
+        ConfigError: a sentence.
+    """
+    description = plugin.describe()
+    for name in settings.keys() - description.names - {"name"} if not description.open else ():
+        if not any(nodes(settings[name])):  # what would be called has its own sentence
+            known = [parameter.name for parameter in description.parameters]
+            raise ConfigError(f"There is no setting {place}.{name} of {plugin.name}.{options(known, name)}")
+    for parameter in description.parameters:
+        value = settings.get(parameter.name)
+        if parameter.nested:
+            _check_is_plugin(place, parameter, settings)
+        if parameter.name not in settings or parameter.nested or (isinstance(value, Mapping) and TARGET in value):
+            continue
+        check_numbers(f"{place}.{parameter.name}", value)
+        _check_choice(place, parameter, settings)
+        if not parameter.choices:
+            check_value(f"{place}.{parameter.name}", parameter.type, value)
+
+
+def _check_is_plugin(place: str, parameter: Parameter, settings: Mapping[str, Any]) -> None:
+    """Refuse a plain value where a plugin is asked for, and null where there must be one."""
+    value = settings.get(parameter.name, {})
+    items = list(value.values()) if parameter.many and isinstance(value, Mapping) else [value]
+    missing = value is None and parameter.default is REQUIRED
+    if missing or any(isinstance(item, int | float | str | list) for item in items):
+        raise ConfigError(
+            f"{place}.{parameter.name} takes plugins of the kind {parameter.nested}, and is {value!r}: choose one by "
+            f"its name, {place.replace('.', '/')}/{parameter.name}=<name>."
+        )
 
 
 def _check_choice(place: str, parameter: Parameter, arguments: Mapping[str, Any]) -> None:

@@ -8,13 +8,16 @@ from typing import Any, cast
 import hydra
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from hybridopt.composition import config_source, schema
+from hybridopt.composition import checking, config_source, loader, schema
+from hybridopt.composition.sentences import RAISED, sentence
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.credentials import hide_in
 
 
 def register() -> None:
-    """Make Hydra know our plugins and the typed frame of a job."""
+    """Make Hydra know our plugins and the typed frame of a job, and check what it would build for itself."""
+    loader.register()
     schema.register()
     config_source.register()
 
@@ -26,26 +29,40 @@ def compose(*overrides: str) -> DictConfig:
         overrides: what a user types after ``hybridopt``, such as ``"strategy=adam"``, ``"seed=3"``.
 
     Raises:
-        hydra.errors.HydraException: an override does not fit; its text says which, and what there is instead.
+        ConfigError: an override does not fit; the sentence says which, and what there is instead.
     """
     register()
-    with hydra.initialize_config_module("hybridopt.conf", version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+    try:
+        with hydra.initialize_config_module("hybridopt.conf", version_base="1.3"):
+            return hydra.compose("config", overrides=hide_in(overrides))
+    except RAISED as error:
+        raise ConfigError(sentence(error)) from error
 
 
 def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config resolved, as dictionaries and lists; what is plain already stays as it is.
 
     Raises:
-        ConfigError: a setting that has no default was not given, or a part of the strategy is asked for that is none.
+        ConfigError: a setting that has no default was not given, a value refers to what is not there, a part of the
+            strategy is asked for that is none, or a setting is not what it must be.
     """
-    if not isinstance(config, DictConfig):
-        return dict(config)
+    plain = part_in_place(resolved(config)) if isinstance(config, DictConfig) else dict(config)
+    checking.check(plain, whole=isinstance(config, DictConfig))
+    return plain
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The config as dictionaries and lists, with its interpolations resolved.
+
+    Raises:
+        ConfigError: a setting is missing, or a value refers to what is not there.
+    """
     try:
-        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} has no default: give it a value, {error.full_key}=<value>.") from error
-    return part_in_place(plain)
+    except RAISED as error:
+        raise ConfigError(sentence(error)) from error
 
 
 def part_in_place(config: dict[str, Any]) -> dict[str, Any]:

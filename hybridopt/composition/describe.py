@@ -12,7 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -57,11 +57,13 @@ class Description:
         summary: the first line of its docstring.
         parameters: its settings, in the order of the signature.
         names: the names of all arguments, those that the framework supplies included.
+        open: whether it takes others too, by ``**``.
     """
 
     summary: str
     parameters: tuple[Parameter, ...]
     names: frozenset[str]
+    open: bool = field(default=False, compare=False)  # an inherited ** may be seen only in the imported object
 
     @property
     def nested(self) -> tuple[Parameter, ...]:
@@ -171,7 +173,8 @@ def from_object(plugin: Any) -> Description:
         for parameter in named
         if parameter.name not in SUPPLIED
     ]
-    return Description(first_line(plugin.__doc__), tuple(parameters), frozenset(p.name for p in named))
+    more = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    return Description(first_line(plugin.__doc__), tuple(parameters), frozenset(p.name for p in named), more)
 
 
 def first_line(doc: str | None) -> str:

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from hybridopt.toolbox.ranges import amount, between, one_of, word_or_whole, workers
+
+RULE = "rule"  # in a field's metadata: what its value must be besides being of its type
+AMOUNT = 1e18  # forwards, evaluations: years of any machine
+LONGEST = 1e9  # seconds: thirty years
+SEEDS = 2**32 - 1  # the largest seed that numpy, scikit-learn and nevergrad take
+THREADS = 1024
+DEVICES = 4096
+MARKS = 100_000
+JOBS = 100_000  # of a sweep; each is composed, listed and has a directory
+
+
+def rule(helper: Callable[..., None], *limits: Any) -> dict[str, Any]:
+    """A field's bound: a helper of :mod:`hybridopt.toolbox.ranges`, and what it takes before the settings."""
+    return {RULE: (helper, limits)}
+
 
 @dataclass
 class BudgetConfig:
     """What may be spent; the first limit reached ends the run."""
 
-    forwards: float | None = None
-    seconds: float | None = None
-    evaluations: float | None = None
-    marks: int = 50
+    forwards: float | None = field(default=None, metadata=rule(amount, AMOUNT))
+    seconds: float | None = field(default=None, metadata=rule(amount, LONGEST))
+    evaluations: float | None = field(default=None, metadata=rule(amount, AMOUNT))
+    marks: int = field(default=50, metadata=rule(between, 1, MARKS))
 
 
 @dataclass
 class OracleConfig:
     """How populations are run: mode auto, vmap or loop; chunk auto or a number of members; what is on meanwhile."""
 
-    mode: str = "auto"
-    chunk: Any = "auto"
+    mode: str = field(default="auto", metadata=rule(one_of, ("auto", "vmap", "loop")))
+    chunk: int | str = field(default="auto", metadata=rule(word_or_whole, "auto", 1, 10**9))
     dropout: bool = False
     batch_statistics: bool = False
 
@@ -45,12 +62,40 @@ class SweepConfig:
     """
 
     name: str | None = None
-    rerun: str = "failed"
+    rerun: str = field(default="failed", metadata=rule(one_of, ("failed", "all", "none")))
     preview: bool = False
     report: bool = True
     metric: str = "final/val/loss"
     controls: Any = False
     arm: ArmConfig = field(default_factory=ArmConfig)
+
+
+@dataclass
+class TrackingConfig:
+    """The settings of ``tracking``, of whichever name: what there is stands in its preset."""
+
+    name: str = field(default="mlflow", metadata=rule(one_of, ("mlflow", "none")))
+    uri: str | None = None
+    experiment: str = "hybridopt"
+    log_model: bool = True
+    system_metrics: bool = False
+    patience: float = field(default=20.0, metadata=rule(between, 0, LONGEST))
+
+
+@dataclass
+class TrainerConfig:
+    """Of the arguments of Lightning's Trainer those whose bounds are known here; it checks the others itself."""
+
+    accelerator: str = "auto"
+    devices: Any = field(default=1, metadata=rule(workers, DEVICES))
+    num_nodes: int = field(default=1, metadata=rule(between, 1, DEVICES))
+    precision: str | int | None = "32-true"
+    fast_dev_run: bool | int = field(default=False, metadata=rule(between, 0, MARKS))
+    enable_progress_bar: bool | None = True
+    deterministic: Any = field(default=False, metadata=rule(one_of, (True, False, "warn")))
+    max_steps: int = field(default=-1, metadata=rule(between, -1, 2**62))
+    strategy: Any = "auto"
+    callbacks: dict[str, dict[str, Any] | None] | None = None
 
 
 @dataclass
@@ -66,13 +111,24 @@ class Config:
     oracle: OracleConfig = field(default_factory=OracleConfig)
     trainer: Any = MISSING
     tracking: Any = MISSING
-    threads: Any = "auto"
-    seed: int = 0
-    seeds: int | None = None
+    threads: int | str = field(default="auto", metadata=rule(word_or_whole, "auto", 1, THREADS))
+    seed: int = field(default=0, metadata=rule(between, 0, SEEDS))
+    seeds: int | None = field(default=None, metadata=rule(between, 1, JOBS))
     sweep: SweepConfig = field(default_factory=SweepConfig)
     instantiate_targets: bool = False
     test: bool = True
     resume: str | None = None
+    start_over: bool = False
+
+
+STRUCTURED = {  # the job and those of its groups that have the same settings in every job, by dotted path
+    "": Config,
+    "budget": BudgetConfig,
+    "oracle": OracleConfig,
+    "sweep": SweepConfig,
+    "sweep.arm": ArmConfig,
+}
+FRAMES = {**STRUCTURED, "tracking": TrackingConfig, "trainer": TrainerConfig}  # whose settings are no plugin's
 
 
 @dataclass

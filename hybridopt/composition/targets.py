@@ -2,33 +2,62 @@
 
 Naming a plugin can do no more than installing it has allowed already. A ``_target_`` names any callable of any package,
 so that whoever writes a config could run anything; Hydra's own target policy keeps the worst out, and calls itself no
-complete boundary. Hence a config that holds one is refused, unless ``instantiate_targets`` is true: then each node with
-a ``_target_`` becomes what ``hydra.utils.instantiate`` makes of it, under that policy, from its own arguments alone.
-The settings of Hydra itself (launchers, callbacks) are not ours to instantiate, and stay under Hydra's policy.
+complete boundary. Hence a config that holds one is refused, unless the user types ``instantiate_targets=true``: then
+each node with a ``_target_`` becomes what ``hydra.utils.instantiate`` makes of it, under that policy, from its own
+arguments alone. What a config says of that setting itself is not read: no file, preset or directory can allow itself
+anything. The settings of Hydra itself (launchers, callbacks) are checked in :mod:`hybridopt.composition.loader`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hybridopt.errors import ConfigError
 
 TARGET = "_target_"
 SETTING = "instantiate_targets"
+VARIABLE = "HYBRIDOPT_INSTANTIATE_TARGETS"  # for the processes of a program's jobs; the program itself never reads it
+RERUN = "--experimental-rerun"  # of Hydra: it unpickles a file
 
 
-def check(config: Mapping[str, Any]) -> None:
+def said(arguments: Sequence[str]) -> bool:
+    """Whether somebody types that targets may be instantiated; of several such arguments the last one counts."""
+    typed = [one.partition("=")[2] for one in arguments if is_permission(one)]
+    return bool(typed) and typed[-1].strip().lower() == "true"
+
+
+def is_permission(argument: str) -> bool:
+    """Whether an argument is about this permission."""
+    return argument.lstrip("+").partition("=")[0] == SETTING
+
+
+def grant(arguments: Sequence[str]) -> None:
+    """Pass on to this program's jobs, wherever they run, what its own command line says, and nothing else."""
+    os.environ[VARIABLE] = str(said(arguments)).lower()
+
+
+def granted() -> bool:
+    """Whether the command line of the program that this process works for has said so."""
+    return os.environ.get(VARIABLE) == "true"
+
+
+def check(config: Mapping[str, Any], allowed: bool) -> None:
     """Refuse a job's config that would call what is no plugin.
 
+    Args:
+        config: plain values.
+        allowed: whether the user has typed that it may.
+
     Raises:
-        ConfigError: a node has a ``_target_``, and either the setting is off or the node names a plugin too.
+        ConfigError: a node has a ``_target_``, and either nobody has allowed it or the node names a plugin too.
     """
     for path, node in nodes(config):
-        if not config.get(SETTING, False):
+        if not allowed:
             raise ConfigError(
                 f"{path}.{TARGET} is {node[TARGET]!r}, and a config calls nothing but installed plugins: choose one by "
-                f"{path}.name, or set {SETTING}=true if you trust this config to run any code."
+                f"{path}.name, or type {SETTING}=true on the command line if you trust this config to run any code."
             )
         if "name" in node and path in config:
             raise ConfigError(
@@ -36,19 +65,24 @@ def check(config: Mapping[str, Any]) -> None:
             )
 
 
-def check_arguments(arguments: list[str]) -> None:
-    """Refuse a ``_target_`` that is typed for Hydra itself, which would call it before there is a job.
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what is typed for Hydra itself and would run code before there is a job.
 
     Raises:
-        ConfigError: there is one, and nobody types that targets may be instantiated.
+        ConfigError: there is such an argument, and nobody types that targets may be instantiated.
     """
-    if f"{SETTING}=true" in (argument.lstrip("+").lower() for argument in arguments):
+    if said(arguments):
         return
     for argument in arguments:
         if TARGET in argument and argument.lstrip("+~").startswith("hydra"):
             raise ConfigError(
                 f"{argument} would call what is no plugin: choose Hydra's parts by name, such as hydra/launcher=basic, "
                 f"or set {SETTING}=true if you trust it to run any code."
+            )
+        if argument.startswith(RERUN[:6]) and RERUN.startswith(argument.partition("=")[0]):
+            raise ConfigError(
+                f"{RERUN} unpickles a file, which may run any code: type resume=<directory>, or add {SETTING}=true if "
+                "you trust that file."
             )
 
 

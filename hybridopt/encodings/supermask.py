@@ -16,7 +16,7 @@ from torch import Tensor
 from hybridopt.core.encoding import SparseEncoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError
-from hybridopt.toolbox.ranges import one_of, share
+from hybridopt.toolbox.ranges import one_of, positive, share
 
 
 class Supermask(SparseEncoding):
@@ -44,6 +44,7 @@ class Supermask(SparseEncoding):
     def __init__(self, sparsity: float = 0.5, scale: float = 0.1, rule: Literal["top", "sign"] = "top"):
         super().__init__()
         share("encoding", "[0, 1)", sparsity=sparsity)
+        positive("encoding", scale=scale)
         one_of("encoding", ("top", "sign"), rule=rule)
         self.sparsity, self.scale, self.rule = sparsity, scale, rule
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from functools import cache
+from math import prod
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hybridopt.errors import ConfigError
 
 MEMORY = 128 * 2**20  # bytes of activations and parameters that a chunk of members may take
 
@@ -14,6 +20,50 @@ MEMORY = 128 * 2**20  # bytes of activations and parameters that a chunk of memb
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory ran out, on any device."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+@cache
+def installed_memory() -> int:
+    """Bytes of this machine's memory; more than any has where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**62
+
+
+class WithinMemory(TorchDispatchMode):
+    """Inside, tensors that are larger than the machine's memory are refused before they are allocated.
+
+    Linux grants such memory, and kills whoever fills it. For building; each call costs microseconds.
+
+    Args:
+        limit: bytes; the machine's memory if None.
+
+    Raises:
+        ConfigError: a tensor is larger, or all that were made inside are.
+    """
+
+    def __init__(self, limit: int | None = None):
+        super().__init__()
+        self.limit, self.made = limit or installed_memory(), 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        size = next((each for each in args[:2] if isinstance(each, list | tuple)), ())
+        if func.namespace == "aten" and func.overloadpacket.__name__ in FACTORIES and all(map(_is_whole, size)):
+            self.made += prod(size) * ((kwargs or {}).get("dtype") or torch.get_default_dtype()).itemsize
+            if self.made > self.limit:
+                raise ConfigError(
+                    f"Tensors of {self.made / 2**30:,.0f} GiB would be made, the last one of the shape "
+                    f"{tuple(size)}, and this machine has {self.limit / 2**30:,.0f} GiB: choose smaller sizes."
+                )
+        return func(*args, **(kwargs or {}))
+
+
+FACTORIES = {"empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", "new_empty", "new_zeros", "new_full"}
+
+
+def _is_whole(size: Any) -> bool:
+    return isinstance(size, int)
 
 
 @cache

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import signal
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,28 +16,95 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from hybridopt.errors import Interrupted, StorageError, brief
+from hybridopt.errors import Interrupted, ResumeError, StorageError, brief
+from hybridopt.execution.datasheet import Datasheet
+from hybridopt.execution.directory import CHECKPOINT
+from hybridopt.execution.identity import code_version, relevant, short_hash
 from hybridopt.execution.trial import Trial
+from hybridopt.tracking.files import replacing
 
-FILE = "checkpoints/last.ckpt"
+log = logging.getLogger(__name__)
+
+FILE = CHECKPOINT
+DIGESTS = "hybridopt_digests"  # in a checkpoint: of what decides the result
+CODE = "code"
+
+
+def digests(config: Mapping[str, Any], trial: Trial, data: Datasheet) -> dict[str, str]:
+    """Of each thing that decides a result, what tells it from another: settings, contents of the data, network, code.
+
+    Args:
+        config: the run's.
+        trial: built from it.
+        data: described.
+    """
+    shapes = [(name, list(value.shape), str(value.dtype)) for name, value in trial.model.state_dict().items()]
+    return {
+        **{f"setting {key}": short_hash(value) for key, value in relevant(config).items()},
+        "data": short_hash(sorted((context, sheet["digest"]) for context, sheet in data.inputs)),
+        "network": short_hash(shapes),
+        CODE: code_version(config),
+    }
+
+
+def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
+    """Refuse a checkpoint that is damaged, or from which this run cannot go on.
+
+    Every byte of content is compared with the checksums that torch's format holds, of each record one.
+
+    Args:
+        path: the checkpoint.
+        expected: the :func:`digests` of the run that is to go on.
+
+    Raises:
+        ResumeError: it is one of these.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise _refused(path, f"is damaged: the checksum of {broken} is wrong")
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[DIGESTS]
+    except pickle.UnpicklingError as error:
+        raise _refused(path, "holds more than tensors and plain values, and is not trusted") from error
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise _refused(path, f"is damaged ({brief(error)})") from error
+    except (KeyError, TypeError) as error:
+        raise _refused(path, "was not written by this version of hybridopt") from error
+    differing = [name for name in {**expected, **found} if found.get(name) != expected.get(name) and name != CODE]
+    if differing:
+        raise _refused(path, f"belongs to a run with another {', another '.join(differing)}")
+    if found[CODE] != expected[CODE]:
+        log.warning("The checkpoint %s was computed by %s; from here on it is %s.", path, found[CODE], expected[CODE])
+
+
+def _refused(path: Path, why: str) -> ResumeError:
+    return ResumeError(
+        f"The checkpoint {path} {why}: put the former one, and what it was made with, back; or delete it, and the run "
+        "begins anew by its own config; or start another run."
+    )
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, syncs, and renames: a crash leaves the former checkpoint."""
+    """Writes beside the target, syncs, and renames: a crash leaves the former checkpoint.
+
+    Args:
+        digests: kept with each checkpoint, see :func:`digests`.
+    """
+
+    def __init__(self, digests: Mapping[str, str] | None = None):
+        super().__init__()
+        self.digests = dict(digests or {})
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         target = Path(path)
-        partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
+            with replacing(target) as partial, partial.open("wb") as file:
+                torch.save(checkpoint | {DIGESTS: self.digests}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(target)
         except (OSError, RuntimeError) as error:  # torch calls a disk that is full a RuntimeError
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise StorageError(
                 f"The checkpoint {target} cannot be written ({brief(error)}): make room, and type hybridopt "
                 f"resume={target.parent.parent} to go on from the one before."

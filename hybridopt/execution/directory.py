@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridopt.errors import ConfigError
+from hybridopt.tracking.files import hold, let_go_of_empty, write_atomically
+from hybridopt.tracking.identity import IDENTITY, KEY_FILE, holds_identity
+from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, last_operation, last_status
+from hybridopt.tracking.tracker import holds_run
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+from hybridopt.toolbox.credentials import masked
 
 CONFIG_FILE = "config.yaml"  # the resolved config: the run has begun
-RESULT_FILE = "result.json"  # the run has finished
+RESULT_FILE = "result.json"  # the run has finished, if its journal says so too
 TRACEBACK_FILE = "traceback.txt"  # the run has failed
 CODE_FILE = "code.txt"  # the versions of the code that it was computed by, one a line
+CURVE_FILE = "curve.png"
+CHECKPOINTS = "checkpoints"
+MODEL = "model"
+CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
+TRACES = (CONFIG_FILE, RESULT_FILE, IDENTITY, JOURNAL)  # each shows that there was a run
+OURS = (  # all that a run keeps, in the order in which it is given up
+    *(CONFIG_FILE, CHECKPOINTS, MODEL, RESULT_FILE, TRACEBACK_FILE, CODE_FILE, CURVE_FILE),
+    *(DELIVERED, KEY_FILE, IDENTITY, JOURNAL),
+)
 
 
 class State(StrEnum):
@@ -22,22 +46,119 @@ class State(StrEnum):
 
 
 def state(directory: Path) -> State:
-    """What has become of the run in ``directory``, as its files tell it; half done is a run that goes on, too."""
-    for file, meaning in (
-        (RESULT_FILE, State.FINISHED),
-        (TRACEBACK_FILE, State.FAILED),
-        (CONFIG_FILE, State.HALF_DONE),
-    ):
-        if (directory / file).exists():
-            return meaning
-    return State.NEW
+    """What has become of the run in ``directory``, as its files tell it; half done is a run that goes on, too.
+
+    A run has finished when its result is there and its journal ends with that: whoever was killed in between goes on
+    from the last checkpoint. A result whose journal was taken away stands for itself.
+    """
+    ended = last_status(directory) == "FINISHED" or not (directory / JOURNAL).exists()
+    if ended and (directory / RESULT_FILE).exists():
+        return State.FINISHED
+    if (directory / TRACEBACK_FILE).exists():
+        return State.FAILED
+    return State.HALF_DONE if (directory / CONFIG_FILE).exists() else State.NEW
+
+
+def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
+    """End a run that was killed after its result was kept, and before its journal said so.
+
+    All that it had to report is in the journal by then, but for the files that it keeps.
+
+    Args:
+        directory: the run's.
+        lock: of the directory, where it is held already; it is released.
+
+    Returns:
+        Whether the run has finished.
+
+    Raises:
+        ResumeError: another process is writing this run.
+        StorageError: the directory cannot be written.
+    """
+    reporting = last_operation(directory).get("kind") in ("tags", "metrics", "artifact")
+    if reporting and (directory / RESULT_FILE).exists():
+        journal = Journal(directory, lock)
+        for path in (directory / name for name in (CHECKPOINT, CURVE_FILE, MODEL, RESULT_FILE)):
+            if path.exists():
+                journal.artifact(path)
+        journal.status("FINISHED")
+        journal.close()
+    return state(directory) == State.FINISHED
+
+
+@contextmanager
+def owning(directory: Path, new: bool, start_over: bool = False) -> Iterator[BaseFileLock]:
+    """Inside, no other process writes the directory of a run.
+
+    Args:
+        directory: of a run that goes on, or of one that is to begin, which is made.
+        new: whether one is to begin; where it is refused inside, before its config is kept, nothing is left of it.
+        start_over: whether the run that is there is deleted before.
+
+    Raises:
+        ConfigError: there is a run already, and one is to begin.
+        ResumeError: another process owns it.
+        StorageError: it cannot be written.
+    """
+    lock = hold(directory)
+    try:
+        if new:
+            if start_over:
+                _clear(directory)
+            _check_free(directory)
+        yield lock
+    except BaseException:
+        if new and not (directory / CONFIG_FILE).exists() and not holds_run(directory):
+            let_go_of_empty(directory, lock)
+        raise
+    finally:
+        lock.release()
+
+
+def traces(directory: Path) -> list[str]:
+    """The files in a directory that show that there is, or was, a run."""
+    return [name for name in TRACES if (directory / name).exists()]
+
+
+def _check_free(directory: Path) -> None:
+    there = traces(directory)
+    if CONFIG_FILE in there:
+        raise ConfigError(
+            f"{directory} already holds a run: type resume={directory} to continue it, choose another hydra.run.dir, "
+            "or add start_over=true to delete it and begin again."
+        )
+    if there:
+        raise ConfigError(
+            f"{directory} has the {' and '.join(there)} of a run that has lost its {CONFIG_FILE}: add start_over=true "
+            "to delete it and begin again, or choose another hydra.run.dir."
+        )
+
+
+def _clear(directory: Path) -> None:
+    for path in (directory / name for name in (OURS if traces(directory) else ())):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def undone_if_refused(directory: Path) -> Iterator[None]:
+    """Inside, a new run begins: where MLflow does not take it, its config is not kept."""
+    try:
+        yield
+    except BaseException:
+        if not holds_identity(directory):
+            for name in (CONFIG_FILE, KEY_FILE):
+                (directory / name).unlink(missing_ok=True)
+        raise
 
 
 def reason(directory: Path) -> str:
     """Why the run in ``directory`` failed: the last line of its traceback, without the name of the error's module."""
     try:
         lines = (directory / TRACEBACK_FILE).read_text(encoding="utf-8").strip().splitlines()
-    except OSError:
+    except (OSError, ValueError):
         return "it left no trace"
     last = next((line for line in reversed(lines) if line and not line.startswith(" ")), "it left no trace")
     kind, colon, text = last.partition(": ")
@@ -46,9 +167,8 @@ def reason(directory: Path) -> str:
 
 def leave_traceback(directory: Path, error: BaseException) -> Path:
     """Keep an error's traceback in the directory of the run that it ended."""
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / TRACEBACK_FILE
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    write_atomically(path, masked("".join(traceback.format_exception(error))))
     return path
 
 
@@ -57,7 +177,7 @@ def note_code(directory: Path, version: str) -> list[str]:
     noted = codes(directory)
     if version not in noted[-1:]:
         noted.append(version)
-        (directory / CODE_FILE).write_text("\n".join(noted) + "\n", encoding="utf-8")
+        write_atomically(directory / CODE_FILE, "\n".join(noted) + "\n")
     return noted
 
 
@@ -65,5 +185,5 @@ def codes(directory: Path) -> list[str]:
     """The versions of the code that the run in ``directory`` was computed by, oldest first."""
     try:
         return (directory / CODE_FILE).read_text(encoding="utf-8").splitlines()
-    except OSError:
+    except (OSError, ValueError):
         return []

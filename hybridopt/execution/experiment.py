@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,20 +20,36 @@ from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import ConfigError, Interrupted
-from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals
+from hybridopt.engine.memory import WithinMemory
+from hybridopt.errors import ConfigError, Interrupted, TrackingError
+from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.datasheet import datasheet
-from hybridopt.execution.directory import CONFIG_FILE, RESULT_FILE, TRACEBACK_FILE, leave_traceback, note_code
-from hybridopt.execution.identity import code_version, flattened, read_config, run_name, tags, write_config
+from hybridopt.execution.directory import (
+    CONFIG_FILE,
+    CURVE_FILE,
+    MODEL,
+    TRACEBACK_FILE,
+    State,
+    finish_killed,
+    note_code,
+    owning,
+    state,
+)
+from hybridopt.execution.identity import code_version, flattened, read_config, tags
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
-from hybridopt.execution.runtime import processes_of_its_own, quiet, threads
+from hybridopt.execution.runtime import check_devices, check_population, processes_of_its_own, quiet, threads
+from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
-from hybridopt.tracking.delivery import deliver_leftovers
+from hybridopt.toolbox.credentials import hide
+from hybridopt.tracking.delivery import deliver_leftovers, undelivered
+from hybridopt.tracking.files import explaining
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.system import watching
-from hybridopt.tracking.tracker import Tracker, open_tracker
+from hybridopt.tracking.tracker import Tracker
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 
@@ -43,6 +59,7 @@ def run(
     directory: Path,
     parent_run_id: str | None = None,
     more_tags: Mapping[str, str] | None = None,
+    instantiate_targets: bool = False,
 ) -> Result | None:
     """Run a job, or go on with one.
 
@@ -54,6 +71,8 @@ def run(
         directory: the run's directory.
         parent_run_id: the MLflow run of the sweep that this job is a part of.
         more_tags: for the MLflow run, besides those that say what the run is.
+        instantiate_targets: whether the user has typed that the config may call what is no plugin; what the config
+            itself says of that does not count.
 
     Returns:
         What came out; None on the other ranks.
@@ -63,10 +82,12 @@ def run(
     """
     resume = config.get("resume") is not None
     if resume:
-        config = read_config(directory)
-        if (directory / RESULT_FILE).exists():
-            return _finished(directory)
-    targets.check(config)
+        named = config.get("tracking", {}).get("uri")
+        config = trusting(named, read_config(directory))
+        if state(directory) == State.FINISHED:
+            return _finished(directory, named)
+    targets.check(config, instantiate_targets)
+    config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):
@@ -75,18 +96,32 @@ def run(
             return run_main_rank(job, parent_run_id, more_tags or {}, resume)
 
 
+def with_masked_store(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config as it is written and reported: the store's credentials are known, and in none of it."""
+    tracking = config["tracking"]
+    return config if not tracking.get("uri") else {**config, "tracking": {**tracking, "uri": hide(tracking["uri"])}}
+
+
+def trusting(uri: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a directory, with the tracking store that the user names in place of the one that it names."""
+    tracking = dict(config.get("tracking") or {})
+    return {**config, "tracking": tracking | ({"uri": uri} if "uri" in tracking else {})}
+
+
 def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
     """Run a job as its first rank, which for most jobs is the only one."""
-    tracker = open_tracker(
-        job.config["tracking"], job.directory, run_name=run_name(job.config), parent_run_id=parent_run_id, resume=resume
-    )  # which refuses a directory that holds another run
-    if not resume:
-        write_config(job.config, job.directory)
-    code = note_code(job.directory, code_version(job.config))
-    with closing_run(tracker, job.directory):
-        tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
-        result = job.run(tracker, resume)
-    result.undelivered = tracker.finish("FINISHED")
+    advice = f"make room, and type hybridopt resume={job.directory} to go on from the last checkpoint"
+    start_over = job.config.get("start_over", False)
+    with explaining(job.directory, advice), owning(job.directory, not resume, start_over) as lock:
+        if resume and finish_killed(job.directory, lock):
+            lock.release()
+            return _finished(job.directory, job.config["tracking"].get("uri"))
+        tracker = begin(job.config, job.directory, job.digests, parent_run_id, resume, lock)
+        with closing_run(tracker, job.directory):
+            code = note_code(job.directory, code_version(job.config))
+            tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
+            result = job.run(tracker, resume)
+            result.undelivered = tracker.finish("FINISHED")
     return result
 
 
@@ -101,13 +136,14 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
     spec: DataSpec = cast(Any, datamodule).spec  # any data module that has one
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), WithinMemory():
         torch.manual_seed(seed)
         model, objective, encoding, strategy = (
             building.build(kind, values_of(config, kind), spec=spec)
             for kind in ("model", "objective", "encoding", "strategy")
         )
     budget = Budget(**config["budget"])
+    check_population(strategy, budget)
     trial = Trial(model, objective, strategy, budget, encoding=encoding, seed=seed, spec=spec, **config["oracle"])
     return trial, datamodule
 
@@ -137,6 +173,8 @@ class Job:
     def __init__(self, config: Mapping[str, Any], directory: Path):
         self.config, self.directory = config, directory
         self.trial, self.datamodule = build_parts(config)
+        self.data = datasheet(self.datamodule, config["dataset"])
+        self.digests = digests(config, self.trial, self.data)
         self.signals = Signals()
         self.trainer = self._build_trainer()
 
@@ -144,11 +182,10 @@ class Job:
         """Train, test once, and report."""
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self.trainer.logger = TrackerLogger(tracker, lambda: self.trial.ledger.forwards)
-        data = datasheet(self.datamodule, self.config["dataset"])
-        tracker.set_tags({**tags(self.config), "hybridopt.dataset.identified_by": data.identified_by})
+        tracker.set_tags({**tags(self.config), "hybridopt.dataset.identified_by": self.data.identified_by})
         tracker.log_params(flattened(self.config))
         tracker.log_artifact(self.directory / CONFIG_FILE)
-        for context, dataset in data.inputs:
+        for context, dataset in self.data.inputs:
             tracker.log_input(dataset, context)
         started = time.perf_counter()
         wanted = self.config["tracking"].get("system_metrics", False)
@@ -213,7 +250,7 @@ class Job:
         fixed: dict[str, Any] = {
             "callbacks": [*own, *chosen, MarkCheckpoint(self.directory, self.signals)],
             "logger": DummyLogger(),  # until it is known who leads
-            "plugins": [AtomicCheckpointIO()],
+            "plugins": [AtomicCheckpointIO(self.digests)],
             "default_root_dir": self.directory,
             "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in chosen),
             "use_distributed_sampler": False,  # the population is what is shared out, every rank sees every batch
@@ -226,6 +263,7 @@ class Job:
             trainer = Trainer(**cast(dict[str, Any], defaults | settings | fixed))
         except (TypeError, ValueError, MisconfigurationException) as error:
             raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {error}.") from error
+        check_devices(trainer)
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise ConfigError(
                 "Strategies of Lightning that spawn processes are not supported, since the result stays in them: set "
@@ -236,28 +274,13 @@ class Job:
     def _keep(self, result: Result, tracker: Tracker) -> None:
         """What outlasts the run: the numbers, the checkpoint, the curve, and the network as an MLflow model."""
         directory = self.directory
-        picture = plot_curve(self.trial.curve, directory / "curve.png")
-        kept: list[Path | None] = [result.save(), directory / FILE, picture]
+        kept: list[Path | None] = [directory / FILE, plot_curve(self.trial.curve, directory / CURVE_FILE)]
         if self.config["tracking"].get("log_model"):
             inputs, _ = next(iter(self.datamodule.test_dataloader()))
-            kept.append(save_model(self.trial.model, inputs[:2].cpu(), directory / "model"))
-        for path in kept:
+            kept.append(save_model(self.trial.model, inputs[:2].cpu(), directory / MODEL))
+        for path in [*kept, result.save()]:
             if path is not None and path.exists():
                 tracker.log_artifact(path)
-
-
-@contextmanager
-def closing_run(tracker: Tracker, directory: Path) -> Iterator[None]:
-    """Close the tracked run with the right status, whatever happens inside."""
-    try:
-        yield
-    except (Interrupted, KeyboardInterrupt, SystemExit):
-        tracker.finish("KILLED")
-        raise
-    except BaseException as error:
-        tracker.log_artifact(leave_traceback(directory, error))
-        tracker.finish("FAILED")
-        raise
 
 
 def appears(path: Path, since: float) -> bool:
@@ -270,8 +293,12 @@ def appears(path: Path, since: float) -> bool:
     return False
 
 
-def _finished(directory: Path) -> Result:
+def _finished(directory: Path, uri: str | None) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
-    result.undelivered = deliver_leftovers(directory)
+    try:
+        result.undelivered = deliver_leftovers(directory, uri)
+    except TrackingError as error:
+        result.undelivered = undelivered(directory)
+        log.warning("%s", error)
     return result

@@ -15,11 +15,15 @@ import yaml
 
 from hybridopt.composition import building
 from hybridopt.composition.kinds import PARTS
-from hybridopt.errors import ConfigError, ResumeError
-from hybridopt.execution.directory import CONFIG_FILE
+from hybridopt.errors import ConfigError, ResumeError, brief
+from hybridopt.execution.directory import CONFIG_FILE, traces
+from hybridopt.toolbox import credentials
+from hybridopt.tracking.files import write_atomically
 from hybridopt.tracking.provenance import own_version
 
-NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets", "sweep", "seeds")
+NEEDED = (*PARTS, "budget", "oracle", "seed", "threads", "tracking", "trainer")  # without which a config is none
+CHECKSUM = "# sha256: "  # how the last line of a config begins
+NOT_IN_FINGERPRINT = ("tracking", "resume", "start_over", "instantiate_targets", "sweep", "seeds")
 NOT_IN_TRAINER = ("enable_progress_bar", "default_root_dir")  # how a run shows itself is no part of what it computes
 
 
@@ -27,22 +31,46 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The config of the run in a directory.
 
     Raises:
-        ResumeError: there is no run.
+        ResumeError: there is no run, or its config is damaged.
     """
     check_holds_run(directory)
-    return yaml.safe_load((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    try:
+        text = (directory / CONFIG_FILE).read_bytes().decode("utf-8")
+        config = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _damaged(directory, brief(error)) from error
+    missing = [key for key in NEEDED if key not in config] if isinstance(config, dict) else list(NEEDED)
+    if missing:
+        raise _damaged(directory, f"it lacks {', '.join(missing)}")
+    body, found, checksum = text.rpartition(CHECKSUM)
+    if found and hashlib.sha256(body.encode()).hexdigest() != checksum.strip():
+        raise _damaged(directory, "its text is not that of its checksum")
+    return credentials.resolved(config)
+
+
+def _damaged(directory: Path, why: str) -> ResumeError:
+    return ResumeError(
+        f"{directory / CONFIG_FILE} is damaged, or was edited since the run began ({why}): put the former one back, or "
+        f"begin again by the command that began it and hydra.run.dir={directory} start_over=true."
+    )
 
 
 def check_holds_run(directory: Path) -> None:
     """Refuse a directory without a run.
 
     Raises:
-        ResumeError: there is no run.
+        ResumeError: there is no run, or it has lost its config.
     """
-    if not (directory / CONFIG_FILE).exists():
+    if (directory / CONFIG_FILE).exists():
+        return
+    if traces(directory):
         raise ResumeError(
-            f"There is no run to resume in {directory}: type resume=<the directory of a run, or its MLflow run id>."
+            f"The run in {directory} has lost its {CONFIG_FILE}: put it back, or begin "
+            f"again by the command that began it and hydra.run.dir={directory} start_over=true."
         )
+    raise ResumeError(
+        f"There is no run to resume in {directory}: type resume=<the directory of a run, or its MLflow run id>."
+    )
 
 
 def find_run(resume: str) -> Path:
@@ -64,18 +92,31 @@ def find_run(resume: str) -> Path:
 
 
 def write_config(config: Mapping[str, Any], directory: Path) -> None:
-    """Keep the resolved config, from which the run can be repeated and resumed."""
-    directory.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
+    """Keep the resolved config, from which the run can be repeated and resumed; it is whole or not there.
+
+    Secrets are in it as names of variables.
+    """
+    kept = {key: value for key, value in config.items() if key != "start_over"}
+    text = yaml.safe_dump(credentials.as_references(kept), sort_keys=False, allow_unicode=True)
+    write_atomically(directory / CONFIG_FILE, f"{text}{CHECKSUM}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
     """A short hash of what a run computes: its config without paths, tracking, and how it shows itself."""
-    relevant = {key: value for key, value in config.items() if key not in NOT_IN_FINGERPRINT}
-    if isinstance(relevant.get("trainer"), Mapping):
-        relevant["trainer"] = {key: value for key, value in relevant["trainer"].items() if key not in NOT_IN_TRAINER}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+    return short_hash(relevant(config))
+
+
+def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config that decides what a run computes."""
+    kept = {key: value for key, value in config.items() if key not in NOT_IN_FINGERPRINT}
+    if isinstance(kept.get("trainer"), Mapping):
+        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in NOT_IN_TRAINER}
+    return kept
+
+
+def short_hash(content: object) -> str:
+    """Sixteen digits that tell plain values from others."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_name(config: Mapping[str, Any]) -> str:
@@ -126,7 +167,8 @@ def code_version(config: Mapping[str, Any]) -> str:
 
 def refuse_other_overrides(overrides: list[str]) -> None:
     """Refuse what is typed beside ``resume``, which would have no effect."""
-    others = [override for override in overrides if not override.lstrip("+").startswith("resume=")]
+    kept = ("resume=", "instantiate_targets=", "tracking.uri=")  # whom to trust is no part of a run, but said again
+    others = [override for override in overrides if not override.lstrip("+").startswith(kept)]
     if others:
         raise ConfigError(
             f"A resumed run keeps the config that it was started with: leave out {' '.join(others)}, "

@@ -12,9 +12,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from hybridopt.errors import ResumeError, brief
 from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
+from hybridopt.tracking.files import replacing, write_atomically
 
 
 @dataclass
@@ -58,21 +60,29 @@ class Result:
         return last | {name: value for name, value in self.summary.items() if name.startswith("test/")}
 
     def save(self) -> Path:
-        """Write the file that says that the run has finished; it is whole or not there."""
+        """Write the file without which no run has finished; it is whole or not there."""
         path = Path(self.directory) / RESULT_FILE
-        partial = path.with_suffix(".partial")
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "module"}
         values["phases"] = [asdict(phase) for phase in self.phases]
-        partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        partial.replace(path)
+        write_atomically(path, json.dumps(values, indent=1))
         return path
 
     @classmethod
     def load(cls, directory: Path) -> Result:
-        """The result of a finished run."""
-        stored = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
-        curve = [(forwards, values) for forwards, values in stored.get("curve", [])]
-        return cls(**(stored | {"phases": [Phase(**phase) for phase in stored["phases"]], "curve": curve}))
+        """The result of a finished run.
+
+        Raises:
+            ResumeError: it is damaged.
+        """
+        try:
+            stored = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
+            curve = [(forwards, values) for forwards, values in stored["curve"]]
+            return cls(**(stored | {"phases": [Phase(**phase) for phase in stored["phases"]], "curve": curve}))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResumeError(
+                f"{directory / RESULT_FILE} of the finished run is damaged ({brief(error)}): delete it, and type "
+                f"hybridopt resume={directory} to have it made again from the last checkpoint."
+            ) from error
 
     def _repr_html_(self) -> str:
         return html(self)
@@ -146,5 +156,6 @@ def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:
     axes.set(xlabel="forwards", xscale="log" if len(steps) > 1 else "linear")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=110)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")
     return path

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.accelerators import CPUAccelerator
 from torch import distributed
 
+from hybridopt.core.ledger import Budget
 from hybridopt.errors import ConfigError
 
 SMALL_NETWORK = 100_000  # parameters
@@ -45,6 +48,37 @@ def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def check_devices(trainer: Trainer) -> None:
+    """Refuse more processes on processors than there are cores: each computes, and takes memory, at the same time.
+
+    Two are let through on a machine with one core, so that what is meant for several can be tried.
+
+    Raises:
+        ConfigError: there are fewer cores.
+    """
+    cores = max(os.cpu_count() or 1, 2)
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > cores:
+        raise ConfigError(
+            f"trainer.devices={trainer.num_devices} would start as many processes on {cores} cores: set "
+            f"trainer.devices={cores} at most."
+        )
+
+
+def check_population(strategy: torch.nn.Module, budget: Budget) -> None:
+    """Refuse a population of which not each member could see one sample within the budget.
+
+    Raises:
+        ConfigError: the population is larger than the budget.
+    """
+    for part in strategy.modules():
+        size = getattr(part, "popsize", None)
+        if isinstance(size, int) and budget.forwards is not None and size > budget.forwards:
+            raise ConfigError(
+                f"popsize={size} of {type(part).__name__} is larger than budget.forwards={budget.forwards:g}, one "
+                "forward for each member: set a smaller population, or a larger budget."
+            )
 
 
 @contextmanager

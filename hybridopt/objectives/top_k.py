@@ -16,17 +16,20 @@ class TopK(Objective):
 
     Args:
         k: how many scores count.
+        spec: of the data, where it is known.
 
     Raises:
-        ConfigError: k is not positive.
+        ConfigError: k is not positive, or larger than the number of classes.
     """
 
     differentiable: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
-    def __init__(self, k: int = 2):
+    def __init__(self, k: int = 2, spec: DataSpec | None = None):
         super().__init__()
         ranges.at_least("objective", 1, k=k)
+        if spec is not None and self.tasks & {spec.task}:
+            ranges.between("objective", 1, spec.output_size, k=k)
         self.k = k
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridopt.errors import HybridoptError
+from hybridopt.errors import HybridoptError, brief
+from hybridopt.toolbox.credentials import masked
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             experiment=chosen.experiment,
         )
     except HybridoptError as error:
-        sys.exit(str(error))
+        sys.exit(masked(str(error)))
+    except OSError as error:
+        sys.exit(f"The report cannot be written into {chosen.out} ({brief(error)}): name another folder by --out.")
     print_short(report.text, report.html)
 
 

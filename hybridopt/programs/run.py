@@ -5,55 +5,141 @@ Nothing heavy is imported before a job really runs: help, completion and ``--cfg
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from hybridopt import sweep
 from hybridopt.composition import compose, targets
 from hybridopt.composition.compose import plain_values
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted, StorageError, brief
+from hybridopt.composition.sentences import sentence
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, StorageError, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
+from hybridopt.toolbox.credentials import hide_in, masked, scrub
+
+FULL = "HYDRA_FULL_ERROR"  # Hydra's switch for tracebacks
+SENTENCES = "HYBRIDOPT_SENTENCES"  # the switch was set here, and not by the user
+HYDRAS = {".hydra", "hybridopt.log"}  # what Hydra writes into a run's directory before the run begins
+found_before: set[Path] = set()  # directories that were there when the program started
 
 
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
     overrides = [argument for argument in sys.argv[1:] if is_override(argument)]
     try:
-        targets.check_arguments(overrides)
+        targets.check_arguments(sys.argv[1:])
+        targets.grant(overrides)
+        sys.argv[1:] = hide_in(sys.argv[1:])
         check_writable(overrides)
     except HybridoptError as refused:
-        sys.exit(str(refused))
+        sys.exit(masked(str(refused)))
+    mask_logs()
     register()
-    _main()
+    found_before.update(directories(overrides))
+    if FULL in os.environ:
+        _main()
+    else:
+        _in_sentences()
+
+
+def _in_sentences() -> None:
+    """Run the program; what cannot be composed ends it in a sentence, where Hydra would show a traceback.
+
+    Hydra leaves an error alone where its switch for tracebacks is set, so it is, until the job begins.
+    """
+    os.environ[FULL] = os.environ[SENTENCES] = "1"
+    try:
+        _main()
+    except (HydraException, OmegaConfBaseException) as error:
+        _end(sentence(error))
+    except OSError as error:
+        _end(
+            f"No run can be kept there ({brief(error)}): name another directory by hydra.run.dir=<folder> "
+            "(hydra.sweep.dir=<folder> with -m)."
+        )
+    except Exception as error:
+        if not _is_hydras(error):
+            raise
+        _end(sentence(error))
+    finally:
+        if os.environ.pop(SENTENCES, None):
+            os.environ.pop(FULL, None)
+
+
+def _end(sentence: str) -> NoReturn:
+    """The program ends, as Hydra ends it, and says why."""
+    print(masked(sentence), file=sys.stderr)
+    sys.exit(1)
+
+
+def _is_hydras(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf raised an error by themselves."""
+    *_, last = traceback.walk_tb(error.__traceback__)
+    return str(last[0].f_globals.get("__name__")).partition(".")[0] in ("hydra", "omegaconf")
+
+
+def directories(overrides: Sequence[str]) -> Iterator[Path]:
+    """The directories in which this run's own may be, of those that there are."""
+    named = [Path(one.partition("=")[2]) for one in overrides if one.startswith("hydra.run.dir=")]
+    for place in named or [Path("outputs"), *Path("outputs").glob("*")]:
+        yield from (each for each in (place.absolute(), *place.absolute().parents) if each.is_dir())
+
+
+def leave_nothing(directory: Path) -> None:
+    """Remove what Hydra has made for a run that was refused: its files, and the directories that were not there before.
+
+    Args:
+        directory: the run's; left alone where there is more in it.
+    """
+    if not directory.is_dir() or {one.name for one in directory.iterdir()} - HYDRAS:
+        return
+    for one in directory.iterdir():
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    for place in (directory, *directory.parents):
+        if place in found_before or any(place.iterdir()):
+            return
+        place.rmdir()
 
 
 def check_writable(overrides: Sequence[str]) -> None:
     """Refuse a directory in which no run can be kept, before Hydra stumbles over it.
 
     Raises:
-        StorageError: the current directory cannot be written, and runs go into it.
+        StorageError: the current directory, or the one that is named for runs, cannot be written.
     """
-    elsewhere = ("hydra.run.dir=", "hydra.sweep.dir=", "resume=")
     told = {"--help", "-h", "--cfg", "-c", "--version", "--info", "-i", "--hydra-help", "-sc", "--shell-completion"}
-    if told & set(sys.argv) or any(one.startswith(elsewhere) for one in overrides):
+    if told & set(sys.argv) or any(one.startswith("resume=") for one in overrides):
         return
+    pairs = [one.partition("=")[::2] for one in overrides]
+    named = [Path(value.strip("'\"")) for key, value in pairs if key in ("hydra.run.dir", "hydra.sweep.dir")]
+    for place in named or [Path.cwd()]:
+        if "$" not in str(place):  # which Hydra resolves
+            _check_place(place)
+
+
+def _check_place(place: Path) -> None:
     try:
-        tempfile.TemporaryFile(dir=".").close()  # root may do anything, but not on every disk
+        there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+        tempfile.TemporaryFile(dir=there).close()  # root may do anything, but not on every disk
     except OSError as error:
         raise StorageError(
-            f"The directory {Path.cwd()}, in which runs are kept, cannot be written ({brief(error)}): change to "
-            "another one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
+            f"The directory {place}, in which runs are kept, cannot be written ({brief(error)}): change to another "
+            "one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
         ) from error
 
 
@@ -89,13 +175,36 @@ def or_else(value: str | None, other: str) -> str:
 
 @hydra.main(version_base="1.3", config_path="pkg://hybridopt.conf", config_name="config")
 def _main(config: DictConfig) -> float | None:
+    if os.environ.pop(SENTENCES, None):
+        os.environ.pop(FULL, None)  # from here on Hydra reports errors as it does, without its own frames
     try:
         return job(config)
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal_number)
     except HybridoptError as error:
+        scrub(error)
+        leave_nothing(Path(HydraConfig.get().runtime.output_dir))
         raise CompactHydraException(str(error)) from error
+    except Exception as error:
+        scrub(error)
+        raise
+
+
+def mask_logs() -> None:
+    """Whatever a library logs, credentials do not reach the screen or the log file in the run's directory."""
+    former = logging.getLogRecordFactory()
+
+    def factory(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = former(*arguments, **more)
+        with suppress(Exception):  # of arguments that do not fit, which logging itself will tell
+            record.msg, record.args = masked(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = masked(logging.Formatter().formatException(cast(Any, record.exc_info)))
+        return record
+
+    if former.__module__ != __name__:
+        logging.setLogRecordFactory(factory)
 
 
 def job(config: DictConfig) -> float | None:
@@ -119,14 +228,14 @@ def job(config: DictConfig) -> float | None:
         return job_of_sweep(plain, directory, hydra_config)
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
-    targets.check(plain)
+    targets.check(plain, targets.granted())
     from hybridopt.engine.memory import keep_freed_memory
     from hybridopt.execution.experiment import run
     from hybridopt.execution.table import show
 
     keep_freed_memory()  # this process is ours
 
-    result = run(plain, directory)
+    result = run(plain, directory, instantiate_targets=targets.granted())
     if result is None:
         return None  # another rank than the first: it has nothing to say
     show(result)
@@ -141,25 +250,28 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     Returns:
         The metric that the sweep is about.
     """
-    from hybridopt.sweep.parent import part_of
+    from hybridopt.sweep.parent import Part, part_of
 
-    part = part_of(Path(hydra_config.sweep.dir), directory)
+    mask_logs()  # the process may be a launcher's
+    ours = hydra_config.sweeper.get(targets.TARGET, "").startswith("hydra_plugins.hybridopt.")
+    part = part_of(Path(hydra_config.sweep.dir), directory) if ours else Part()  # a file that ours has just written
     if part.uri is not None and plain["tracking"].get("uri") is None:
         plain["tracking"]["uri"] = part.uri  # the same store, in whatever directory the job runs
-    goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
-    if goes_on:
-        plain["resume"] = str(directory)
     try:
-        targets.check(plain)
+        goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
+        if goes_on:
+            plain["resume"] = str(directory)
+        targets.check(plain, targets.granted())
         from hybridopt.engine.memory import keep_freed_memory
         from hybridopt.execution.experiment import run
 
         keep_freed_memory()
         with command_line_of_the_job(hydra_config, goes_on):
-            result = run(plain, directory, part.run_id, part.tags)
+            result = run(plain, directory, part.run_id, part.tags, targets.granted())
     except Exception as error:
-        if not isinstance(error, Interrupted):
-            leave_traceback(directory, error)
+        if not isinstance(error, (Interrupted, InUse)):  # what another process writes is left alone
+            with suppress(OSError):  # such as a disk that is full: then the launcher tells
+                leave_traceback(directory, error)
         raise
     return None if result is None else result.summary.get(plain["sweep"]["metric"])
 
@@ -170,13 +282,18 @@ def command_line_of_the_job(hydra_config: DictConfig, goes_on: bool = False) -> 
     whole = sys.argv
     kept = [argument for argument in whole[1:] if argument not in ("-m", "--multirun") and not is_override(argument)]
     place = hydra_config.runtime.output_dir
-    sys.argv = [whole[0], *kept, *([f"resume={place}"] if goes_on else hydra_config.overrides.task)]
+    sys.argv = [whole[0], *kept, *(_again(place) if goes_on else hydra_config.overrides.task)]
     with read_write(hydra_config):
         hydra_config.run.dir = place  # Lightning hands it on
     try:
         yield
     finally:
         sys.argv = whole
+
+
+def _again(directory: str) -> list[str]:
+    """What is typed to go on with a job, with the permission that it has."""
+    return [f"resume={directory}", *([f"{targets.SETTING}=true"] if targets.granted() else [])]
 
 
 def is_override(argument: str) -> bool:

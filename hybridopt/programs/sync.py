@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybridopt.errors import HybridoptError
+from hybridopt.execution.directory import finish_killed
+from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.journal import JOURNAL
 
@@ -39,13 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = [str(place) for place in places if not place.is_dir()]
     if missing:
         sys.exit(f"There is no directory {missing[0]}: name the directory of a run, or one above.")
-    waiting = {run: number for run in runs(places) if (number := undelivered(run))}
+    found = list(runs(places))
+    if not chosen.dry_run:
+        finish(found)
+    waiting = {run: number for run in found if (number := undelivered(run))}
     if not waiting:
         print("Nothing waits: every run that is tracked has been delivered.")
         return
     deliveries = [Delivery(run, number, number) for run, number in waiting.items()]
     if not chosen.dry_run:
-        deliveries = list(deliver(waiting))
+        deliveries = list(deliver(waiting, chosen.uri))
     print_table(deliveries)
     sys.exit(int(any(each.left for each in deliveries)))
 
@@ -56,15 +62,24 @@ def runs(places: Sequence[Path]) -> Iterator[Path]:
         yield from sorted(path.parent for path in place.rglob(JOURNAL))
 
 
-def deliver(waiting: dict[Path, int]) -> Iterator[Delivery]:
-    """Deliver the journals, one after the other; one that is being written is left alone."""
+def finish(found: Sequence[Path]) -> None:
+    """End the runs that were killed when all that was left to do was to report; one that goes on is left alone."""
+    for run in found:
+        with suppress(HybridoptError):
+            finish_killed(run)
+
+
+def deliver(waiting: dict[Path, int], uri: str | None = None) -> Iterator[Delivery]:
+    """Deliver the journals, one after the other; one that is being written, or names a store that nobody else names, is
+    left alone.
+    """
     from tqdm import tqdm
 
     for run, number in tqdm(waiting.items(), desc="delivering", unit=" runs", leave=False, disable=None):
         try:
-            yield Delivery(run, number, deliver_leftovers(run))
+            yield Delivery(run, number, deliver_leftovers(run, uri))
         except HybridoptError as error:
-            yield Delivery(run, number, number, str(error))
+            yield Delivery(run, number, number, masked(str(error)))
 
 
 def print_table(deliveries: Sequence[Delivery]) -> None:
@@ -87,5 +102,6 @@ def parser() -> argparse.ArgumentParser:
     """What can be typed."""
     made = argparse.ArgumentParser(prog="hybridopt-sync", description=str(__doc__).split(": ", 1)[1])
     made.add_argument("directory", nargs="*", type=Path, help=f"of runs, or above them ({' and '.join(PLACES)})")
+    made.add_argument("--uri", help="a store that may have what names it, besides those of your own runs")
     made.add_argument("--dry-run", action="store_true", help="say what waits, and deliver nothing")
     return made

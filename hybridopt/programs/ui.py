@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
 from hybridopt.errors import HybridoptError, TrackingError
+from hybridopt.toolbox.credentials import address, masked, reveal
 from hybridopt.tracking.reading import Reader
 from hybridopt.tracking.store import prepare_store
 
@@ -23,7 +24,27 @@ HOST = "127.0.0.1"
 PORT = 5000  # MLflow's own
 TRIED = 20  # ports after it, where it is in use
 PATIENCE = 120.0  # seconds until the server has to answer; 12 were measured
+PAUSE = 5  # seconds that the server has to end by itself
+STORE = "MLFLOW_BACKEND_STORE_URI"  # read by mlflow server; what is in the command line, anybody sees in ps
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # fifteen processes less, of 2 GB together
+
+# Runs the server, and ends it with all of its processes as soon as the pipe from hybridopt-ui is closed: the system
+# closes it in whatever way hybridopt-ui ends, SIGKILL included.
+GUARD = f"""
+import os, signal, subprocess, sys, threading
+signal.signal(signal.SIGTERM, lambda *_: None)
+server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+def follow():
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGTERM)
+    try:
+        server.wait({PAUSE})
+    except subprocess.TimeoutExpired:
+        pass
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=follow, daemon=True).start()
+sys.exit(server.wait())
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,14 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         uri = prepare_store(chosen.uri, create=False)
         page = latest_page(uri)
         if uri.startswith("http"):
-            tell(f"{uri}/{page}", chosen.open)
+            tell(f"{address(uri)}/{page}", chosen.open)
             return
-        with serving(uri, free_port(chosen.port)) as (address, server):
-            tell(f"{address}/{page}", chosen.open)
+        with serving(uri, free_port(chosen.port)) as (place, server):
+            tell(f"{place}/{page}", chosen.open)
             print("Ctrl-C ends it.", flush=True)
             server.wait()
     except HybridoptError as error:
-        sys.exit(str(error))
+        sys.exit(masked(str(error)))
     except KeyboardInterrupt:
         return
 
@@ -59,20 +80,20 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, subprocess.Popen]]:
     Raises:
         TrackingError: it does not start.
     """
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    command = [sys.executable, "-c", GUARD, sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", HOST, "--port", str(port)]
     server = subprocess.Popen(
-        command, env={**os.environ, **LEAN}, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        command, env={**os.environ, **LEAN, STORE: reveal(uri)}, start_new_session=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
     former = _raising_on_terminate()
     try:
         _wait(server, port)
         yield f"http://{HOST}:{port}", server
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
+        cast(IO[bytes], server.stdin).close()  # the guard ends the server
         with suppress(subprocess.TimeoutExpired):
-            server.wait(5)
+            server.wait(PAUSE + 2)
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)  # its children outlive it by seconds
         cast(IO[bytes], server.stdout).close()
@@ -125,7 +146,7 @@ def _wait(server: subprocess.Popen, port: int) -> None:
     while time.monotonic() < end:
         if server.poll() is not None:
             said = cast(IO[bytes], server.stdout).read().decode(errors="replace").strip().splitlines()
-            raise TrackingError(f"MLflow's server does not start: {said[-1] if said else 'it says nothing'}.")
+            raise TrackingError(f"MLflow's server does not start: {masked(said[-1]) if said else 'it says nothing'}.")
         with suppress(OSError):
             urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
             return

@@ -30,12 +30,14 @@ class Report:
         markdown: the file of the long one; its pictures lie beside it.
         html: the same on one page.
         aggregates: numbers to compare sweeps by.
+        pictures: their files.
     """
 
     text: str
     markdown: Path
     html: Path
     aggregates: dict[str, float]
+    pictures: tuple[Path, ...] = ()
 
 
 def make_report(
@@ -73,7 +75,8 @@ def make_report(
     out.mkdir(parents=True, exist_ok=True)
     report = write(comparison, title, _planned(parent), target, out)
     if parent is not None and attach:
-        reader.attach(parent, report.text, report.aggregates, sorted(out.iterdir()))
+        files = [report.markdown, report.html, *report.pictures]  # whatever else lies in that folder is not ours
+        reader.attach(parent, report.text, report.aggregates, sorted(files))
     return report
 
 
@@ -113,7 +116,7 @@ def write(comparison: Comparison, title: str, planned: int | None, target: float
     (out / "report.md").write_text(text, encoding="utf-8")
     (out / "report.html").write_text(page.page(title, text, out), encoding="utf-8")
     short = page.short(comparison, table, what, told, parts)
-    return Report(short, out / "report.md", out / "report.html", aggregates(comparison, table))
+    return Report(short, out / "report.md", out / "report.html", aggregates(comparison, table), tuple(drawn.values()))
 
 
 def draw(comparison: Comparison, what: str, values: dict, out: Path) -> dict[str, Path]:

@@ -37,6 +37,12 @@ PARTS = (
     "deviation over seeds."
 )
 
+PICTURE = re.compile(r"[\w.-]+\.png")
+POLICY = (  # for the browser: no script, and nothing from elsewhere
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
+
 TOLD = 20  # sentences in the short version
 
 STYLE = """
@@ -71,14 +77,14 @@ def markdown(
         notes: what may mislead.
         pictures: captions and files, beside the page.
     """
-    text = [f"# {title}", intro(comparison, what), "## Verdict", _list(sentences(verdicts, what))]
+    text = [f"# {escaped(title)}", intro(comparison, what), "## Verdict", _list(sentences(verdicts, what))]
     if parts:
         told = _list([part.sentence() for part in parts])
         text += ["## What each part contributes", told, *contribution_tables(parts), PARTS]
     text += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
     if verdicts:
         text += ["## Pairs", *(pairs(verdicts, dataset, what) for dataset in comparison.datasets), PAIRS]
-    text += ["## Pictures", *(f"![{caption}]({path.name})\n\n*{caption}*" for caption, path in pictures.items())]
+    text += ["## Pictures", *(_picture(caption, path) for caption, path in pictures.items())]
     text += ["## Threats to validity", _list(notes or ["Nothing to note: all runs are there, and alike."])]
     return "\n\n".join(text) + "\n"
 
@@ -88,9 +94,10 @@ def intro(comparison: Comparison, what: str) -> str:
     seeds = {len(comparison.of(s, d)) for s in comparison.strategies for d in comparison.datasets} - {0}
     told = str(seeds.pop()) if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
     better = "higher" if comparison.higher else "lower"
+    datasets = escaped(", ".join(comparison.datasets))
     return (
         f"{len(comparison.results)} runs of {len(comparison.strategies)} strategies on "
-        f"{', '.join(comparison.datasets)}, {told} seeds each, compared in {what}; {better} is better."
+        f"{datasets}, {told} seeds each, compared in {escaped(what)}; {better} is better."
     )
 
 
@@ -116,7 +123,7 @@ def pairs(verdicts: Sequence[Verdict], dataset: str, what: str) -> str:
          str(each.found.n), conclusion(each)]
         for each in verdicts if each.dataset == dataset and each.found is not None
     ]  # fmt: skip
-    return _table(head, body) if body else f"There is no pair to compare on {dataset}."
+    return _table(head, body) if body else f"There is no pair to compare on {escaped(dataset)}."
 
 
 def contribution_tables(parts: Sequence[Contribution]) -> Iterator[str]:
@@ -173,28 +180,46 @@ def metric(found: Interval | None) -> str:
 
 
 def page(title: str, text: str, folder: Path) -> str:
-    """Markdown as one HTML page; pictures in the folder are put into it."""
+    """Markdown as one HTML page; pictures in the folder are put into it, and nothing else is shown or followed."""
     from markdown_it import MarkdownIt
 
-    body = MarkdownIt("commonmark").enable("table").render(text)
-    inlined = re.sub(r'src="([^"]+\.png)"', lambda found: f'src="{_embedded(folder / found[1])}"', body)
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
+    body, plain = renderer.render(text), _printable(title)
+    body = re.sub(r'<img src="([^"]*)"', lambda found: f'<img src="{_embedded(folder, found[1])}"', body)
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head>\n<body>\n{inlined}</body>\n</html>\n"
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">{POLICY}<title>{html.escape(plain)}</title>'
+        f"<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
     )
 
 
-def _embedded(picture: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+def escaped(text: str) -> str:
+    """A text of others, such as the name of a run, as Markdown that shows it and does nothing else."""
+    return re.sub(r"[\\`*\[\]!]", r"\\\g<0>", html.escape(_printable(text), quote=False))
+
+
+def _printable(text: str) -> str:
+    """A text in one line, without what a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _picture(caption: str, path: Path) -> str:
+    return f"![{escaped(caption)}]({path.name})\n\n*{escaped(caption)}*"
+
+
+def _embedded(folder: Path, name: str) -> str:
+    """A picture of the folder itself as data; nothing for any other address."""
+    picture = folder / name
+    inside = PICTURE.fullmatch(name) and picture.is_file() and not picture.is_symlink()
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode() if inside else ""
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {escaped(line)}" for line in lines)
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(escaped(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def print_short(text: str, html: Path) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from hybridopt.errors import brief
+from hybridopt.errors import StorageError, brief
+from hybridopt.execution.directory import CONFIG_FILE
 from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
-from hybridopt.tracking.journal import write_atomically
+from hybridopt.tracking.files import explaining, hold, write_atomically
 from hybridopt.tracking.sweeps import add_tags, adopt_sweep, share_view
-from hybridopt.tracking.tracker import Tracker, open_tracker
+from hybridopt.tracking.tracker import Tracker, holds_run, open_tracker
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +39,29 @@ class ParentRun:
 
     Raises:
         ResumeError: another process runs this sweep.
+        StorageError: the directory cannot be written.
         TrackingError: the store cannot be used.
     """
 
     def __init__(self, directory: Path, name: str, settings: Mapping[str, Any], command: Sequence[str]):
         self.directory, self.name = directory, name
-        adopted = adopt_sweep(directory, settings, name)
-        resume = adopted or (directory / SWEEP_FILE).exists()
-        tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
-        self.tracker: Tracker = open_tracker(settings, directory, run_name=f"sweep {name}", resume=resume, tags=tags)
+        lock = hold(directory)  # before anything is asked: of two sweeps at once, the second finds what the first made
+        try:
+            resume = adopt_sweep(directory, settings, name) or _has_begun(directory)
+            tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
+            self.tracker: Tracker = open_tracker(
+                settings, directory, run_name=f"sweep {name}", resume=resume, tags=tags, lock=lock
+            )
+        except BaseException:
+            lock.release()
+            raise
         self.page = ""
         self._tags: dict[str, Mapping[str, str]] = {}
-        self.announce([])
+        try:
+            self.announce([])
+        except StorageError:
+            self.tracker.finish("FAILED")
+            raise
 
     @property
     def uri(self) -> str | None:
@@ -57,9 +71,19 @@ class ParentRun:
 
     def announce(self, jobs: Sequence[Job]) -> None:
         """Tell jobs, before they start, whose part they are: their processes read it from a file."""
-        self._tags |= {job.directory.name: job.tags for job in jobs if job.tags}
+        self._tags |= {_place(self.directory, job.directory): job.tags for job in jobs if job.tags}
         content = {"name": self.name, "run_id": self.tracker.run_id, "uri": self.uri, "tags": self._tags}
-        write_atomically(self.directory / SWEEP_FILE, json.dumps(content, indent=1) + "\n")
+        self.keep(SWEEP_FILE, json.dumps(content, indent=1) + "\n")
+
+    def keep(self, name: str, text: str) -> Path:
+        """Write a file of the sweep, whole or not at all.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        with explaining(self.directory, "make room, and type the same command again"):
+            write_atomically(self.directory / name, text)
+        return self.directory / name
 
     def update_tags(self, jobs: Sequence[Job], finished: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:
         """Say of jobs that had finished what is known of them by now: of which hybrid a run has become a control arm.
@@ -87,14 +111,15 @@ class ParentRun:
 
         Returns:
             How many operations MLflow does not have.
+
+        Raises:
+            StorageError: the table cannot be kept, so that the sweep has FAILED.
         """
-        path = self.directory / JOBS_FILE
-        with path.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["job", "outcome", "why", "fingerprint", "directory", "overrides"])
-            for job, o in zip(jobs, outcomes, strict=True):
-                table.writerow([job.label, o.word, o.why, job.fingerprint, job.directory, " ".join(job.overrides)])
-        self.tracker.log_artifact(path)
+        try:
+            self.tracker.log_artifact(self.keep(JOBS_FILE, _table(jobs, outcomes)))
+        except StorageError:
+            self.tracker.finish("FAILED")
+            raise
         self._share_view(jobs)
         finished = sum(outcome.word in GOOD for outcome in outcomes)
         counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
@@ -113,6 +138,26 @@ class ParentRun:
             self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], more)
         except Exception as error:
             log.debug("The view of the sweep is not kept.", exc_info=error)
+
+
+def _has_begun(directory: Path) -> bool:
+    """Whether a sweep has, in this directory; that of a single run is refused instead."""
+    return (directory / SWEEP_FILE).exists() or (holds_run(directory) and not (directory / CONFIG_FILE).exists())
+
+
+def _table(jobs: Sequence[Job], outcomes: Sequence[JobOutcome]) -> str:
+    """A line for each job, separated by commas."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(["job", "outcome", "why", "fingerprint", "directory", "overrides"])
+    for job, o in zip(jobs, outcomes, strict=True):
+        table.writerow([job.label, o.word, o.why, job.fingerprint, job.directory, " ".join(job.overrides)])
+    return text.getvalue()
+
+
+def _place(sweep_directory: Path, job_directory: Path) -> str:
+    """A job's directory, as seen from the sweep's."""
+    return os.path.relpath(job_directory, sweep_directory)
 
 
 @dataclass(frozen=True)
@@ -136,5 +181,5 @@ def part_of(sweep_directory: Path, job_directory: Path) -> Part:
         content = json.loads((sweep_directory / SWEEP_FILE).read_text(encoding="utf-8"))
     except OSError:
         return Part()
-    tags = {"hybridopt.sweep": content["name"], **content["tags"].get(job_directory.name, {})}
+    tags = {"hybridopt.sweep": content["name"], **content["tags"].get(_place(sweep_directory, job_directory), {})}
     return Part(content["run_id"], content["uri"], tags)

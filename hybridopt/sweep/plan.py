@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, product
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hybridopt.composition import building, targets
 from hybridopt.composition.compose import plain_values
+from hybridopt.composition.schema import JOBS
 from hybridopt.errors import ConfigError, HybridoptError
-from hybridopt.execution.directory import State, state
+from hybridopt.execution.directory import State
 from hybridopt.execution.identity import fingerprint, run_name
+from hybridopt.sweep.counting import refuse_empty, refuse_many
+from hybridopt.toolbox.ranges import at_least, between
 
 NAME = re.compile(r"[\w.+-]+")
 NAMED = ("strategy", "dataset", "seed")  # what every job's label has
@@ -69,17 +73,20 @@ class Planner:
 
     def __init__(self, loader: ConfigLoader, master: DictConfig):
         self.loader, self.master = loader, master
-        self.own_subdir = any(override.startswith("hydra.sweep.subdir=") for override in master.hydra.overrides.hydra)
+        self._number = 0  # of jobs whose directory was chosen
+        typed = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)  # ${hydra.job.num} is a job's
+        self.own_subdir = any(str(override).startswith("hydra.sweep.subdir=") for override in cast(list, typed))
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """Overrides of the command line, with ``seeds=N`` become an axis of seeds, and without ``sweep.controls``.
 
         Raises:
-            ConfigError: the seeds are no number, or given twice; the control arms are swept.
+            ConfigError: the seeds are no number, or given twice; the control arms are swept; a key has no values.
         """
         parser = OverridesParser.create(config_loader=self.loader)
         overrides = list(parser.parse_overrides(list(arguments)))
         number = self._seeds(overrides)
+        refuse_empty(overrides)
         if any(override.key_or_group == CONTROLS and override.is_sweep_override() for override in overrides):
             raise ConfigError(f"{CONTROLS} is true, false or a list of names: type '{CONTROLS}=[<name>,<name>]'.")
         kept = [override for override in overrides if override.key_or_group not in ("seeds", CONTROLS)]
@@ -101,8 +108,8 @@ class Planner:
         if any(override.key_or_group == "seeds" and override.is_sweep_override() for override in overrides):
             raise ConfigError("seeds is how many seeds there are, one number; to name them, type seed=3,5,8.")
         number = self.master.seeds
-        if number is not None and number < 1:
-            raise ConfigError(f"seeds must be at least 1, but is {number}.")
+        at_least("", 1, seeds=number)
+        between("", 1, JOBS, seeds=number)
         return number
 
     def job(self, overrides: list[str], varied: frozenset[str] = frozenset()) -> Job:
@@ -113,10 +120,10 @@ class Planner:
             varied: the keys that differ between jobs, for the label.
         """
         composed = self.loader.load_sweep_config(self.master, overrides)
-        chosen = str(composed.hydra.sweep.subdir) if self.own_subdir else None
+        chosen = self._chosen_directory(composed) if self.own_subdir else None
         try:
             config = plain(composed)
-            targets.check(config)
+            targets.check(config, targets.granted())
             mark = fingerprint(config)
             label, name = _label(config, overrides, varied), _directory_name(config, mark)
             refused = None
@@ -126,6 +133,18 @@ class Planner:
             label, name = " ".join(overrides), f"refused-{mark[:8]}"
         return Job(overrides, config, mark, label, Path(chosen or name), refused=refused)
 
+    def _chosen_directory(self, composed: DictConfig) -> str:
+        with read_write(composed), open_dict(composed):
+            composed.hydra.job.num = self._number  # as launchers do
+        self._number += 1
+        chosen = os.path.normpath(str(composed.hydra.sweep.subdir))
+        if chosen == "." or chosen.startswith("..") or os.path.isabs(chosen):
+            raise ConfigError(
+                f"hydra.sweep.subdir names a folder for each job in that of the sweep, but is {chosen!r}: choose a "
+                "name, such as '${strategy.name}-${seed}', or leave it out."
+            )
+        return chosen
+
 
 def all_combinations(overrides: Iterable[Override]) -> list[list[str]]:
     """All combinations of swept values, as Hydra's own sweeper orders them: the last key varies fastest.
@@ -134,19 +153,28 @@ def all_combinations(overrides: Iterable[Override]) -> list[list[str]]:
         overrides: of each key; of several with one key the last one counts.
 
     Raises:
-        ConfigError: a key is swept over an interval, which has no values to enumerate.
+        ConfigError: a key is swept over an interval, which has no values to enumerate; there are too many jobs.
     """
+    overrides = list(overrides)
+    refuse_many(overrides)
     values = {override.get_key_element(): _values(override) for override in overrides}
     return [list(chosen) for chosen in product(*values.values())]
 
 
 def compose_jobs(planner: Planner, combinations: Sequence[list[str]]) -> list[Job]:
-    """The jobs of some combinations, each once."""
+    """The jobs of some combinations, each once.
+
+    Raises:
+        ConfigError: not one of them can run.
+    """
     from tqdm import tqdm
 
     varied = varied_keys(combinations)
     shown = tqdm(combinations, desc="composing", unit=" jobs", leave=False, disable=len(combinations) < LARGE)
-    return list(unique(planner.job(overrides, varied) for overrides in shown))
+    jobs = list(unique(planner.job(overrides, varied) for overrides in shown))
+    if jobs and all(job.refused for job in jobs):
+        raise ConfigError(jobs[0].refused)
+    return jobs
 
 
 def _values(override: Override) -> list[str]:
@@ -202,31 +230,6 @@ def unique(jobs: Iterable[Job]) -> Iterator[Job]:
         if job.fingerprint not in seen:
             seen.add(job.fingerprint)
             yield job
-
-
-def locate(job: Job, directory: Path, rerun: str) -> None:
-    """Find out where a job runs and what has become of it: in a new directory where it starts again.
-
-    Args:
-        job: its directory is a name, and becomes a path.
-        directory: the sweep's.
-        rerun: which jobs start again: "failed", "all" or "none".
-    """
-    attempts = _attempts(directory / job.directory)
-    latest = attempts[-2] if len(attempts) > 1 else attempts[-1]
-    job.found = state(latest)
-    again = (rerun == "all" and job.found != State.NEW) or (rerun == "failed" and job.found == State.FAILED)
-    job.directory = attempts[-1] if again else latest
-
-
-def _attempts(first: Path) -> list[Path]:
-    """The directories of a job's attempts, and the next free one."""
-    attempts = [first]
-    for number in count(2):
-        if state(attempts[-1]) == State.NEW:
-            return attempts
-        attempts.append(first.with_name(f"{first.name}-{number}"))
-    raise AssertionError  # count() never ends
 
 
 def quoted(text: str) -> str:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from hybridopt.composition.targets import granted
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import State
 from hybridopt.sweep.board import JobOutcome, failure, why
 from hybridopt.sweep.controls import is_control
-from hybridopt.sweep.plan import Job, locate
+from hybridopt.sweep.places import locate
+from hybridopt.sweep.plan import Job
 from hybridopt.sweep.session import SweepRun
 
 if TYPE_CHECKING:
@@ -46,8 +48,9 @@ def preview(jobs: Sequence[Job], run: SweepRun, times: Sequence[int] | None = No
     from rich.console import Console
     from tqdm import tqdm
 
+    taken: dict[Path, str] = {}
     for job in jobs:
-        locate(job, run.directory, run.rerun)
+        locate(job, run.directory, run.rerun, taken)
     kinds: dict[str, Estimate] = {}
     for job in tqdm(jobs, desc="measuring", unit=" jobs", leave=False, disable=None):
         if _kind(job) not in kinds:
@@ -76,7 +79,9 @@ def measure(config: dict[str, Any]) -> Estimate:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         try:
-            spent = cast("Result", experiment.run(short, Path(folder) / "preview")).summary
+            spent = cast(
+                "Result", experiment.run(short, Path(folder) / "preview", instantiate_targets=granted())
+            ).summary
         except HybridoptError as error:
             return Estimate(refused=str(error))
         except Exception as error:

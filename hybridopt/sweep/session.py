@@ -14,10 +14,13 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hybridopt.errors import StorageError, brief
+from hybridopt.errors import HybridoptError, StorageError, brief
 from hybridopt.execution.directory import State, state
 from hybridopt.sweep import board
-from hybridopt.sweep.plan import Job, check_rerun, locate, quoted
+from hybridopt.sweep.places import locate
+from hybridopt.sweep.plan import Job, check_rerun, quoted
+from hybridopt.toolbox.credentials import address
+from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class SweepRun:
         self.jobs: list[Job] = []
         self.outcomes: dict[int, board.JobOutcome] = {}
         self._launched = 0
+        self._taken: dict[Path, str] = {}  # directories, and the fingerprints of their jobs
         self._elsewhere: dict[str, tuple[str, Mapping[str, str]]] = {}  # finished runs, by fingerprint
 
     @contextmanager
@@ -64,7 +68,6 @@ class SweepRun:
                 f"The directory {self.directory} cannot be made ({brief(error)}): name another one by "
                 "hydra.sweep.dir=<folder>."
             ) from error
-        OmegaConf.save(self.master, self.directory / "multirun.yaml")
         tracking = cast(dict[str, Any], OmegaConf.to_container(self.master.tracking, resolve=True))
         self.parent = ParentRun(self.directory, self.name, tracking, self.command)
         identity = self.parent.tracker.identity
@@ -73,6 +76,7 @@ class SweepRun:
         code, status = 1, "FAILED"
         try:
             with _terminable():
+                self.parent.keep("multirun.yaml", OmegaConf.to_yaml(self.master))
                 yield
             code = int(not all(o.word in board.GOOD for o in self._all_outcomes()))
             status = "FAILED" if code else "FINISHED"
@@ -88,16 +92,18 @@ class SweepRun:
     def run(self, jobs: Sequence[Job], batch: int | None = None) -> list[board.JobOutcome]:
         """Run the jobs that have not finished, and tell what became of each of them."""
         for job in jobs:
-            locate(job, self.directory, self.rerun)
+            locate(job, self.directory, self.rerun, self._taken)
         todo = [job for job in jobs if self._is_due(job)]
+        due = {id(job) for job in todo}
         start = len(self.jobs)
         self.jobs += jobs
         trouble = None
         self.parent.announce(jobs)
-        self.parent.update_tags([job for job in jobs if job not in todo], self._elsewhere)
+        over = [job for job in jobs if id(job) not in due]
+        deliver(over)
+        self.parent.update_tags(over, self._elsewhere)
         for position in range(0, len(todo), batch or len(todo) or 1):
             trouble = self._launch(todo[position : position + (batch or len(todo))]) or trouble
-        due = {id(job) for job in todo}
         for index, job in enumerate(jobs, start):
             elsewhere = job.found == State.NEW and job.fingerprint in self._elsewhere
             self.outcomes[index] = board.outcome(job, id(job) in due, elsewhere, trouble)
@@ -126,7 +132,8 @@ class SweepRun:
         return None
 
     def _places(self, job: Job) -> list[str]:
-        return [f"hydra.sweep.dir={quoted(str(self.directory))}", f"hydra.sweep.subdir={quoted(job.directory.name)}"]
+        inside = job.directory.relative_to(self.directory)
+        return [f"hydra.sweep.dir={quoted(str(self.directory))}", f"hydra.sweep.subdir={quoted(str(inside))}"]
 
     def _all_outcomes(self) -> list[board.JobOutcome]:
         return [self.outcomes.get(index, board.JobOutcome("not run")) for index in range(len(self.jobs))]
@@ -142,9 +149,8 @@ class SweepRun:
         left = self.parent.close(self.jobs, outcomes, status)
         print(f"sweep      {self.name}\ndirectory  {self.directory}")
         if self.parent.uri is not None:
-            where = (
-                f"{self.parent.uri}/{self.parent.page}" if self.parent.uri.startswith("http") else "type hybridopt-ui"
-            )
+            server = address(self.parent.uri) if self.parent.uri.startswith("http") else None
+            where = f"{server}/{self.parent.page}" if server else "type hybridopt-ui"
             print(f"review     {where}")
         if left:
             print(f"{left} records of the sweep wait in its directory, since the tracking store did not take them.")
@@ -161,6 +167,16 @@ class SweepRun:
             log.warning(
                 "There is no report (%s); to try again, type: hybridopt-report %s", board.failure(error), self.name
             )
+
+
+def deliver(jobs: Sequence[Job]) -> None:
+    """Deliver what jobs that are over have not, such as those that were killed in their last seconds."""
+    for job in jobs:
+        try:
+            if undelivered(job.directory) and deliver_leftovers(job.directory):
+                return  # the store is away, and so it is for the others
+        except HybridoptError as error:
+            log.warning("What %s has reported is not delivered yet: %s", job.label, error)
 
 
 @contextmanager

@@ -8,4 +8,5 @@
 - Strategies around others: ``wrapper``; foreign code with threads of its own: ``daemon``.
 - Data sets: ``splits``, ``files``, ``tables``, ``data``.
 - Objectives: ``metrics``, ``margins``.
+- URIs with passwords: ``credentials``.
 """

@@ -2,6 +2,7 @@
 
 Each helper takes the part of the config that the settings belong to ("strategy", "model", ...), what they must be, and
 the settings by keyword. ``None`` stands for a setting that is not set. NaN and infinity are refused everywhere.
+Settings at the top of a job, such as ``seed``, belong to the part "".
 """
 
 from __future__ import annotations
@@ -44,6 +45,40 @@ def at_least(part: str, least: float, /, **settings: float | None) -> None:
         ConfigError: "strategy.popsize must be at least 2, but is 1."
     """
     _check(part, f"be at least {_shown(least)}", lambda value: value >= least, settings)
+
+
+def amount(part: str, most: float, /, **settings: float | None) -> None:
+    """Refuse what is not positive, or above a number.
+
+    Raises:
+        ConfigError: "budget.forwards must be at most 1e+18, but is 1e+30."
+    """
+    positive(part, **settings)
+    _check(part, f"be at most {_shown(most)}", lambda value: value <= most, settings)
+
+
+def word_or_whole(part: str, word: str, least: int, most: int, /, **settings: int | str | None) -> None:
+    """Refuse what is neither this word nor a whole number between two others.
+
+    Raises:
+        ConfigError: "threads must be auto or a whole number between 1 and 1024, but is 'all'."
+    """
+    for name, value in settings.items():
+        fits = value == word if isinstance(value, str) else value is None or least <= value <= most
+        if not fits:
+            raise _refusal(part, name, f"be {word} or a whole number between {least} and {most}", value)
+
+
+def workers(part: str, most: int, /, **settings: Any) -> None:
+    """Refuse numbers of devices below 1 or above a number; -1 is all there are, a list or a text names some.
+
+    Raises:
+        ConfigError: "trainer.devices must be auto, -1, or a whole number between 1 and 4096, but is 0."
+    """
+    for name, value in settings.items():
+        number = len(value) if isinstance(value, list) else value
+        if not isinstance(number, str) and number not in (-1, None) and not 1 <= number <= most:
+            raise _refusal(part, name, f"be auto, -1, or a whole number between 1 and {most}", value)
 
 
 def even(part: str, reason: str, /, **settings: int) -> None:
@@ -98,7 +133,7 @@ def one_of(part: str, choices: Iterable[Any], /, **settings: Any) -> None:
     for name, value in settings.items():
         if value is not None and value not in known:
             similar = suggestion(map(str, known), str(value))
-            raise ConfigError(f"{part}.{name} must be one of {listed}, but is {value!r}.{similar}")
+            raise ConfigError(f"{_place(part, name)} must be one of {listed}, but is {value!r}.{similar}")
 
 
 def each_of(part: str, choices: Iterable[Any], /, **settings: Sequence[Any]) -> None:
@@ -111,11 +146,11 @@ def each_of(part: str, choices: Iterable[Any], /, **settings: Sequence[Any]) -> 
     wanted = f"list one or more of {', '.join(map(str, known))}"
     for name, values in settings.items():
         if not values:
-            raise ConfigError(f"{part}.{name} must {wanted}, but is {list(values)}.")
+            raise ConfigError(f"{_place(part, name)} must {wanted}, but is {list(values)}.")
         for value in values:
             if value not in known:
                 similar = suggestion(map(str, known), str(value))
-                raise ConfigError(f"{part}.{name} must {wanted}, but has {value!r}.{similar}")
+                raise ConfigError(f"{_place(part, name)} must {wanted}, but has {value!r}.{similar}")
 
 
 def sizes(part: str, remedy: str, /, **settings: Sequence[int]) -> None:
@@ -133,7 +168,7 @@ def sizes(part: str, remedy: str, /, **settings: Sequence[int]) -> None:
     for name, values in settings.items():
         if not values or not all(_finite(value) and value >= 1 for value in values):
             raise ConfigError(
-                f"{part}.{name} must list at least one size, each at least 1, but is {list(values)}: {remedy}."
+                f"{_place(part, name)} must list at least one size, each at least 1, but is {list(values)}: {remedy}."
             )
 
 
@@ -144,13 +179,17 @@ def _check(part: str, wanted: str, holds: Callable[[float], bool], settings: dic
             raise _refusal(part, name, wanted, value)
 
 
-def _refusal(part: str, name: str, wanted: str, value: float) -> ConfigError:
-    return ConfigError(f"{part}.{name} must {wanted}, but is {_shown(value)}.")
+def _place(part: str, name: str) -> str:
+    return f"{part}.{name}" if part else name
+
+
+def _refusal(part: str, name: str, wanted: str, value: Any) -> ConfigError:
+    return ConfigError(f"{_place(part, name)} must {wanted}, but is {_shown(value)}.")
 
 
 def _finite(value: float) -> bool:
     return isinstance(value, int) or math.isfinite(value)  # a whole number may be too large for math.isfinite
 
 
-def _shown(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)

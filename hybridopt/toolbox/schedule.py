@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hybridopt.errors import ConfigError
-from hybridopt.toolbox.ranges import finite, one_of
+from hybridopt.toolbox.ranges import at_least, one_of
 
 Schedule = Literal["constant", "linear", "cosine", "exponential"]
 
@@ -31,7 +31,7 @@ class Decay:
 
     def __post_init__(self) -> None:
         one_of("strategy", get_args(Schedule), schedule=self.schedule)
-        finite("strategy", **{self.setting: self.final})
+        at_least("strategy", 0, **{self.setting: self.final})
         if self.schedule == "exponential" and not self.final > 0:
             raise ConfigError(
                 f"strategy.{self.setting} must be a positive number, which is what an exponential schedule can reach, "

@@ -9,25 +9,32 @@ from hybridopt.errors import TrackingError
 from hybridopt.tracking.identity import holds_identity, read_identity
 from hybridopt.tracking.journal import JOURNAL, Journal, read_delivered, read_operations
 from hybridopt.tracking.store import prepare_store
+from hybridopt.tracking.trust import check_named
 from hybridopt.tracking.writer import MlflowWriter
 
 log = logging.getLogger(__name__)
 
 
-def deliver_leftovers(directory: Path) -> int:
+def deliver_leftovers(directory: Path, uri: str | None = None) -> int:
     """Deliver what the journal of a finished run holds and MLflow does not have yet.
+
+    Args:
+        directory: the run's.
+        uri: the store that the user has named, or None.
 
     Returns:
         The number of operations that are still undelivered, 0 for a run that MLflow never knew.
 
     Raises:
         ResumeError: another process is writing this run.
+        TrackingError: the directory names a store that is none of the user's.
     """
     directory = Path(directory).absolute()
     left = undelivered(directory)
     if left == 0:
         return 0
     identity = read_identity(directory)
+    check_named(identity.tracking_uri, [uri], directory)
     try:
         prepare_store(identity.tracking_uri, create=False)
     except TrackingError as error:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import ResumeError, TrackingError, brief
+from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking import provenance
-from hybridopt.tracking.journal import write_atomically
+from hybridopt.tracking.files import write_atomically
 from hybridopt.tracking.store import connect, ensure_experiment
+from hybridopt.tracking.trust import check_named, remember
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 IDENTITY = "run.json"
+KEY_FILE = "run.key"  # by which an MLflow run that is being made is found again, should this process be killed
 DIRECTORY_TAG = "hybridopt.directory"
+KEY_TAG = "hybridopt.key"
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,11 @@ class RunIdentity:
 def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: Mapping[str, str]) -> RunIdentity:
     """The MLflow run of a directory: the one it has, or a new one.
 
+    A new run has a key, which the directory holds before MLflow knows of the run: whoever goes on in the directory
+    after a kill in between finds by it the run that was made.
+
     Args:
-        settings: the config group ``tracking``.
+        settings: the config group ``tracking``; its uri is what the user has named, never what the directory says.
         directory: the run's.
         run_name: of a new run.
         tags: of a new run.
@@ -43,10 +55,18 @@ def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: 
     """
     if holds_identity(directory):
         identity = read_identity(directory)
+        check_named(identity.tracking_uri, [settings.get("uri")], directory)
         _check_run(identity, directory)
         return identity
-    identity = _create_run(settings, tags, run_name)
+    client = connect(settings.get("uri"))
+    experiment = ensure_experiment(client, settings["experiment"])
+    identity = _made_before_a_kill(client, experiment, directory)
+    if identity is None:
+        key = uuid.uuid4().hex
+        write_atomically(directory / KEY_FILE, key)
+        identity = _create_run(client, experiment, {**tags, KEY_TAG: key}, run_name)
     write_identity(identity, directory)
+    (directory / KEY_FILE).unlink(missing_ok=True)
     return identity
 
 
@@ -93,17 +113,33 @@ def _check_run(identity: RunIdentity, directory: Path) -> None:
         )
 
 
-def _create_run(settings: Mapping[str, Any], tags: Mapping[str, str], run_name: str) -> RunIdentity:
-    client = connect(settings.get("uri"))
+def _made_before_a_kill(client: MlflowClient, experiment: str, directory: Path) -> RunIdentity | None:
+    """The MLflow run that a process made for a directory, and was killed before it noted that; or None."""
+    try:
+        key = (directory / KEY_FILE).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    if not (key.isalnum() and key.isascii()):
+        return None  # damaged, so it names nothing
+    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    return _identity_of(client, found[0]) if found else None
+
+
+def _create_run(client: MlflowClient, experiment: str, tags: Mapping[str, str], run_name: str) -> RunIdentity:
     from mlflow.exceptions import MlflowException
 
-    uri = client.tracking_uri
-    experiment_id = ensure_experiment(client, settings["experiment"])
+    uri = masked_uri(client.tracking_uri)
     try:
-        run = client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
+        return _identity_of(client, client.create_run(experiment, tags=dict(tags), run_name=run_name))
     except MlflowException as error:
         raise TrackingError(f"{uri} does not take a new run ({brief(error)}): type tracking=none.") from error
-    return RunIdentity(run.info.run_id, experiment_id, uri, cast(str, run.info.artifact_uri))
+
+
+def _identity_of(client: MlflowClient, run: Run) -> RunIdentity:
+    """What a directory keeps of its MLflow run; the store is one that this machine's own runs use from now on."""
+    uri, info = masked_uri(client.tracking_uri), run.info
+    remember(uri)
+    return RunIdentity(info.run_id, info.experiment_id, uri, cast(str, info.artifact_uri))
 
 
 def origin(directory: Path, parent_run_id: str | None) -> dict[str, str]:
@@ -133,7 +169,7 @@ def find_directory(run_id: str, uri: str | None) -> Path:
     client = connect(uri, create=False)
     from mlflow.exceptions import MlflowException
 
-    uri = client.tracking_uri
+    uri = masked_uri(client.tracking_uri)
     try:
         noted = client.get_run(run_id).data.tags.get(DIRECTORY_TAG)
     except MlflowException as error:

@@ -6,6 +6,7 @@ returns, so that a killed process loses at most the line it was writing. Trackin
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -15,16 +16,20 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hybridopt.errors import ResumeError
+from hybridopt.errors import StorageError
+from hybridopt.toolbox.credentials import masked
+from hybridopt.tracking.files import hold, write_atomically
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 log = logging.getLogger(__name__)
 
 JOURNAL = "journal.jsonl"
 DELIVERED = "journal.delivered"  # how many bytes of the journal the tracking server has
-LOCK = "journal.lock"
-LOCK_PATIENCE = 10  # seconds: data loaders of a killed process hold its lock until they notice its death
+TAIL = 4096  # bytes at a journal's end in which its last line is looked for
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
@@ -54,17 +59,18 @@ class Journal:
 
     Args:
         directory: the run's directory; created where it does not exist.
+        lock: of that directory, where this process holds it already; the journal releases it when it is closed.
 
     Raises:
         ResumeError: another process is writing this journal.
-        OSError: the directory cannot be written.
+        StorageError: the directory cannot be written.
+        OSError: the journal cannot.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, lock: BaseFileLock | None = None):
         self.directory = Path(directory).absolute()
-        self.directory.mkdir(parents=True, exist_ok=True)
         self.path = self.directory / JOURNAL
-        self._lock = _lock(self.directory)
+        self._lock = lock or hold(self.directory)
         self._guard = threading.RLock()  # re-entrant: a signal handler may log while the main thread does
         self._size = _cut_torn_line(self.path)
         self._last_steps = _last_steps(self.path)
@@ -117,6 +123,11 @@ class Journal:
         self._append({"kind": "status", "status": status, "time": _now()})
         os.fsync(self._file)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be appended any more."""
+        return self._file < 0
+
     def close(self) -> None:
         """Let go of the file; what is logged later raises OSError."""
         with self._guard:
@@ -128,11 +139,25 @@ class Journal:
     def _append(self, line: Mapping[str, Any]) -> None:
         data = (_encode(line) + "\n").encode()
         with self._guard:
+            self._check_place()
             written = os.write(self._file, data)
             if written < len(data):  # a full disk: half a line would spoil the next one
                 os.ftruncate(self._file, self._size)
-                raise OSError(f"only {written} of {len(data)} bytes could be written to {self.path}")
+                raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes could be written", str(self.path))
             self._size += written
+
+    def _check_place(self) -> None:
+        """See that the file that is written is still the one that will be read."""
+        opened = os.fstat(self._file)
+        try:
+            there = os.path.samestat(os.stat(self.path), opened)
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        if not there:
+            raise StorageError(
+                f"The directory {self.directory} was removed, moved or replaced while its run went on, so that nothing "
+                "more can be kept in it: start the run again, or put the directory back and resume it."
+            )
 
 
 def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
@@ -163,27 +188,24 @@ def read_delivered(directory: Path) -> int:
 
 def write_delivered(directory: Path, size: int) -> None:
     """Note that the first ``size`` bytes of the journal in ``directory`` have been delivered."""
-    write_atomically(directory / DELIVERED, str(size))
+    write_atomically(directory / DELIVERED, str(size), durable=False)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file at ``path`` so that a reader, or a kill, sees the old text or the new one."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
-
-
-def _lock(directory: Path) -> Any:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(directory / LOCK)
+def last_operation(directory: Path) -> Mapping[str, Any]:
+    """The last complete line of the journal in ``directory``, with its kind; empty where there is none to be read."""
     try:
-        lock.acquire(timeout=LOCK_PATIENCE)
-    except Timeout:
-        raise ResumeError(
-            f"The run in {directory} is being written by another process: wait for it to end, or stop it."
-        ) from None
-    return lock
+        with (directory / JOURNAL).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            last = json.loads(file.read().rpartition(b"\n")[0].rpartition(b"\n")[2])
+        return last if isinstance(last, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def last_status(directory: Path) -> str | None:
+    """The status with which the journal in ``directory`` ends; None where it does not end with one."""
+    last = last_operation(directory)
+    return last.get("status") if last.get("kind") == "status" else None
 
 
 def _cut_torn_line(path: Path) -> int:
@@ -210,7 +232,7 @@ def _json_safe(value: float) -> float | str:
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    return {str(name): str(value) for name, value in values.items()}
+    return {masked(str(name)): masked(str(value)) for name, value in values.items()}
 
 
 def _now() -> int:

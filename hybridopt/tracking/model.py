@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from hybridopt.errors import brief
+from hybridopt.tracking.files import partial_of
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def save_model(model: nn.Module, sample: Tensor, path: Path) -> Path | None:
     import mlflow.pytorch
     from mlflow.models import infer_signature
 
-    shutil.rmtree(path, ignore_errors=True)
+    partial = partial_of(path)
     was_training, device = model.training, next(model.parameters()).device
     model.eval().cpu()
     try:
@@ -40,15 +41,17 @@ def save_model(model: nn.Module, sample: Tensor, path: Path) -> Path | None:
             signature = infer_signature(sample.numpy(), model(sample).detach().numpy())
             mlflow.pytorch.save_model(  # pyright: ignore[reportPrivateImportUsage]
                 model,
-                path,
+                partial,
                 signature=signature,
                 input_example=sample.numpy(),
                 pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             )
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
     except Exception as error:  # an export fails in many ways, and none of them is worth a finished run
         log.warning("The model is kept in the checkpoint only, since it cannot be exported (%s).", brief(error))
-        shutil.rmtree(path, ignore_errors=True)
         return None
     finally:
+        shutil.rmtree(partial, ignore_errors=True)
         model.train(was_training).to(device)
     return path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import TrackingError, brief, options
+from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking.store import PAGE, connect, search_runs
 from hybridopt.tracking.sweeps import SHARED_VIEW
 
@@ -56,7 +57,7 @@ class Reader:
 
     def __init__(self, uri: str | None):
         self.client = connect(uri, create=False)
-        self.uri = self.client.tracking_uri
+        self.uri = masked_uri(self.client.tracking_uri)
 
     def sweep(self, name: str | None) -> StoredRun:
         """The run of a sweep.

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from hybridopt.errors import TrackingError, brief
+from hybridopt.errors import MASK, TrackingError, brief
+from hybridopt.toolbox import credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,14 +51,19 @@ def prepare_store(uri: str | None, create: bool = True) -> str:
         create: whether a SQLite store may be created.
 
     Returns:
-        The URI, absolute: it means the same in any directory.
+        The URI, absolute: it means the same in any directory. Its credentials are masked; clients find them.
 
     Raises:
         TrackingError: the store cannot be reached, read or written.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    uri = credentials.hide(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    if MASK in uri and credentials.reveal(uri) == uri:
+        raise TrackingError(
+            f"The credentials of {uri} are kept nowhere: set MLFLOW_TRACKING_URI to the whole URI, or to one without "
+            "them and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
     scheme = urlsplit(uri).scheme
     if scheme in ("", "file") and not uri.startswith("databricks"):
         raise TrackingError(
@@ -85,7 +91,7 @@ def client_of(uri: str) -> MlflowClient:
     """A client of a store that this process has prepared; nothing is asked of the store."""
     from mlflow import MlflowClient
 
-    return MlflowClient(uri)
+    return MlflowClient(credentials.reveal(uri))
 
 
 def search_runs(client: MlflowClient, experiments: Sequence[str], wanted: str) -> Iterator[Run]:
@@ -111,8 +117,9 @@ def ensure_experiment(client: MlflowClient, name: str) -> str:
         found: Any = client.get_experiment_by_name(name) or _create_experiment(client, name)
     except MlflowException as error:
         if error.get_http_status_code() in (401, 403):
+            server = credentials.masked_uri(client.tracking_uri)
             raise TrackingError(
-                f"The MLflow server {client.tracking_uri} wants to know who you are ({brief(error)}): set "
+                f"The MLflow server {server} wants to know who you are ({brief(error)}): set "
                 f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, {WAY_OUT}."
             ) from error
         raise TrackingError(
@@ -200,7 +207,7 @@ def _check_writable(path: Path) -> None:
 def _check_server(uri: str) -> None:
     """Any answer will do, whatever it says: rights and certificates are the client's matter."""
     try:
-        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=SERVER_PATIENCE).close()
+        urllib.request.urlopen(credentials.address(uri).rstrip("/") + "/health", timeout=SERVER_PATIENCE).close()
     except urllib.error.HTTPError as answer:
         answer.close()
     except (OSError, ValueError) as error:
@@ -237,7 +244,7 @@ def _check_database(uri: str) -> None:
     """See that a database answers: MLflow would ask again for minutes."""
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(credentials.reveal(uri), poolclass=sqlalchemy.NullPool)
     engine.connect().close()
 
 

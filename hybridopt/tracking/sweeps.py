@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking.identity import RunIdentity, holds_identity, write_identity
 from hybridopt.tracking.store import client_of, connect, ensure_experiment, search_runs
 
@@ -36,7 +37,8 @@ def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool
     if not found:
         return False
     info = found[0].info
-    write_identity(RunIdentity(info.run_id, experiment, client.tracking_uri, cast(str, info.artifact_uri)), directory)
+    uri = masked_uri(client.tracking_uri)
+    write_identity(RunIdentity(info.run_id, experiment, uri, cast(str, info.artifact_uri)), directory)
     return True
 
 

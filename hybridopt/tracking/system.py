@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, StorageError
 from hybridopt.tracking.tracker import Tracker
 
 PERIOD = 5.0  # seconds between two looks
@@ -34,7 +34,8 @@ def watching(tracker: Tracker, clock: Callable[[], int], wanted: bool, period: f
 
     def follow() -> None:
         while not stop.wait(period):
-            tracker.log_metrics(look(), clock())
+            with suppress(StorageError):  # the run itself will hear of it
+                tracker.log_metrics(look(), clock())
 
     thread = threading.Thread(target=follow, name="system-metrics", daemon=True)
     thread.start()

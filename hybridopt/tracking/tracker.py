@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from hybridopt.errors import ConfigError, brief, options
+from hybridopt.errors import ConfigError, StorageError, brief, options
+from hybridopt.toolbox.credentials import address
+from hybridopt.tracking.files import hold
 from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
 from hybridopt.tracking.journal import JOURNAL, Journal
 from hybridopt.tracking.writer import MlflowWriter
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +24,10 @@ BACKENDS = ("none", "mlflow")
 
 
 class Tracker:
-    """Takes what a run reports, in microseconds, and never raises or waits: a failure to report ends no training.
+    """Takes what a run reports, in microseconds, and never waits; an odd value, or a store that is away, ends no run.
+
+    What cannot be kept ends it: every ``log_...`` and ``set_tags`` raises StorageError where the disk is full or the
+    directory is gone, so that no checkpoint is ever ahead of the journal.
 
     Args:
         journal: where everything goes.
@@ -48,7 +57,7 @@ class Tracker:
             return str(self.directory / JOURNAL)
         page = f"#/experiments/{self.identity.experiment_id}/runs/{self.identity.run_id}"
         if self.identity.tracking_uri.startswith("http"):
-            return f"{self.identity.tracking_uri}/{page}"
+            return f"{address(self.identity.tracking_uri)}/{page}"
         return f"mlflow ui --backend-store-uri '{self.identity.tracking_uri}', then http://127.0.0.1:5000/{page}"
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
@@ -82,23 +91,50 @@ class Tracker:
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> int:
         """End the run: deliver what is left, for a few seconds where the store is away; a second call does nothing.
 
+        The status is in the journal before anything is delivered: by that a run has ended, and not before.
+
         Returns:
             The number of operations that MLflow does not have; resuming the finished run delivers them.
+
+        Raises:
+            StorageError: it cannot be kept that the run has FINISHED, so it has not; MLflow is told that it FAILED.
         """
-        if self._undelivered is None:
-            self._record(self._journal.status, status)
-            self._undelivered = 0 if self._writer is None else self._writer.finish()
-            self._journal.close()
+        if self._undelivered is not None:
+            return self._undelivered
+        self._undelivered, trouble = 0, None
+        try:
+            self._journal.status(status)
+        except (OSError, StorageError) as error:
+            trouble = error
+        if self._writer is not None:
+            self._undelivered = self._writer.finish()
+            if trouble is not None:
+                self._writer.tell("FAILED" if status == "FINISHED" else status)
+        self._journal.close()
+        if trouble is not None and status == "FINISHED":
+            raise self._storage_error(trouble) from trouble
         return self._undelivered
 
     def _record(self, write: Callable[..., None], *content: Any) -> None:
         try:
             write(*content)
-        except Exception as error:  # a full disk or an odd value must not end a training
+        except StorageError:
+            raise
+        except Exception as error:  # an odd value must not end a training
+            if isinstance(error, OSError) and not self._journal.closed:
+                raise self._storage_error(error) from error
             complaint = f"{type(error).__name__}: {brief(error)}"
             if complaint not in self._complaints:
                 self._complaints.add(complaint)
                 log.warning("A report of the run in %s is lost (%s).", self.directory, complaint)
+
+    def _storage_error(self, error: Exception) -> StorageError:
+        if isinstance(error, StorageError):
+            return error
+        return StorageError(
+            f"The journal of the run in {self.directory} cannot be written ({brief(error)}): make room, and type "
+            f"hybridopt resume={self.directory} to go on from the last checkpoint."
+        )
 
 
 def open_tracker(
@@ -109,6 +145,7 @@ def open_tracker(
     parent_run_id: str | None = None,
     resume: bool = False,
     tags: Mapping[str, str] | None = None,
+    lock: BaseFileLock | None = None,
 ) -> Tracker:
     """Open the tracker of a run.
 
@@ -120,33 +157,42 @@ def open_tracker(
         resume: whether to go on with the run of this directory. Its ``run.json`` says where that is, whatever the
             settings say; a run that was never tracked gets an MLflow run with all of its past.
         tags: by which the run is to be found from the first moment on.
+        lock: of the directory, where it is held already; the end of the run releases it.
 
     Raises:
         ConfigError: an unknown name, or a directory that already holds a run.
         ResumeError: another process is writing this run.
+        StorageError: the directory cannot be written.
         TrackingError: the store cannot be used, or has lost the run.
     """
     directory = Path(directory).absolute()
     if settings["name"] not in BACKENDS:
         raise ConfigError(f"There is no tracking {settings['name']!r}.{options(BACKENDS, settings['name'])}")
-    if not resume and _holds_run(directory):
-        raise ConfigError(
-            f"{directory} already holds a run: type resume={directory} to continue it, or choose another hydra.run.dir."
-        )
-    identity = None
-    if settings["name"] == "mlflow":
-        identity = identify(settings, directory, run_name, {**origin(directory, parent_run_id), **(tags or {})})
-    journal = Journal(directory)
-    if tags:
-        journal.tags(tags)
-    if resume:
-        journal.status("RUNNING")
-        journal.tags({DIRECTORY_TAG: directory})  # it may have been moved
+    with ExitStack() as undo:
+        held = lock or hold(directory)
+        if lock is None:
+            undo.callback(held.release)
+        if not resume and holds_run(directory):
+            raise ConfigError(
+                f"{directory} already holds a run: type resume={directory} to continue it, or choose another "
+                "hydra.run.dir."
+            )
+        identity = None
+        if settings["name"] == "mlflow":
+            identity = identify(settings, directory, run_name, {**origin(directory, parent_run_id), **(tags or {})})
+        journal = Journal(directory, held)
+        if tags:
+            journal.tags(tags)
+        if resume:
+            journal.status("RUNNING")
+            journal.tags({DIRECTORY_TAG: directory})  # it may have been moved
+        undo.pop_all()
     if identity is None:
         return Tracker(journal)
     return Tracker(journal, identity, MlflowWriter(directory, identity.tracking_uri, identity.run_id))
 
 
-def _holds_run(directory: Path) -> bool:
+def holds_run(directory: Path) -> bool:
+    """Whether a directory has an MLflow run, or something in its journal."""
     journal = directory / JOURNAL
     return holds_identity(directory) or (journal.exists() and journal.stat().st_size > 0)

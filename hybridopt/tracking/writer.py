@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,13 @@ class MlflowWriter:
             self._thread.join(0.05)
         self._abandoned.set()
         return self.refused + sum(1 for _ in read_operations(self.directory / JOURNAL, read_delivered(self.directory)))
+
+    def tell(self, status: str) -> None:
+        """Give the run a status that could not be journalled; a store that is away does without."""
+        try:
+            self._set_status(status, time.time_ns() // 1_000_000)
+        except Exception as error:
+            log.warning("MLflow does not learn that run %s is %s (%s).", self.run_id, status, brief(error))
 
     def _hopeless(self) -> bool:
         return time.monotonic() - self._last_success > (PATIENCE if self._failures else STUCK)
@@ -169,6 +177,9 @@ class MlflowWriter:
 
     def _upload(self, operation: Operation) -> None:
         path = self.directory / operation.content["path"]
+        if not _is_inside(path, self.directory):
+            self._refuse(operation, PermissionError(f"{path} is, or leads, outside of the run's directory"))
+            return
         if not path.exists():  # such as a checkpoint that a better one replaced
             self._refuse(operation, FileNotFoundError(f"{path} is gone"))
             return
@@ -204,7 +215,8 @@ class MlflowWriter:
         self._failures = 0
         self._last_success = time.monotonic()
         self._delivered = end
-        write_delivered(self.directory, end)
+        with suppress(OSError):  # a disk that is full: delivering once more is harmless
+            write_delivered(self.directory, end)
 
     def _note_failure(self, error: Exception) -> None:
         if not self._failures:
@@ -213,6 +225,12 @@ class MlflowWriter:
                 self.uri, self.run_id, brief(error), self.directory / JOURNAL,
             )  # fmt: skip
         self._failures += 1
+
+
+def _is_inside(path: Path, directory: Path) -> bool:
+    """Whether a file or folder, and all that it holds, lies in a directory, whatever links say."""
+    root = directory.resolve()
+    return all(each.resolve().is_relative_to(root) for each in (path, *path.rglob("*")))
 
 
 def _is_from_elsewhere(record: logging.LogRecord) -> bool:

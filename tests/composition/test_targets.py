@@ -115,7 +115,7 @@ def allowed(composed: Composed) -> dict[str, Any]:
 def test_a_target_stands_in_for_a_plugin_where_that_is_asked_for(allowed: dict[str, Any], tmp_path: Path) -> None:
     job = experiment.Job(allowed, tmp_path / "job")
     assert [type(part).__name__ for part in job.trial.model] == ["Linear", "Tanh", "Linear"]
-    summary = experiment.run(allowed, tmp_path / "run").summary
+    summary = experiment.run(allowed, tmp_path / "run", instantiate_targets=True).summary
     assert summary["model/parameters"] == 4 * 5 + 5 + 5 * 3 + 3
     assert identity.read_config(tmp_path / "run")["model"] == MODEL
     assert identity.tags(allowed)["hybridopt.model"] == "torch.nn.Sequential"
@@ -150,14 +150,14 @@ def test_from_a_file_of_the_users_on_the_command_line(tmp_path: Path) -> None:
 def test_hydras_policy_stays_on(allowed: dict[str, Any], tmp_path: Path) -> None:
     allowed["model"] = {"_target_": "os.system", "command": f"touch {tmp_path / MARK}"}
     with pytest.raises(ConfigError, match=r"^_target_=os\.system cannot be instantiated: .*\.$"):
-        experiment.run(allowed, tmp_path / "run")
+        experiment.run(allowed, tmp_path / "run", instantiate_targets=True)
     assert not (tmp_path / MARK).exists()
 
 
 def test_a_name_and_a_target_are_one_too_many(allowed: dict[str, Any], tmp_path: Path) -> None:
     allowed["model"] = {"name": "mlp", **MODEL}
     with pytest.raises(ConfigError, match=r"^model has a _target_ .* and a name .*leave one of them out\.$"):
-        experiment.run(allowed, tmp_path)
+        experiment.run(allowed, tmp_path, instantiate_targets=True)
 
 
 def test_whether_it_is_allowed_is_no_part_of_what_a_run_computes(composed: Composed) -> None:
@@ -167,5 +167,5 @@ def test_whether_it_is_allowed_is_no_part_of_what_a_run_computes(composed: Compo
 def test_a_plugin_that_is_named_needs_no_permission(composed: Composed) -> None:
     for kind, name in [("strategy", name) for name in registry.names("strategy")]:
         config = composed(f"{kind}={name}")
-        targets.check(config)
+        targets.check(config, False)
         assert targets.instantiate(config) == config

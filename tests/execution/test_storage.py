@@ -13,22 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from jobs import LIMIT, SMALL
 
 from hybridopt.errors import StorageError, TrackingError
-from hybridopt.execution import experiment
-from hybridopt.execution.checkpoint import AtomicCheckpointIO
+from hybridopt.execution import experiment, identity
+from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO
 from hybridopt.programs import run as cli
 
 QUICK = [*SMALL, "strategy=adam", "budget.forwards=5e3", "trainer.enable_progress_bar=false"]
 
 
-def test_a_directory_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir("/proc")  # nobody may write there, not even root
     monkeypatch.setattr(sys, "argv", ["hybridopt", "strategy=adam"])
     with pytest.raises(SystemExit, match=r"The directory /proc, in which runs are kept, cannot be written"):
         cli.main()
-    cli.check_writable(["hydra.run.dir=/tmp/a"])
+    cli.check_writable([f"hydra.run.dir={tmp_path}/new/er"])
+    file = tmp_path / "file"
+    file.touch()
+    for place in ("/proc/x", "/dev/null/x", str(file), f"{file}/below"):
+        with pytest.raises(StorageError, match=f"The directory {place}, in which runs are kept, cannot be written"):
+            cli.check_writable([f"hydra.run.dir={place}"])
     monkeypatch.setattr(sys, "argv", ["hybridopt", "--help"])
     cli.check_writable([])
 
@@ -99,3 +105,23 @@ def test_a_server_that_wants_a_password_is_told_before_training(
     with pytest.raises(TrackingError, match=r"wants to know who you are .*: set MLFLOW_TRACKING_USERNAME"):
         experiment.run(composed(*tracked, f"tracking.uri={locked}"), tmp_path / "run")
     assert not (tmp_path / "run" / "journal.jsonl").exists()
+
+
+class Evil:
+    """Whoever unpickles it leaves a file behind."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_a_checkpoint_runs_no_code(composed: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    run, mark = tmp_path / "run", tmp_path / "mark"
+    identity.write_config(composed(*QUICK), run)
+    (run / FILE).parent.mkdir()
+    torch.save({"state_dict": Evil(mark)}, run / FILE)
+    with pytest.raises(Exception, match=r"."):
+        experiment.run({"resume": "here"}, run)
+    assert not mark.exists()

@@ -171,10 +171,10 @@ BY_HYDRA = {
     "a misspelt key": Refusal("seeed=3", ("seeed",)),
     "a misspelt setting": Refusal("strategy=adam strategy.lrr=1", ("strategy.lrr",)),
     "a wrong type": Refusal("strategy=adam strategy.lr=abc", ("strategy.lr", "abc", "Float")),
-    "an unknown name": Refusal("strategy=adm", ("strategy/adm", *registry.names("strategy"))),
-    "an unknown nested name": Refusal("strategy/search=adm", ("strategy/search/adm", *registry.names("strategy"))),
+    "an unknown name": Refusal("strategy=adm", ("'adm'", *registry.names("strategy"))),
+    "an unknown nested name": Refusal("strategy/search=adm", ("strategy/search", "'adm'", *registry.names("strategy"))),
     "an unknown nested name of another kind": Refusal(
-        "strategy/encoding=masc", ("strategy/encoding/masc", *registry.names("encoding"))
+        "strategy/encoding=masc", ("strategy/encoding", "'masc'", *registry.names("encoding"))
     ),
     "a missing value": Refusal("dataset=arrays", ("dataset.path",)),
 }
@@ -243,10 +243,7 @@ def test_mistakes_that_show_in_the_config_are_refused_at_once(mistake: str, refu
 
 
 def test_nothing_has_run_when_a_mistake_is_refused(refused: Refused) -> None:
-    files = [file for file in refused.folder.rglob("*") if file.is_file()]
-    hydras = [file for file in files if file.parent.name == ".hydra" or file.suffix == ".log"]
-    assert hydras  # jobs were tried here
-    assert [file for file in files if file not in hydras] == []
+    assert list(refused.folder.rglob("*")) == []
 
 
 @pytest.mark.parametrize("mistake", ["resume and other settings", "a missing value"])

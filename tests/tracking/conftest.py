@@ -1,20 +1,6 @@
-"""Real stores: a SQLite database, made once and copied, since MLflow takes seconds to make one."""
-
-import sqlite3
-from contextlib import closing
-from pathlib import Path
+"""Settings of a real store: a SQLite database, made once and copied."""
 
 import pytest
-
-
-@pytest.fixture
-def uri(template: Path, tmp_path: Path) -> str:
-    """The URI of a store of the test's own."""
-    path = tmp_path / "mlflow.db"
-    with closing(sqlite3.connect(template)) as source, closing(sqlite3.connect(path)) as copy:
-        source.backup(copy)
-        copy.execute("PRAGMA journal_mode=WAL")
-    return f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hybridopt.errors import ResumeError
-from hybridopt.tracking import journal as module
+from hybridopt.tracking import files as module
 from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, read_delivered, read_operations, write_delivered
 
 

@@ -61,6 +61,7 @@ class Eggroll(Search):
         super().__init__()
         even("strategy", "samples come in mirrored pairs", popsize=popsize)
         at_least("strategy", 1, rank=rank)
+        at_least("strategy", 0, weight_decay=weight_decay)
         positive("strategy", sigma=sigma, lr=lr)
         self.popsize, self.rank, self.sigma, self.lr = popsize, rank, sigma, lr
         self.schedule = Decay(schedule, final_lr)

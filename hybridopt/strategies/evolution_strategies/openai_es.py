@@ -14,7 +14,7 @@ from torch import Tensor
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation, table_size
 from hybridopt.toolbox.descent import AdamDescent, Shaping, shaped
-from hybridopt.toolbox.ranges import even, positive
+from hybridopt.toolbox.ranges import at_least, even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
@@ -61,6 +61,7 @@ class OpenAIES(Search):
         super().__init__()
         even("strategy", "samples come in mirrored pairs", popsize=popsize)
         positive("strategy", sigma=sigma, lr=lr)
+        at_least("strategy", 0, weight_decay=weight_decay)
         self.popsize, self.sigma, self.lr = popsize, sigma, lr
         self.schedule = Decay(schedule, final_lr)
         self.shaping, self.noise, self.weight_decay = shaping, noise, weight_decay

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hybridopt.core.oracle import Oracle
 from hybridopt.toolbox.gradient import GradientDescent
-from hybridopt.toolbox.ranges import share
+from hybridopt.toolbox.ranges import at_least, share
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -50,6 +50,7 @@ class CoolMomentum(GradientDescent):
     ):
         super().__init__(lr, schedule, final_lr)
         share("strategy", "[0, 1)", rho0=rho0)
+        at_least("strategy", 0, weight_decay=weight_decay)
         self.rho0, self.weight_decay = rho0, weight_decay
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -50,7 +50,7 @@ class SGLD(GradientDescent):
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)
-        at_least("strategy", 0, temperature=temperature)
+        at_least("strategy", 0, temperature=temperature, weight_decay=weight_decay)
         self.temperature, self.weight_decay = temperature, weight_decay
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -18,6 +18,7 @@ from torch import nn
 from hybridopt.errors import ConfigError, options
 from hybridopt.toolbox.gradient import GradientDescent
 from hybridopt.toolbox.moments import MomentDescent
+from hybridopt.toolbox.ranges import share
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -164,6 +165,7 @@ def sgd(
 
     Good for anything that has a gradient, where the learning rate may be tuned.
     """
+    share("strategy", "[0, 1)", momentum=momentum)
     settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
     return TorchOptim("SGD", lr, schedule, final_lr, settings)
 
@@ -181,6 +183,7 @@ def rmsprop(
 
     Good for recurrent networks, and gradients whose scale drifts.
     """
+    share("strategy", "[0, 1)", alpha=alpha, momentum=momentum)
     settings = {"alpha": alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
     return TorchOptim("RMSprop", lr, schedule, final_lr, settings)
 

@@ -70,7 +70,7 @@ class GeneticAlgorithm(Search):
         averaging: float = 1.0,
     ):
         super().__init__()
-        at_least("strategy", 1, popsize=popsize)
+        at_least("strategy", 2, popsize=popsize)  # one alone has nobody to be better than
         at_least("strategy", 0, elite=elite)
         share("strategy", "(0, 1]", truncation=truncation, averaging=averaging)
         share("strategy", "[0, 1]", crossover=crossover)

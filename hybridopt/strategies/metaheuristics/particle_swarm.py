@@ -17,7 +17,7 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
 from hybridopt.toolbox import inheritance
-from hybridopt.toolbox.ranges import at_least, positive
+from hybridopt.toolbox.ranges import at_least, positive, share
 
 
 class ParticleSwarm(Search):
@@ -69,6 +69,8 @@ class ParticleSwarm(Search):
         super().__init__()
         at_least("strategy", 1, popsize=popsize, moves_per_step=moves_per_step)
         positive("strategy", sigma=sigma)
+        share("strategy", "[0, 1]", inertia=inertia)
+        at_least("strategy", 0, cognitive=cognitive, social=social)
         self.popsize, self.topology, self.sigma = popsize, topology, sigma
         self.inertia, self.cognitive, self.social = inertia, cognitive, social
         self.moves_per_step = moves_per_step

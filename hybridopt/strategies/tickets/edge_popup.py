@@ -16,7 +16,7 @@ from torch import Tensor
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
 from hybridopt.toolbox.masking import MaskTraining
-from hybridopt.toolbox.ranges import share
+from hybridopt.toolbox.ranges import at_least, share
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -52,6 +52,7 @@ class EdgePopup(MaskTraining):
     ):
         super().__init__(init, lr, momentum, weight_decay, schedule, final_lr)
         share("strategy", "(0, 1]", keep=keep)
+        at_least("strategy", 0, weight_decay=weight_decay)
         self.keep = keep
 
     def first_scores(self, weights: Tensor, oracle: Oracle) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from hybridopt.core.oracle import Oracle
 from hybridopt.engine.randomness import uniform
 from hybridopt.toolbox.masking import MaskTraining
+from hybridopt.toolbox.ranges import at_least
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -45,6 +46,7 @@ class LearnedSupermask(MaskTraining):
         schedule: Schedule = "cosine",
         final_lr: float = 0.01,
     ):
+        at_least("strategy", 0, weight_decay=weight_decay)
         super().__init__(init, lr, momentum, weight_decay, schedule, final_lr)
 
     def first_scores(self, weights: Tensor, oracle: Oracle) -> Tensor:

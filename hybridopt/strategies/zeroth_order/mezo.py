@@ -58,6 +58,7 @@ class Mezo(Search):
     ):
         super().__init__()
         at_least("strategy", 1, samples=samples)
+        at_least("strategy", 0, weight_decay=weight_decay)
         positive("strategy", epsilon=epsilon, lr=lr)
         one_of("strategy", ("sgd", "momentum", "adam"), descent=descent)
         share("strategy", "[0, 1)", momentum=momentum)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.ranges import at_least
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -37,6 +38,7 @@ class Lion(GradientDescent):
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)
+        at_least("strategy", 0, weight_decay=weight_decay)
         self.betas, self.weight_decay = tuple(betas), weight_decay
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hybridopt.toolbox.gradient import GradientDescent
+from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Schedule
 
 
@@ -39,6 +40,8 @@ class Prodigy(GradientDescent):
         final_lr: float = 0.01,
     ):
         super().__init__(lr, schedule, final_lr)
+        at_least("strategy", 0, weight_decay=weight_decay)
+        positive("strategy", d_coef=d_coef)
         self.betas, self.weight_decay, self.d_coef = tuple(betas), weight_decay, d_coef
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

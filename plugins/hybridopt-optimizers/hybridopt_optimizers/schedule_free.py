@@ -41,7 +41,7 @@ class ScheduleFree(GradientStrategy):
     ):
         super().__init__()
         ranges.positive("strategy", lr=lr)
-        ranges.at_least("strategy", 0, warmup=warmup)
+        ranges.at_least("strategy", 0, weight_decay=weight_decay, warmup=warmup)
         self.settings = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "warmup_steps": warmup}
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -66,8 +66,9 @@ def test_on_a_ring_the_neighbours_lead() -> None:
     ("settings", "sentence"),
     [
         ({"name": "genetic_algorithm", "truncation": 0.0}, r"strategy.truncation must lie in \(0, 1\], but is 0"),
-        ({"name": "genetic_algorithm", "popsize": 0}, "strategy.popsize must be at least 1"),
+        ({"name": "genetic_algorithm", "popsize": 1}, "strategy.popsize must be at least 2"),
         ({"name": "particle_swarm", "topology": "star"}, "must be one of gbest, lbest"),
+        ({"name": "particle_swarm", "inertia": 2.0}, r"strategy.inertia must lie in \[0, 1\]"),
         ({"name": "particle_swarm", "sigma": -1.0}, "strategy.sigma must be a positive number"),
     ],
 )
