@@ -19,7 +19,7 @@ from hydra._internal import hydra as internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from hybridopt.composition.targets import SETTING, TARGET, granted, nodes, said
@@ -61,7 +61,12 @@ def _hide_credentials(composed: DictConfig) -> None:
     with read_write(composed):
         composed.tracking.uri = credentials.hide(uri)
         for kind in ("hydra", "task"):
-            composed.hydra.overrides[kind] = [credentials.masked(one) for one in composed.hydra.overrides[kind]]
+            composed.hydra.overrides[kind] = [credentials.masked(one) for one in _texts(composed.hydra.overrides[kind])]
+
+
+def _texts(overrides: ListConfig) -> list[str]:
+    """Overrides as they were typed, with interpolations as such."""
+    return [str(one) for one in cast(list[Any], OmegaConf.to_container(overrides, resolve=False))]
 
 
 def register() -> None:
@@ -81,8 +86,9 @@ def check(composed: DictConfig, overrides: Sequence[str]) -> None:
     """
     own = composed.hydra
     typed = tuple(one.lstrip("+~") for one in overrides)
-    noted = [*own.overrides.hydra, *own.overrides.task]
-    if len(noted) > len(overrides):
+    if len(own.overrides.hydra) + len(own.overrides.task) > len(
+        overrides
+    ):  # which are not looked at: one may not resolve
         raise _refused("hydra.overrides", "holds overrides that nobody has typed")
     if own.get("callbacks"):
         raise _refused("hydra.callbacks", "names what Hydra would call")

@@ -119,8 +119,8 @@ class Evil:
 
 def test_a_checkpoint_runs_no_code(composed: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     run, mark = tmp_path / "run", tmp_path / "mark"
+    (run / FILE).parent.mkdir(parents=True)
     identity.write_config(composed(*QUICK), run)
-    (run / FILE).parent.mkdir()
     torch.save({"state_dict": Evil(mark)}, run / FILE)
     with pytest.raises(Exception, match=r"."):
         experiment.run({"resume": "here"}, run)

@@ -121,7 +121,7 @@ def test_inputs_that_the_store_did_not_take_are_delivered_later(
 
 def test_a_run_that_goes_on_is_left_alone(settings: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                           monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr("hybridopt.tracking.journal.LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr("hybridopt.tracking.files.LOCK_PATIENCE", 0.1)
     tracker = open_tracker(settings, tmp_path / "a", run_name="a")
     tracker._writer._abandoned.set()
     tracker._writer._thread.join()
