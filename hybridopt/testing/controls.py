@@ -6,13 +6,11 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-
 from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.strategy import Strategy
+from hybridopt.testing.general import parse
 from hybridopt.testing.kit import check, during, fail_if
 from hybridopt.testing.plugins import Settings, defaults
 
@@ -34,7 +32,7 @@ def control_arms_are_of_its_settings(plugin: Plugin) -> None:
         fail_if(not listed, f"its control arm {name!r} is no list of overrides.")
         whole = next((each for each in overrides if each.startswith(WHOLE)), None)
         for override in overrides:
-            fail_if(not _parsed(override), f"its control arm {name!r} has {override!r}, which is not Hydra's grammar.")
+            fail_if(not _sets(override), f"its control arm {name!r} has {override!r}, which is not Hydra's grammar.")
             fault = whole is None and not _own(override, settings)
             fail_if(fault, f"its control arm {name!r} has {override!r}, which is no setting of it.")
         fault = whole is not None and not _there(whole.removeprefix(WHOLE), settings)
@@ -47,11 +45,10 @@ def _complete(plugin: Plugin) -> Settings:
     return plain | defaults(plugin)
 
 
-def _parsed(override: str) -> bool:
-    try:
-        return not OverridesParser.create().parse_override(override).is_sweep_override()
-    except HydraException:
-        return False
+def _sets(override: str) -> bool:
+    """Whether an override sets one value, by Hydra's grammar."""
+    parsed = parse(override)
+    return parsed is not None and not parsed.is_sweep_override()
 
 
 def _own(override: str, settings: Settings) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -70,7 +71,13 @@ def search_space_is_of_its_settings(plugin: Plugin) -> None:
 
 def swept(override: str) -> bool:
     """Whether an override sweeps, by Hydra's grammar."""
+    parsed = parse(override)
+    return parsed is not None and parsed.is_sweep_override()
+
+
+def parse(override: str) -> Override | None:
+    """An override by Hydra's grammar; None where it is none."""
     try:
-        return OverridesParser.create().parse_override(override).is_sweep_override()
+        return OverridesParser.create().parse_override(override)
     except HydraException:
-        return False
+        return None

@@ -185,9 +185,8 @@ def companions(plugin: registry.Plugin) -> list[str]:
     if plugin.kind == "objective" and getattr(loaded, "tasks", None) == frozenset({"regression"}):
         return ["dataset=diabetes", "strategy=adam"]
     if plugin.kind == "model" and hasattr(loaded, "conformance"):
-        return [f"{part}={config['name']}" for part, config in loaded.conformance["problem"].items()] + [
-            "strategy=adam"
-        ]
+        fitting = loaded.conformance["problem"]
+        return [*(f"{part}={config['name']}" for part, config in fitting.items()), "strategy=adam"]
     if plugin.name == "split":
         return ["'+strategy.patterns.search=\"*bias\"'"]
     needs_search = plugin.kind == "encoding" or (plugin.kind == "objective" and not loaded.differentiable)

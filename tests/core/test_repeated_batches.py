@@ -194,26 +194,25 @@ def test_a_run_on_full_batches_resumes_exactly(name: str, composed, tmp_path, mo
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
-def converged(counted: Counted) -> None:
-    """Let L-BFGS go on until it has finished; in vain if it never does."""
+def converges(counted: Counted) -> bool:
+    """Whether a strategy finishes within so many steps."""
     for _ in range(1000):
         counted.strategy.step(counted.oracle, batch())
         if counted.strategy.finished():
-            return
-    raise AssertionError("L-BFGS takes steps for ever, and computes nothing in them.")
+            return True
+    return False
 
 
 def test_descent_that_has_converged_has_finished_until_somebody_else_computes() -> None:
     counted = Counted(make_strategy("lbfgs"), unchanged=True)
     counted.oracle.model[1].p = 0.0
-    converged(counted)
+    assert converges(counted)
     counted.oracle.losses(counted.oracle.point[None], batch())
     assert not counted.strategy.finished()
-    converged(counted)
+    assert converges(counted)
 
 
 def test_on_new_batches_descent_never_finishes() -> None:
     counted = Counted(make_strategy("lbfgs"), unchanged=False)
     counted.oracle.model[1].p = 0.0
-    with pytest.raises(AssertionError, match="for ever"):
-        converged(counted)
+    assert not converges(counted)

@@ -16,7 +16,7 @@ from hybridopt.composition import building, registry
 from hybridopt.tracking.model import save_model
 
 OURS = [name for name in registry.names("model") if registry.find("model", name).distribution == "hybridopt"]
-SHAPES = {"cnn": (1, 8, 8), "rnn": (8, 8)}
+SHAPES = {"cnn": (1, 8, 8), "rnn": (8, 8), "point_robot": (4,)}
 ELSEWHERE = """
 import json, sys, warnings
 sys.modules["hybridopt"] = None  # whoever imports it fails

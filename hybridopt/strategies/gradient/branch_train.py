@@ -119,4 +119,5 @@ def part_of(inputs: Tensor, parts: int) -> Tensor:
     """
     values = inputs.flatten(1).double()
     weights = 1 + (torch.arange(1, values.shape[1] + 1, device=values.device) * GOLDEN).frac()
-    return ((1e3 * (values * weights).sum(1)).frac().abs() * parts).long().clamp(max=parts - 1)
+    projected = 1e3 * (values * weights).sum(1)  # whose fractions differ also where inputs hardly do
+    return (projected.frac().abs() * parts).long().clamp(max=parts - 1)
