@@ -17,6 +17,7 @@ from hybridopt.execution import experiment, identity
 
 MARK = "ran.txt"
 EVIL = {"_target_": "pathlib.Path.touch", "self": MARK}  # whoever calls it leaves a file behind
+REFUSED = r"trainer\.profiler\._target_ .* instantiate_targets=true|instantiate_targets must be true or false"
 YAML = f"{{_target_: pathlib.Path.touch, self: {MARK}}}"
 LOGGING = "hydra: {job_logging: {%s}}"
 
@@ -138,6 +139,7 @@ def test_no_directory_and_no_config_allows_itself_anything(
     monkeypatch.chdir(tmp_path)
     config = composed(*SMALL) | {"instantiate_targets": value}
     config["trainer"] = config["trainer"] | {"profiler": EVIL}
+    (tmp_path / "foreign").mkdir()
     identity.write_config(config, tmp_path / "foreign")
     for attempt in (
         lambda: experiment.run({"resume": "here"}, tmp_path / "foreign"),
@@ -145,7 +147,7 @@ def test_no_directory_and_no_config_allows_itself_anything(
         lambda: hybridopt.run(config),
         lambda: hybridopt.build(config),
     ):
-        with pytest.raises(ConfigError, match=r"trainer\.profiler\._target_ .* instantiate_targets=true"):
+        with pytest.raises(ConfigError, match=REFUSED):
             attempt()
     assert not Path(MARK).exists()
 
@@ -154,6 +156,7 @@ def test_for_a_directory_it_is_said_again(
     composed: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
     identity.write_config(composed(*SMALL) | {"model": EVIL}, tmp_path / "mine")
     with pytest.raises(Exception, match=r"(?!.*instantiate_targets=true)"):  # that a file is no network
         hybridopt.run("resume=mine", "instantiate_targets=true")
