@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+
+from hybridopt.composition.kinds import PARTS
+from hybridopt.composition.targets import TARGET
 
 
 @dataclass
@@ -99,7 +103,34 @@ class TuningConfig:
     params: dict[str, str] | None = field(default=None)
 
 
+FRAME = ("budget", "oracle", "threads", "seed")  # what a run reads besides its groups
+NAMED = {kind: {"name", TARGET} for kind in PARTS} | {"tracking": {"name"}}  # by one of these keys
+
 SWEEPERS = {"hybridopt": GridConfig, "optuna": TuningConfig}
+
+
+def check(config: Any) -> dict[str, Any]:
+    """A config that was kept, where it is a whole one of a job.
+
+    Args:
+        config: what was read.
+
+    Raises:
+        ValueError, OmegaConfBaseException: a key is missing or unknown, or a value has another type.
+    """
+    framed = OmegaConf.merge(OmegaConf.structured(Config), config)
+    missing = sorted(OmegaConf.missing_keys(framed)) or [key for key in FRAME if key not in config]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+    odd = [key for key in (*NAMED, "trainer") if not isinstance(config[key], Mapping)]
+    odd += [key for key, names in NAMED.items() if key not in odd and not _says(config[key], names)]
+    if odd:
+        raise ValueError(f"{odd[0]} is {config[odd[0]]!r}")
+    return config
+
+
+def _says(settings: Mapping[str, Any], names: Collection[str]) -> bool:
+    return any(isinstance(settings.get(name), str) for name in names)
 
 
 def register() -> None:

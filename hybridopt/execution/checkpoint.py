@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,14 +14,23 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from hybridopt.errors import Interrupted, StorageError, brief
+from hybridopt.errors import HybridoptError, Interrupted, ResumeError, StorageError, brief
 from hybridopt.execution.trial import Trial
+from hybridopt.tracking.checked import complaint, read_checked
 
 FILE = "checkpoints/last.ckpt"
+PARTS = {"hybridopt", "state_dict", "loops", "callbacks", "epoch", "global_step"}  # what one of ours has
+REMEDY = "put back a copy of it, or delete it, and type resume again to start the run over"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, syncs, and renames: a crash leaves the former checkpoint."""
+    """Writes beside the target, syncs, and renames: a crash leaves the former checkpoint.
+
+    Attributes:
+        restoring: whether a run is being made from one; its training has not begun.
+    """
+
+    restoring = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         target = Path(path)
@@ -39,6 +49,40 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"The checkpoint {target} cannot be written ({brief(error)}): make room, and type hybridopt "
                 f"resume={target.parent.parent} to go on from the one before."
             ) from error
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint of a run.
+
+        Raises:
+            ResumeError: it is damaged, or holds something else.
+        """
+
+        def parse(file: Path) -> dict[str, Any]:
+            try:
+                loaded = super(AtomicCheckpointIO, self).load_checkpoint(file, *args, **kwargs)
+            except (pickle.UnpicklingError, RuntimeError) as error:  # torch's text advises to load it without care
+                raise ValueError("it holds no tensors and plain values, or more than these") from error
+            if not isinstance(loaded, dict) or PARTS - loaded.keys():
+                raise ValueError("it is of something else than a run of hybridopt")
+            return loaded
+
+        loaded = read_checked(Path(path), parse, REMEDY)
+        self.restoring = True
+        return loaded
+
+    @contextmanager
+    def refusing_others(self) -> Iterator[None]:
+        """Inside, a run may go on from a checkpoint; one that does not fit is refused.
+
+        Raises:
+            ResumeError: it is of another network or strategy, or a part of it is damaged.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, HybridoptError) or not self.restoring:
+                raise
+            raise ResumeError(f"The checkpoint does not fit the run ({complaint(error)}): {REMEDY}.") from error
 
 
 class Signals:
@@ -82,15 +126,17 @@ class MarkCheckpoint(Callback):
     Args:
         directory: the run's directory.
         signals: what has arrived.
+        checkpoints: what the run goes on from is read by it.
     """
 
     skips_batches = True  # it need not see every batch
 
-    def __init__(self, directory: Path, signals: Signals):
+    def __init__(self, directory: Path, signals: Signals, checkpoints: AtomicCheckpointIO):
         self.path = directory / FILE
-        self.signals = signals
+        self.signals, self.checkpoints = signals, checkpoints
 
     def on_train_start(self, trainer: Trainer, trial: Trial) -> None:
+        self.checkpoints.restoring = False
         self.signals.take_back()
 
     def on_validation_end(self, trainer: Trainer, trial: Trial) -> None:

@@ -137,7 +137,7 @@ class Job:
     def __init__(self, config: Mapping[str, Any], directory: Path):
         self.config, self.directory = config, directory
         self.trial, self.datamodule = build_parts(config)
-        self.signals = Signals()
+        self.signals, self.checkpoints = Signals(), AtomicCheckpointIO()
         self.trainer = self._build_trainer()
 
     def run(self, tracker: Tracker, resume: bool) -> Result:
@@ -197,7 +197,7 @@ class Job:
     def _train_and_test(self, resume: bool) -> None:
         checkpoint = self.directory / FILE
         found = checkpoint if resume and checkpoint.exists() else None
-        with self.signals.catching():
+        with self.signals.catching(), self.checkpoints.refusing_others():
             self.trainer.fit(self.trial, datamodule=self.datamodule, ckpt_path=found, weights_only=True)
         if self.config.get("test", True):
             self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
@@ -211,9 +211,9 @@ class Job:
         bar = settings.get("enable_progress_bar", True)
         own: list[Callback] = [BudgetBar()] if bar else []
         fixed: dict[str, Any] = {
-            "callbacks": [*own, *chosen, MarkCheckpoint(self.directory, self.signals)],
+            "callbacks": [*own, *chosen, MarkCheckpoint(self.directory, self.signals, self.checkpoints)],
             "logger": DummyLogger(),  # until it is known who leads
-            "plugins": [AtomicCheckpointIO()],
+            "plugins": [self.checkpoints],
             "default_root_dir": self.directory,
             "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in chosen),
             "use_distributed_sampler": False,  # the population is what is shared out, every rank sees every batch

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
-from hybridopt.composition import building
+from hybridopt.composition import building, schema
 from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ConfigError, ResumeError
 from hybridopt.execution.directory import CONFIG_FILE
+from hybridopt.tracking.checked import read_checked
 from hybridopt.tracking.provenance import own_version
 
 NOT_IN_FINGERPRINT = ("tracking", "resume", "instantiate_targets", "sweep", "seeds")
@@ -27,10 +28,15 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The config of the run in a directory.
 
     Raises:
-        ResumeError: there is no run.
+        ResumeError: there is no run, or its config is damaged.
     """
     check_holds_run(directory)
-    return yaml.safe_load((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    remedy = "put back a copy of it (MLflow keeps one among the run's artifacts), or start a new run without resume"
+    return read_checked(directory / CONFIG_FILE, _kept_config, remedy)
+
+
+def _kept_config(path: Path) -> dict[str, Any]:
+    return schema.check(yaml.safe_load(path.read_bytes()))
 
 
 def check_holds_run(directory: Path) -> None:

@@ -8,6 +8,7 @@ import resource
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from torch import nn
 from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
+from hybridopt.tracking.checked import json_of, read_checked
 
 
 @dataclass
@@ -43,13 +45,15 @@ class Result:
     """
 
     directory: str
-    summary: dict[str, float]
+    summary: dict[str, int | float]
     phases: list[Phase]
     curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     run_id: str | None = None
     review: str = ""
     undelivered: int = 0
     module: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}  # the module, which is in no file
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -69,10 +73,13 @@ class Result:
 
     @classmethod
     def load(cls, directory: Path) -> Result:
-        """The result of a finished run."""
-        stored = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
-        curve = [(forwards, values) for forwards, values in stored.get("curve", [])]
-        return cls(**(stored | {"phases": [Phase(**phase) for phase in stored["phases"]], "curve": curve}))
+        """The result of a finished run.
+
+        Raises:
+            ResumeError: its file is damaged.
+        """
+        remedy = "delete it, and resume the run from its last checkpoint to have it written again"
+        return read_checked(directory / RESULT_FILE, json_of(cls), remedy)
 
     def _repr_html_(self) -> str:
         return html(self)

@@ -146,10 +146,10 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     part = part_of(Path(hydra_config.sweep.dir), directory)
     if part.uri is not None and plain["tracking"].get("uri") is None:
         plain["tracking"]["uri"] = part.uri  # the same store, in whatever directory the job runs
-    goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
-    if goes_on:
-        plain["resume"] = str(directory)
     try:
+        goes_on = state(directory) == State.HALF_DONE and fingerprint(read_config(directory)) == fingerprint(plain)
+        if goes_on:
+            plain["resume"] = str(directory)
         targets.check(plain)
         from hybridopt.engine.memory import keep_freed_memory
         from hybridopt.execution.experiment import run

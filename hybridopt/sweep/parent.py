@@ -6,13 +6,14 @@ import csv
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from hybridopt.errors import brief
 from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
+from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.journal import write_atomically
 from hybridopt.tracking.sweeps import add_tags, adopt_sweep, share_view
 from hybridopt.tracking.tracker import Tracker, open_tracker
@@ -46,7 +47,7 @@ class ParentRun:
         tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
         self.tracker: Tracker = open_tracker(settings, directory, run_name=f"sweep {name}", resume=resume, tags=tags)
         self.page = ""
-        self._tags: dict[str, Mapping[str, str]] = {}
+        self._tags: dict[str, dict[str, str]] = {}
         self.announce([])
 
     @property
@@ -58,8 +59,8 @@ class ParentRun:
     def announce(self, jobs: Sequence[Job]) -> None:
         """Tell jobs, before they start, whose part they are: their processes read it from a file."""
         self._tags |= {job.directory.name: job.tags for job in jobs if job.tags}
-        content = {"name": self.name, "run_id": self.tracker.run_id, "uri": self.uri, "tags": self._tags}
-        write_atomically(self.directory / SWEEP_FILE, json.dumps(content, indent=1) + "\n")
+        told = Announced(self.name, self.tracker.run_id, self.uri, self._tags)
+        write_atomically(self.directory / SWEEP_FILE, json.dumps(asdict(told), indent=1) + "\n")
 
     def update_tags(self, jobs: Sequence[Job], finished: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:
         """Say of jobs that had finished what is known of them by now: of which hybrid a run has become a control arm.
@@ -116,6 +117,16 @@ class ParentRun:
 
 
 @dataclass(frozen=True)
+class Announced:
+    """What a sweep tells its jobs, in :data:`SWEEP_FILE`: the tags are by the names of their directories."""
+
+    name: str
+    run_id: str | None
+    uri: str | None
+    tags: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
 class Part:
     """What a job has to know of the sweep that it belongs to.
 
@@ -132,9 +143,8 @@ class Part:
 
 def part_of(sweep_directory: Path, job_directory: Path) -> Part:
     """Which part a job has; none in particular where another sweeper started it."""
-    try:
-        content = json.loads((sweep_directory / SWEEP_FILE).read_text(encoding="utf-8"))
-    except OSError:
+    path = sweep_directory / SWEEP_FILE
+    if not path.exists():
         return Part()
-    tags = {"hybridopt.sweep": content["name"], **content["tags"].get(job_directory.name, {})}
-    return Part(content["run_id"], content["uri"], tags)
+    told = read_checked(path, json_of(Announced), "type the command of the sweep again")
+    return Part(told.run_id, told.uri, {"hybridopt.sweep": told.name, **told.tags.get(job_directory.name, {})})

@@ -7,6 +7,8 @@
 * :mod:`~hybridopt.tracking.provenance`: user and commit
 * :mod:`~hybridopt.tracking.logger`: the same for Lightning's callbacks
 * :mod:`~hybridopt.tracking.journal`: the truth, a file that only grows
+* :mod:`~hybridopt.tracking.operations`: what one of its lines may say
+* :mod:`~hybridopt.tracking.checked`: files that are read, or told to be damaged
 * :mod:`~hybridopt.tracking.writer`: the thread that delivers the journal to MLflow
 * :mod:`~hybridopt.tracking.store`: MLflow's stores and experiments, and how they are created safely
 

@@ -7,7 +7,6 @@ returns, so that a killed process loses at most the line it was writing. Trackin
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import threading
@@ -17,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybridopt.errors import ResumeError
-
-log = logging.getLogger(__name__)
+from hybridopt.errors import ResumeError, brief
 
 JOURNAL = "journal.jsonl"
 DELIVERED = "journal.delivered"  # how many bytes of the journal the tracking server has
 LOCK = "journal.lock"
+UNREADABLE = "unreadable"  # the kind of a line that says nothing
+UNUSABLE = "remove it, or make it writable"
 LOCK_PATIENCE = 10  # seconds: data loaders of a killed process hold its lock until they notice its death
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -34,9 +33,8 @@ class Operation:
     """One line of a journal.
 
     Args:
-        kind: "metrics", "params", "tags", "input", "artifact" or "status".
-        content: metrics: step, time, values; params, tags: values; input: dataset, context; artifact: path, folder;
-            status: status, time.
+        kind: "metrics", "params", "tags", "input", "artifact" or "status"; "unreadable" where the line is none of them.
+        content: see :mod:`~hybridopt.tracking.operations`; of an unreadable line, why it is.
         end: the journal's length in bytes up to and including this line.
     """
 
@@ -56,8 +54,8 @@ class Journal:
         directory: the run's directory; created where it does not exist.
 
     Raises:
-        ResumeError: another process is writing this journal.
-        OSError: the directory cannot be written.
+        ResumeError: another process is writing this journal, or it cannot be read and written.
+        OSError: the directory cannot be made.
     """
 
     def __init__(self, directory: Path):
@@ -66,10 +64,16 @@ class Journal:
         self.path = self.directory / JOURNAL
         self._lock = _lock(self.directory)
         self._guard = threading.RLock()  # re-entrant: a signal handler may log while the main thread does
-        self._size = _cut_torn_line(self.path)
-        self._last_steps = _last_steps(self.path)
+        try:
+            self._size = _cut_torn_line(self.path)
+            self._last_steps = _last_steps(self.path)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            self._lock.release()
+            raise ResumeError(
+                f"{self.path} cannot be continued ({brief(error)}): remove it, or make it writable."
+            ) from error
         self.last_step = max(self._last_steps.values(), default=-1)
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Append metrics at ``step``, without those that the journal had at this step or later when it was opened.
@@ -136,7 +140,13 @@ class Journal:
 
 
 def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
-    """The complete lines of a journal, from byte ``offset`` on; safe while another thread appends to it."""
+    """The complete lines of a journal, from byte ``offset`` on; safe while another thread appends to it.
+
+    A line that a damaged disk or another program left is an operation, too, so that it is counted and passed.
+    """
+    from hybridopt.tracking.checked import complaint
+    from hybridopt.tracking.operations import parse
+
     if not path.exists():
         return
     with path.open("rb") as lines:
@@ -146,17 +156,21 @@ def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
                 return
             offset += len(line)
             try:
-                content = json.loads(line)
+                content = parse(line)
+            except ValueError as error:
+                yield Operation(UNREADABLE, {"why": f"the line that ends at byte {offset}: {complaint(error)}"}, offset)
+            else:
                 yield Operation(content.pop("kind"), content, offset)
-            except (ValueError, KeyError, AttributeError):  # only a damaged disk does this; what follows is still good
-                log.warning("%s has an unreadable line that ends at byte %d; it is skipped.", path, offset)
 
 
 def read_delivered(directory: Path) -> int:
-    """How many bytes of the journal in ``directory`` have been delivered; 0 where nobody noted it."""
+    """How many bytes of the journal in ``directory`` have been delivered; 0 where nobody noted an end of a line."""
     try:
         noted = int((directory / DELIVERED).read_text())
-        return min(noted, (directory / JOURNAL).stat().st_size)
+        with (directory / JOURNAL).open("rb") as journal:
+            noted = min(noted, journal.seek(0, os.SEEK_END))
+            journal.seek(noted - 1)
+            return noted if journal.read(1) == b"\n" else 0
     except (OSError, ValueError):  # delivering everything again is harmless
         return 0
 
@@ -183,6 +197,10 @@ def _lock(directory: Path) -> Any:
         raise ResumeError(
             f"The run in {directory} is being written by another process: wait for it to end, or stop it."
         ) from None
+    except OSError as error:
+        raise ResumeError(
+            f"{directory / LOCK} cannot be locked ({brief(error)}): remove it, or make it writable."
+        ) from error
     return lock
 
 

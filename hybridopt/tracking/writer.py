@@ -8,11 +8,12 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import brief
-from hybridopt.tracking.journal import JOURNAL, Operation, read_delivered, read_operations, write_delivered
+from hybridopt.tracking.journal import JOURNAL, UNREADABLE, Operation, read_delivered, read_operations, write_delivered
 from hybridopt.tracking.store import client_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ VALUES_PER_CALL = 100
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
-ALONE = ("artifact", "input", "status")
+ALONE = ("artifact", "input", "status", UNREADABLE)
+ODD = (TypeError, AttributeError, KeyError, UnicodeError, OverflowError)  # no store says so: the operation is odd
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # MLflow's words for what will never be accepted
 
 
@@ -82,7 +84,7 @@ class MlflowWriter:
         while self._thread.is_alive() and not self._hopeless():
             self._thread.join(0.05)
         self._abandoned.set()
-        return self.refused + sum(1 for _ in read_operations(self.directory / JOURNAL, read_delivered(self.directory)))
+        return self.refused + sum(1 for _ in read_operations(self.directory / JOURNAL, self._delivered))
 
     def _hopeless(self) -> bool:
         return time.monotonic() - self._last_success > (PATIENCE if self._failures else STUCK)
@@ -116,6 +118,10 @@ class MlflowWriter:
 
     def _deliver(self, group: Sequence[Operation]) -> None:
         """Send a group; where MLflow refuses it, send its halves, so that one bad operation spoils no other."""
+        if group[0].kind == UNREADABLE:
+            self._refuse(group[0], ValueError(group[0].content["why"]))
+            self._note_success(group[0].end)
+            return
         try:
             self._send(group)
         except Exception as error:
@@ -188,7 +194,7 @@ class MlflowWriter:
         Artifacts go to a place of their own, which may be closed to us for good: they must not hold up the metrics.
         To a deleted run MLflow refuses everything, but it may be restored.
         """
-        refused = getattr(error, "error_code", None) in REFUSALS
+        refused = getattr(error, "error_code", None) in REFUSALS or isinstance(error, ODD)
         given_up = operation.kind == "artifact" and self._failures >= ARTIFACT_ATTEMPTS
         return (refused or given_up) and self._connected().get_run(self.run_id).info.lifecycle_stage == "active"
 
@@ -204,7 +210,8 @@ class MlflowWriter:
         self._failures = 0
         self._last_success = time.monotonic()
         self._delivered = end
-        write_delivered(self.directory, end)
+        with suppress(OSError):  # what nobody noted is delivered again one day, which is harmless
+            write_delivered(self.directory, end)
 
     def _note_failure(self, error: Exception) -> None:
         if not self._failures:

@@ -290,7 +290,7 @@ def test_a_run_that_its_store_has_lost_is_reported(settings: dict, template: Pat
     with pytest.raises(TrackingError, match=r"has lost the run 0{32} .*run\.json"):
         open_tracker(settings, tmp_path / "run", run_name="a", resume=True)
     (tmp_path / "run" / IDENTITY).write_text("{")
-    with pytest.raises(ResumeError, match="does not name an MLflow run"):
+    with pytest.raises(ResumeError, match=r"run\.json is damaged .*: delete it to get a new MLflow run"):
         open_tracker(settings, tmp_path / "run", run_name="a", resume=True)
 
 
