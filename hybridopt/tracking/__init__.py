@@ -4,6 +4,7 @@
 * :mod:`~hybridopt.tracking.identity`: which MLflow run a directory belongs to
 * :mod:`~hybridopt.tracking.delivery`: what a store has missed, delivered later
 * :mod:`~hybridopt.tracking.reading`, :mod:`~hybridopt.tracking.sweeps`: runs read back, and the parents of sweeps
+* :mod:`~hybridopt.tracking.tables`: many runs of a database at once
 * :mod:`~hybridopt.tracking.provenance`: user and commit
 * :mod:`~hybridopt.tracking.logger`: the same for Lightning's callbacks
 * :mod:`~hybridopt.tracking.journal`: the truth, a file that only grows
