@@ -65,7 +65,7 @@ def run(
     if resume:
         config = read_config(directory)
         if (directory / RESULT_FILE).exists():
-            return _finished(directory)
+            return _finished(directory, config["tracking"].get("patience", PATIENCE))
     targets.check(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
@@ -270,8 +270,8 @@ def appears(path: Path, since: float) -> bool:
     return False
 
 
-def _finished(directory: Path) -> Result:
+def _finished(directory: Path, patience: float) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
-    result.undelivered = deliver_leftovers(directory)
+    result.undelivered = deliver_leftovers(directory, patience)
     return result

@@ -12,6 +12,7 @@
 * :mod:`~hybridopt.tracking.checked`: files that are read, or told to be damaged
 * :mod:`~hybridopt.tracking.writer`: the thread that delivers the journal to MLflow
 * :mod:`~hybridopt.tracking.store`: MLflow's stores and experiments, and how they are created safely
+* :mod:`~hybridopt.tracking.patience`: a server that fails is asked again
 
 Nothing here imports torch or mlflow before it is needed; only ``logger`` imports Lightning.
 """

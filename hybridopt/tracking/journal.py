@@ -74,9 +74,12 @@ class Journal:
                 f"{self.path} cannot be continued ({brief(error)}): remove it, or make it writable."
             ) from error
         self.last_step = max(self._last_steps.values(), default=-1)
+        self._latest: dict[str, tuple[int, float | str]] = {}  # the last step and value of each metric
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Append metrics at ``step``, without those that the journal had at this step or later when it was opened.
+
+        A value that was said of this step before is not said again: a mark and the end of a run tell the same costs.
 
         Args:
             values: by name; NaN and infinities are kept.
@@ -88,9 +91,11 @@ class Journal:
         """
         if step <= self.last_step:
             values = {name: value for name, value in values.items() if step > self._last_steps.get(name, -1)}
-        if values:
-            safe = {name: _json_safe(float(value)) for name, value in values.items()}
-            self._append({"kind": "metrics", "step": int(step), "time": _now(), "values": safe})
+        safe = {name: _json_safe(float(value)) for name, value in values.items()}
+        new = {name: value for name, value in safe.items() if self._latest.get(name) != (step, value)}
+        if new:
+            self._latest |= {name: (step, value) for name, value in new.items()}
+            self._append({"kind": "metrics", "step": int(step), "time": _now(), "values": new})
 
     def params(self, values: Mapping[str, object]) -> None:
         """Append parameters of the run, as text."""

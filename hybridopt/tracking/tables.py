@@ -67,7 +67,7 @@ class Tables:
             asked = asked.where(run.run_uuid.in_(having.where(tag.value == value) if value else having))
         asked = asked.order_by(run.start_time.desc(), run.run_uuid)
         with self._store.ManagedSessionMaker() as session:
-            rows = [Row(*found[:4], str(found[4])) for found in session.execute(asked)]
+            rows = [Row(i, name, status, start, str(place)) for i, name, status, start, place in session.execute(asked)]
             self._fill(session, {row.run_id: row for row in rows}, models, whole)
         return rows
 

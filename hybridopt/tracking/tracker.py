@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from hybridopt.errors import ConfigError, brief, options
 from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
 from hybridopt.tracking.journal import JOURNAL, Journal
-from hybridopt.tracking.writer import MlflowWriter
+from hybridopt.tracking.writer import PATIENCE, MlflowWriter
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Tracker:
         self._record(self._journal.input, dataset, context)
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> int:
-        """End the run: deliver what is left, for a few seconds where the store is away; a second call does nothing.
+        """End the run: deliver what is left, but not for longer than ``patience``; a second call does nothing.
 
         Returns:
             The number of operations that MLflow does not have; resuming the finished run delivers them.
@@ -113,7 +114,8 @@ def open_tracker(
     """Open the tracker of a run.
 
     Args:
-        settings: the config group ``tracking``: name ("none" or "mlflow"); for mlflow also uri and experiment.
+        settings: the config group ``tracking``: name ("none" or "mlflow"); for mlflow also uri, experiment,
+            and patience, the seconds that its end waits for the store.
         directory: the run's directory.
         run_name: shown in the UI.
         parent_run_id: the MLflow run of the sweep.
@@ -129,6 +131,8 @@ def open_tracker(
     directory = Path(directory).absolute()
     if settings["name"] not in BACKENDS:
         raise ConfigError(f"There is no tracking {settings['name']!r}.{options(BACKENDS, settings['name'])}")
+    if not 0 <= settings.get("patience", PATIENCE) < math.inf:
+        raise ConfigError(f"tracking.patience is a number of seconds, but is {settings['patience']}: type 20.")
     if not resume and _holds_run(directory):
         raise ConfigError(
             f"{directory} already holds a run: type resume={directory} to continue it, or choose another hydra.run.dir."
@@ -144,7 +148,10 @@ def open_tracker(
         journal.tags({DIRECTORY_TAG: directory})  # it may have been moved
     if identity is None:
         return Tracker(journal)
-    return Tracker(journal, identity, MlflowWriter(directory, identity.tracking_uri, identity.run_id))
+    patience = settings.get("patience", PATIENCE)
+    return Tracker(
+        journal, identity, MlflowWriter(directory, identity.tracking_uri, identity.run_id, patience=patience)
+    )
 
 
 def _holds_run(directory: Path) -> bool:

@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 THREAD = "mlflow-writer"
 PERIOD = 2.0  # seconds between two looks at the journal
 LONGEST_WAIT = 60.0  # seconds between two attempts while the store is away
-PATIENCE = 5.0  # seconds that finish() goes on after the last success while deliveries fail
-STUCK = 120.0  # seconds after which finish() leaves a call that neither succeeds nor fails, such as a slow upload
+PATIENCE = 20.0  # seconds that finish() waits for the store in all
+AWAY = 5.0  # seconds that it waits for one that has failed and taken nothing since
 ARTIFACT_ATTEMPTS = 3
 METRICS_PER_CALL = 1000  # MLflow's limits, here and below
 VALUES_PER_CALL = 100
@@ -51,13 +51,14 @@ class MlflowWriter:
         uri: the tracking URI, prepared by :func:`~hybridopt.tracking.store.prepare_store`.
         run_id: the MLflow run.
         period: seconds between two looks at the journal.
+        patience: seconds that :meth:`finish` waits in all.
     """
 
-    def __init__(self, directory: Path, uri: str, run_id: str, period: float = PERIOD):
+    def __init__(self, directory: Path, uri: str, run_id: str, period: float = PERIOD, patience: float = PATIENCE):
         self.directory = directory
         self.uri = uri
         self.run_id = run_id
-        self.period = period
+        self.period, self.patience = period, patience
         self.refused = 0  # operations that MLflow will never accept
         self._client: MlflowClient | None = None
         self._params: dict[str, str] = {}  # those that the run has
@@ -74,12 +75,14 @@ class MlflowWriter:
         self._thread.start()
 
     def finish(self) -> int:
-        """Deliver what is left, as long as that gets on; a few seconds where the store is away, 20 where it hangs.
+        """Deliver what is left, for as long as there is patience; for a few seconds where the store is away.
+
+        What is left then, waits in the journal: ``hybridopt-sync`` delivers it.
 
         Returns:
             The number of operations that MLflow does not have: those still in the journal and those it refused.
         """
-        self._last_success = time.monotonic()
+        self._last_success = self._finish_began = time.monotonic()
         self._finishing.set()
         while self._thread.is_alive() and not self._hopeless():
             self._thread.join(0.05)
@@ -87,7 +90,9 @@ class MlflowWriter:
         return self.refused + sum(1 for _ in read_operations(self.directory / JOURNAL, self._delivered))
 
     def _hopeless(self) -> bool:
-        return time.monotonic() - self._last_success > (PATIENCE if self._failures else STUCK)
+        now = time.monotonic()
+        away = self._failures > 0 and now - self._last_success > AWAY
+        return away or now - self._finish_began > self.patience
 
     def _follow(self) -> None:
         """The thread: deliver, rest, deliver; after finish() was called, until nothing is left."""

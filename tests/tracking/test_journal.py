@@ -159,6 +159,17 @@ def test_delivered_survives_and_is_never_beyond_the_journal(journal: Journal) ->
     assert read_delivered(journal.directory) == size
 
 
+def test_what_is_said_twice_of_a_step_is_kept_once(journal: Journal) -> None:
+    journal.metrics({"cost": 1, "val": math.nan}, step=1)
+    journal.metrics({"cost": 1.0, "val": math.nan, "test": 3}, step=1)
+    journal.metrics({"cost": 1}, step=1)
+    journal.metrics({"cost": 2}, step=1)  # another value is news
+    journal.metrics({"cost": 2}, step=2)
+    kept = [(step, name, value) for step, name, value in metrics(journal.directory) if name != "val"]
+    assert kept == [(1, "cost", 1), (1, "test", 3), (1, "cost", 2), (2, "cost", 2)]
+    assert sum(name == "val" for _, name, _ in metrics(journal.directory)) == 1
+
+
 @pytest.mark.parametrize("noted", ["", "x", "-1", "-1000000", "5", "1e3", "\udcff"])
 def test_what_was_noted_as_delivered_ends_with_a_line_or_counts_for_nothing(journal: Journal, noted: str) -> None:
     journal.tags({"a": "b"})

@@ -271,7 +271,7 @@ def test_closed_artifacts_do_not_hold_up_the_rest(settings: dict, tmp_path: Path
 def test_a_deleted_run_keeps_its_journal_until_it_is_restored(
     settings: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybridopt.tracking.writer.PATIENCE", 1.0)
+    monkeypatch.setattr("hybridopt.tracking.writer.AWAY", 1.0)
     tracker = open_tracker(settings, tmp_path / "run", run_name="a")
     client(settings["uri"]).delete_run(tracker.run_id)
     tracker.log_metrics({"loss": 1.0}, step=1)
