@@ -21,6 +21,7 @@ from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.execution.directory import State, state
 from hybridopt.execution.identity import fingerprint, run_name
+from hybridopt.sweep.derived import Deriver
 
 NAME = re.compile(r"[\w.+-]+")
 NAMED = ("strategy", "dataset", "seed")  # what every job's label has
@@ -69,6 +70,7 @@ class Planner:
 
     def __init__(self, loader: ConfigLoader, master: DictConfig):
         self.loader, self.master = loader, master
+        self.deriver = Deriver(lambda key: loader.get_group_options(key) != [])
         self.own_subdir = any(override.startswith("hydra.sweep.subdir=") for override in master.hydra.overrides.hydra)
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
@@ -112,10 +114,13 @@ class Planner:
             overrides: of this job.
             varied: the keys that differ between jobs, for the label.
         """
-        composed = self.loader.load_sweep_config(self.master, overrides)
+        derived = None if self.own_subdir else self.deriver.derive(overrides)
+        composed = self.loader.load_sweep_config(self.master, overrides) if derived is None else self.master
         chosen = str(composed.hydra.sweep.subdir) if self.own_subdir else None
         try:
-            config = plain(composed)
+            config = plain(composed) if derived is None else derived
+            if derived is None:
+                self.deriver.keep(overrides, composed)
             targets.check(config)
             mark = fingerprint(config)
             label, name = _label(config, overrides, varied), _directory_name(config, mark)
