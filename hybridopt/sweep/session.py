@@ -90,14 +90,14 @@ class SweepRun:
         for job in jobs:
             locate(job, self.directory, self.rerun)
         todo = [job for job in jobs if self._is_due(job)]
+        due = {id(job) for job in todo}
         start = len(self.jobs)
         self.jobs += jobs
         trouble = None
         self.parent.announce(jobs)
-        self.parent.update_tags([job for job in jobs if job not in todo], self._elsewhere)
+        self.parent.update_tags([job for job in jobs if id(job) not in due], self._elsewhere)
         for position in range(0, len(todo), batch or len(todo) or 1):
             trouble = self._launch(todo[position : position + (batch or len(todo))]) or trouble
-        due = {id(job) for job in todo}
         for index, job in enumerate(jobs, start):
             elsewhere = job.found == State.NEW and job.fingerprint in self._elsewhere
             self.outcomes[index] = board.outcome(job, id(job) in due, elsewhere, trouble)

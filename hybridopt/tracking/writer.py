@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from hybridopt.errors import brief
 from hybridopt.tracking.journal import JOURNAL, UNREADABLE, Operation, read_delivered, read_operations, write_delivered
 from hybridopt.tracking.store import client_of
+from hybridopt.tracking.tables import Point, Tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ class MlflowWriter:
         self.period, self.patience = period, patience
         self.refused = 0  # operations that MLflow will never accept
         self._client: MlflowClient | None = None
+        self._tables: Tables | None = None
+        self._names: set[str] = set()  # of metrics that MLflow has taken
         self._params: dict[str, str] = {}  # those that the run has
         self._delivered = read_delivered(directory)
         self._finishing = threading.Event()
@@ -155,7 +157,7 @@ class MlflowWriter:
         from mlflow.entities import Param, RunTag
 
         client = self._connected()
-        metrics = [metric for operation in group for metric in _metrics(operation)]
+        metrics = [point for operation in group for point in _points(operation)]
         params = {k: v for k, v in _values(group, "params", PARAM_LENGTH).items() if k not in self._params}
         tags = _values(group, "tags", TAG_LENGTH)
         for some in _slices([RunTag(key, value) for key, value in tags.items()], VALUES_PER_CALL):
@@ -163,8 +165,17 @@ class MlflowWriter:
         for some in _slices([Param(key, value) for key, value in params.items()], VALUES_PER_CALL):
             client.log_batch(self.run_id, params=some, synchronous=True)
             self._params |= {param.key: param.value for param in some}
-        for some in _slices(metrics, METRICS_PER_CALL):
-            client.log_batch(self.run_id, metrics=some, synchronous=True)
+        self._log_points([point for point in metrics if point.key not in self._names])
+        known = [point for point in metrics if point.key in self._names]
+        if not known or self._tables is None or not self._tables.add_points(self.run_id, known):
+            self._log_points(known)
+        self._names |= {point.key for point in metrics}
+
+    def _log_points(self, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
+
+        for some in _slices([Metric(*point) for point in points], METRICS_PER_CALL):
+            self._connected().log_batch(self.run_id, metrics=some, synchronous=True)
 
     def _set_status(self, status: str, time_ms: int) -> None:
         if status == "RUNNING":
@@ -190,7 +201,7 @@ class MlflowWriter:
         if self._client is None:
             client = client_of(self.uri)
             self._params = dict(client.get_run(self.run_id).data.params)
-            self._client = client
+            self._client, self._tables = client, Tables.of(client)
         return self._client
 
     def _is_final(self, error: Exception, operation: Operation) -> bool:
@@ -250,14 +261,12 @@ def _groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
         yield group
 
 
-def _metrics(operation: Operation) -> Iterator[Metric]:
-    from mlflow.entities import Metric
-
+def _points(operation: Operation) -> Iterator[Point]:
     if operation.kind != "metrics":
         return
     for name, value in operation.content["values"].items():
         if not math.isinf(float(value)):
-            yield Metric(_key(name), float(value), operation.content["time"], operation.content["step"])
+            yield Point(_key(name), float(value), operation.content["time"], operation.content["step"])
 
 
 def _values(group: Sequence[Operation], kind: str, length: int) -> dict[str, str]:
