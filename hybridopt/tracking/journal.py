@@ -152,7 +152,7 @@ def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
     from hybridopt.tracking.checked import complaint
     from hybridopt.tracking.operations import parse
 
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as lines:
         lines.seek(offset)

@@ -126,7 +126,10 @@ class MlflowWriter:
     def _deliver(self, group: Sequence[Operation]) -> None:
         """Send a group; where MLflow refuses it, send its halves, so that one bad operation spoils no other."""
         if group[0].kind == UNREADABLE:
-            self._refuse(group[0], ValueError(group[0].content["why"]))
+            self.refused += 1
+            log.warning(
+                "%s has an unreadable line, which is set aside: %s.", self.directory / JOURNAL, group[0].content["why"]
+            )
             self._note_success(group[0].end)
             return
         try:

@@ -124,6 +124,7 @@ def test_a_lock_or_journal_that_is_none_is_told_in_a_sentence(tmp_path: Path) ->
         (tmp_path / name / name).mkdir(parents=True)
         with pytest.raises(ResumeError, match=rf"{name} cannot be .*: remove it, or make it writable"):
             Journal(tmp_path / name)
+        assert list(read_operations(tmp_path / name / JOURNAL)) == []
         (tmp_path / name / name).rmdir()
         Journal(tmp_path / name).close()
 
