@@ -42,6 +42,7 @@ def walk(kind: str, config: Any, path: str | None = None) -> Iterator[Node]:
         path: where they are in the job's config; the kind's name if None.
 
     Raises:
+        ConfigError: a config names no plugin.
         PluginError: a plugin cannot be found, or must be imported to be described and fails.
     """
     path = path or kind
@@ -50,6 +51,8 @@ def walk(kind: str, config: Any, path: str | None = None) -> Iterator[Node]:
     if TARGET in config:
         yield Node(path, kind, None, config)
         return
+    if not isinstance(config.get("name"), str):
+        raise ConfigError(f"{path} must name a {kind}, as {path.replace('.', '/')}=<name> does, but is {dict(config)}.")
     plugin = find(kind, config["name"])
     yield Node(path, kind, plugin, config)
     for parameter, key, item in nested(plugin, config):

@@ -45,6 +45,8 @@ def check(config: Mapping[str, Any], whole: bool = False) -> None:
     for path, frame in FRAMES.items():
         check_frame(path, frame, _at(config, path))
     for kind, settings, path in plugins_of(config):
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"{path} must name a {kind}, as {path}=<name> does, but is {settings!r}.")
         for node in building.walk(kind, settings, path):
             if node.plugin is not None:
                 building.check_settings(node.path, node.plugin, node.settings)

@@ -16,11 +16,12 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from hybridopt.errors import Interrupted, ResumeError, StorageError, brief
+from hybridopt.errors import HybridoptError, Interrupted, ResumeError, StorageError, brief
 from hybridopt.execution.datasheet import Datasheet
 from hybridopt.execution.directory import CHECKPOINT
 from hybridopt.execution.identity import code_version, relevant, short_hash
 from hybridopt.execution.trial import Trial
+from hybridopt.tracking.checked import complaint, read_checked
 from hybridopt.tracking.files import replacing
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 FILE = CHECKPOINT
 DIGESTS = "hybridopt_digests"  # in a checkpoint: of what decides the result
 CODE = "code"
+PARTS = {"hybridopt", "state_dict", "loops", "callbacks", "epoch", "global_step"}  # what one of ours has
+REMEDY = (
+    "put the former one, and what it was made with, back; or delete it, and the run begins anew by its own config; or "
+    "start another run"
+)
 
 
 def digests(config: Mapping[str, Any], trial: Trial, data: Datasheet) -> dict[str, str]:
@@ -79,10 +85,7 @@ def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
 
 
 def _refused(path: Path, why: str) -> ResumeError:
-    return ResumeError(
-        f"The checkpoint {path} {why}: put the former one, and what it was made with, back; or delete it, and the run "
-        "begins anew by its own config; or start another run."
-    )
+    return ResumeError(f"The checkpoint {path} {why}: {REMEDY}.")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -90,7 +93,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Args:
         digests: kept with each checkpoint, see :func:`digests`.
+
+    Attributes:
+        restoring: whether a run is being made from one; its training has not begun.
     """
+
+    restoring = False
 
     def __init__(self, digests: Mapping[str, str] | None = None):
         super().__init__()
@@ -109,6 +117,40 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"The checkpoint {target} cannot be written ({brief(error)}): make room, and type hybridopt "
                 f"resume={target.parent.parent} to go on from the one before."
             ) from error
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint of a run.
+
+        Raises:
+            ResumeError: it is damaged, or holds something else.
+        """
+
+        def parse(file: Path) -> dict[str, Any]:
+            try:
+                loaded = super(AtomicCheckpointIO, self).load_checkpoint(file, *args, **kwargs)
+            except (pickle.UnpicklingError, RuntimeError) as error:  # torch's text advises to load it without care
+                raise ValueError("it holds no tensors and plain values, or more than these") from error
+            if not isinstance(loaded, dict) or PARTS - loaded.keys():
+                raise ValueError("it is of something else than a run of hybridopt")
+            return loaded
+
+        loaded = read_checked(Path(path), parse, REMEDY)
+        self.restoring = True
+        return loaded
+
+    @contextmanager
+    def refusing_others(self) -> Iterator[None]:
+        """Inside, a run may go on from a checkpoint; one that does not fit is refused.
+
+        Raises:
+            ResumeError: it is of another network or strategy, or a part of it is damaged.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, HybridoptError) or not self.restoring:
+                raise
+            raise ResumeError(f"The checkpoint does not fit the run ({complaint(error)}): {REMEDY}.") from error
 
 
 class Signals:
@@ -152,15 +194,17 @@ class MarkCheckpoint(Callback):
     Args:
         directory: the run's directory.
         signals: what has arrived.
+        checkpoints: what the run goes on from is read by it.
     """
 
     skips_batches = True  # it need not see every batch
 
-    def __init__(self, directory: Path, signals: Signals):
+    def __init__(self, directory: Path, signals: Signals, checkpoints: AtomicCheckpointIO):
         self.path = directory / FILE
-        self.signals = signals
+        self.signals, self.checkpoints = signals, checkpoints
 
     def on_train_start(self, trainer: Trainer, trial: Trial) -> None:
+        self.checkpoints.restoring = False
         self.signals.take_back()
 
     def on_validation_end(self, trainer: Trainer, trial: Trial) -> None:

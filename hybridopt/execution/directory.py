@@ -157,8 +157,9 @@ def undone_if_refused(directory: Path) -> Iterator[None]:
 def reason(directory: Path) -> str:
     """Why the run in ``directory`` failed: the last line of its traceback, without the name of the error's module."""
     try:
-        lines = (directory / TRACEBACK_FILE).read_text(encoding="utf-8").strip().splitlines()
-    except (OSError, ValueError):
+        text = (directory / TRACEBACK_FILE).read_text(encoding="utf-8", errors="replace")
+        lines = text.strip().splitlines()
+    except OSError:
         return "it left no trace"
     last = next((line for line in reversed(lines) if line and not line.startswith(" ")), "it left no trace")
     kind, colon, text = last.partition(": ")
@@ -184,6 +185,6 @@ def note_code(directory: Path, version: str) -> list[str]:
 def codes(directory: Path) -> list[str]:
     """The versions of the code that the run in ``directory`` was computed by, oldest first."""
     try:
-        return (directory / CODE_FILE).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        return (directory / CODE_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return []

@@ -48,10 +48,11 @@ from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.model import save_model
 from hybridopt.tracking.system import watching
 from hybridopt.tracking.tracker import Tracker
+from hybridopt.tracking.writer import PATIENCE
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 20.0  # seconds that another rank gives the first one to fail
+RANK_PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 
 
 def run(
@@ -85,7 +86,7 @@ def run(
         named = config.get("tracking", {}).get("uri")
         config = trusting(named, read_config(directory))
         if state(directory) == State.FINISHED:
-            return _finished(directory, named)
+            return _finished(directory, config["tracking"])
     targets.check(config, instantiate_targets)
     config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
@@ -103,7 +104,7 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
     with explaining(job.directory, advice), owning(job.directory, not resume, start_over) as lock:
         if resume and finish_killed(job.directory, lock):
             lock.release()
-            return _finished(job.directory, job.config["tracking"].get("uri"))
+            return _finished(job.directory, job.config["tracking"])
         tracker = begin(job.config, job.directory, job.digests, parent_run_id, resume, lock)
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))
@@ -163,7 +164,7 @@ class Job:
         self.trial, self.datamodule = build_parts(config)
         self.data = datasheet(self.datamodule, config["dataset"])
         self.digests = digests(config, self.trial, self.data)
-        self.signals = Signals()
+        self.signals, self.checkpoints = Signals(), AtomicCheckpointIO(self.digests)
         self.trainer = self._build_trainer()
 
     def run(self, tracker: Tracker, resume: bool) -> Result:
@@ -222,7 +223,7 @@ class Job:
     def _train_and_test(self, resume: bool) -> None:
         checkpoint = self.directory / FILE
         found = checkpoint if resume and checkpoint.exists() else None
-        with self.signals.catching():
+        with self.signals.catching(), self.checkpoints.refusing_others():
             self.trainer.fit(self.trial, datamodule=self.datamodule, ckpt_path=found, weights_only=True)
         if self.config.get("test", True):
             self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
@@ -236,9 +237,9 @@ class Job:
         bar = settings.get("enable_progress_bar", True)
         own: list[Callback] = [BudgetBar()] if bar else []
         fixed: dict[str, Any] = {
-            "callbacks": [*own, *chosen, MarkCheckpoint(self.directory, self.signals)],
+            "callbacks": [*own, *chosen, MarkCheckpoint(self.directory, self.signals, self.checkpoints)],
             "logger": DummyLogger(),  # until it is known who leads
-            "plugins": [AtomicCheckpointIO(self.digests)],
+            "plugins": [self.checkpoints],
             "default_root_dir": self.directory,
             "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in chosen),
             "use_distributed_sampler": False,  # the population is what is shared out, every rank sees every batch
@@ -272,8 +273,8 @@ class Job:
 
 
 def appears(path: Path, since: float) -> bool:
-    """Whether a file is written, after the time ``since``, within :data:`PATIENCE` seconds."""
-    end = time.monotonic() + PATIENCE
+    """Whether a file is written, after the time ``since``, within :data:`RANK_PATIENCE` seconds."""
+    end = time.monotonic() + RANK_PATIENCE
     while time.monotonic() < end:
         if path.exists() and path.stat().st_mtime >= since:
             return True
@@ -281,11 +282,11 @@ def appears(path: Path, since: float) -> bool:
     return False
 
 
-def _finished(directory: Path, uri: str | None) -> Result:
+def _finished(directory: Path, tracking: Mapping[str, Any]) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
     try:
-        result.undelivered = deliver_leftovers(directory, uri)
+        result.undelivered = deliver_leftovers(directory, tracking.get("uri"), tracking.get("patience", PATIENCE))
     except TrackingError as error:
         result.undelivered = undelivered(directory)
         log.warning("%s", error)

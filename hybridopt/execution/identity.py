@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hybridopt.composition import building
+from hybridopt.composition import building, checking
 from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ConfigError, ResumeError, brief
 from hybridopt.execution.directory import CONFIG_FILE, traces
@@ -31,7 +31,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The config of the run in a directory.
 
     Raises:
-        ResumeError: there is no run, or its config is damaged.
+        ResumeError: there is no run, or its config is damaged, or none of a job.
+        PluginError: it names a plugin that is not installed.
     """
     check_holds_run(directory)
     try:
@@ -45,7 +46,12 @@ def read_config(directory: Path) -> dict[str, Any]:
     body, found, checksum = text.rpartition(CHECKSUM)
     if found and hashlib.sha256(body.encode()).hexdigest() != checksum.strip():
         raise _damaged(directory, "its text is not that of its checksum")
-    return credentials.resolved(config)
+    config = credentials.resolved(config)
+    try:
+        checking.check(config)
+    except ConfigError as error:
+        raise _damaged(directory, str(error).rstrip(".")) from error
+    return config
 
 
 def _damaged(directory: Path, why: str) -> ResumeError:

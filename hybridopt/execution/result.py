@@ -8,14 +8,15 @@ import resource
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from hybridopt.errors import ResumeError, brief
 from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
+from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import replacing, write_atomically
 
 
@@ -45,13 +46,15 @@ class Result:
     """
 
     directory: str
-    summary: dict[str, float]
+    summary: dict[str, int | float]
     phases: list[Phase]
     curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     run_id: str | None = None
     review: str = ""
     undelivered: int = 0
     module: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}  # the module, which is in no file
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -74,15 +77,8 @@ class Result:
         Raises:
             ResumeError: it is damaged.
         """
-        try:
-            stored = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
-            curve = [(forwards, values) for forwards, values in stored["curve"]]
-            return cls(**(stored | {"phases": [Phase(**phase) for phase in stored["phases"]], "curve": curve}))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ResumeError(
-                f"{directory / RESULT_FILE} of the finished run is damaged ({brief(error)}): delete it, and type "
-                f"hybridopt resume={directory} to have it made again from the last checkpoint."
-            ) from error
+        remedy = f"delete it, and type hybridopt resume={directory} to have it made again from the last checkpoint"
+        return read_checked(directory / RESULT_FILE, json_of(cls), remedy)
 
     def _repr_html_(self) -> str:
         return html(self)

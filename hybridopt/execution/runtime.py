@@ -15,6 +15,7 @@ from torch import distributed
 
 from hybridopt.core.ledger import Budget
 from hybridopt.errors import ConfigError
+from hybridopt.toolbox.orphans import starting_workers
 
 SMALL_NETWORK = 100_000  # parameters
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
@@ -87,7 +88,8 @@ def processes_of_its_own() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in LAUNCH}
     joined = distributed.is_available() and distributed.is_initialized()
     try:
-        yield
+        with starting_workers():
+            yield
     finally:
         if not joined and distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()

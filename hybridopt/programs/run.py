@@ -31,6 +31,7 @@ from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, St
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
+from hybridopt.toolbox.orphans import end_with_starter
 
 FULL = "HYDRA_FULL_ERROR"  # Hydra's switch for tracebacks
 SENTENCES = "HYBRIDOPT_SENTENCES"  # the switch was set here, and not by the user
@@ -40,6 +41,7 @@ found_before: set[Path] = set()  # directories that were there when the program 
 
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
+    end_with_starter()  # if this is another rank
     overrides = [argument for argument in sys.argv[1:] if is_override(argument)]
     try:
         targets.check_arguments(sys.argv[1:])
@@ -252,7 +254,8 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
     """
     from hybridopt.sweep.parent import Part, part_of
 
-    mask_logs()  # the process may be a launcher's
+    end_with_starter()  # the process may be a launcher's
+    mask_logs()
     ours = hydra_config.sweeper.get(targets.TARGET, "").startswith("hydra_plugins.hybridopt.")
     part = part_of(Path(hydra_config.sweep.dir), directory) if ours else Part()  # a file that ours has just written
     if part.uri is not None and plain["tracking"].get("uri") is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hybridopt.report.runs import ComparedRun, Comparison
+from hybridopt.report.said import odd_tags, said
 from hybridopt.tracking.reading import StoredRun
 
 OVERSHOOT = 0.02  # of the budget; less is the last step's
@@ -21,7 +22,7 @@ def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
         comparison: what is compared.
         planned: how many jobs the sweep has; None where nobody knows.
     """
-    return [note for make in (_missing, _diverged, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
+    return [note for make in (_missing, _odd, _diverged, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
             for note in make(comparison, planned)]  # fmt: skip
 
 
@@ -33,6 +34,17 @@ def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
     there = sum(map(len, (comparison.results, comparison.left_out, comparison.trials, comparison.arms)))
     if planned is not None and there < planned:
         yield f"{planned - there} of {planned} jobs left no run at all: the sweep's table of jobs says why."
+
+
+def _odd(comparison: Comparison, _: int | None) -> Iterator[str]:
+    runs = [run.record for run in (*comparison.results, *comparison.arms)]
+    odd = {run.run_id: list(odd_tags(run)) for run in runs}
+    if any(odd.values()):
+        tags = ", ".join(sorted({tag for found in odd.values() for tag in found}))
+        yield (
+            f"{sum(map(bool, odd.values()))} of the runs have tags that were taken away or changed ({tags}), and are "
+            f"compared without what these said: {_names([run for run in runs if odd[run.run_id]])}."
+        )
 
 
 def _diverged(comparison: Comparison, _: int | None) -> Iterator[str]:
@@ -60,7 +72,7 @@ def _unpaired(comparison: Comparison, _: int | None) -> Iterator[str]:
 
 def _tuning(comparison: Comparison, _: int | None) -> Iterator[str]:
     spent = {
-        strategy: {int(float(r.record.tags.get("hybridopt.tuning_trials", 0))) for r in _of(comparison, strategy)}
+        strategy: {int(said(run.record, "tuning_trials")) for run in _of(comparison, strategy)}
         for strategy in comparison.strategies
     }
     trials = {strategy: max(found) for strategy, found in spent.items() if found}
@@ -77,7 +89,7 @@ def _tuning(comparison: Comparison, _: int | None) -> Iterator[str]:
 
 
 def _tuned(results: Sequence[ComparedRun]) -> float:
-    by_dataset = {r.dataset: float(r.record.tags.get("hybridopt.tuning_forwards", 0)) for r in results}
+    by_dataset = {r.dataset: said(r.record, "tuning_forwards") for r in results}
     return sum(by_dataset.values())
 
 

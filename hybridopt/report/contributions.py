@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 from hybridopt.report import statistics
 from hybridopt.report.interval import LEVEL
 from hybridopt.report.runs import ComparedRun, Comparison
+from hybridopt.report.said import said
 from hybridopt.report.statistics import Paired, fewest_pairs
 from hybridopt.report.summary import compared
 from hybridopt.report.verdict import Verdict, conclusion, count, favour, number, sorted_gap
@@ -194,7 +194,7 @@ def _contribution(cell: _Cell, found: Paired | None, p: float, tests: int, highe
 
 def _marks(run: ComparedRun) -> dict[str, str]:
     """The fingerprints of a hybrid's control arms, by their names; none of another run."""
-    return json.loads(run.record.tags.get("hybridopt.controls", "{}"))
+    return said(run.record, "controls")
 
 
 def _mean(strata: Sequence[Mapping[str, float]]) -> dict[str, float]:

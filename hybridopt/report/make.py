@@ -13,9 +13,10 @@ from hybridopt.report import caveats, page, pictures
 from hybridopt.report.contributions import contributions
 from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compared_runs, is_arm, is_trial, latest
+from hybridopt.report.said import said
 from hybridopt.report.summary import ArmSummary, arm_summaries, compared, overall
 from hybridopt.report.verdict import verdicts
-from hybridopt.tracking.reading import Reader, StoredRun
+from hybridopt.tracking.reading import History, Reader, StoredRun
 
 MANY = 50  # histories whose reading is worth a progress bar
 SECONDS = "cost/seconds"
@@ -70,7 +71,7 @@ def make_report(
         parent, records, title = None, reader.experiment(experiment), f"Experiment {experiment}"
     else:
         parent = reader.sweep(sweep)
-        records, title = reader.children(parent), f"Sweep {parent.tags['hybridopt.sweep']}"
+        records, title = reader.children(parent), f"Sweep {parent.sweep}"
     comparison = read(reader, records, metric, title)
     out.mkdir(parents=True, exist_ok=True)
     report = write(comparison, title, _planned(parent), target, out)
@@ -97,11 +98,10 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
     except LookupError as error:
         raise ConfigError(f"The runs have no metric {metric!r} in common: choose from {error}.") from error
     found, arms = compared_runs(finished), compared_runs([record for record in ended if is_arm(record)])
-    wanted = [(result.record.run_id, key) for result in (*found, *arms) for key in (f"val/{name}", SECONDS)]
-    histories = _read(reader, wanted)
+    curves, seconds = _read(reader, [result.record.run_id for result in (*found, *arms)], (f"val/{name}", SECONDS))
     for result in (*found, *arms):
-        result.curve = list(histories[result.record.run_id, f"val/{name}"])
-        result.seconds = dict(histories[result.record.run_id, SECONDS])
+        result.curve = list(curves[result.record.run_id])
+        result.seconds = dict(seconds[result.record.run_id])
     return Comparison(in_order(found), name, higher, left_out, trials, arms)
 
 
@@ -163,16 +163,17 @@ def _ends(estimate: Interval | None) -> list[tuple[str, float]]:
     return [("median", estimate.value), ("low", estimate.low), ("high", estimate.high)]
 
 
-def _read(reader: Reader, wanted: Sequence[tuple[str, str]]) -> dict:
+def _read(reader: Reader, runs: Sequence[str], metrics: Sequence[str]) -> list[dict[str, History]]:
     from tqdm import tqdm
 
-    with tqdm(total=len(wanted), desc="reading", unit=" curves", leave=False, disable=len(wanted) < MANY) as bar:
-        return reader.histories(wanted, bar.update)
+    total = len(runs) * len(metrics)
+    with tqdm(total=total, desc="reading", unit=" curves", leave=False, disable=total < MANY) as bar:
+        return [reader.histories(runs, metric, bar.update) for metric in metrics]
 
 
 def _planned(parent: StoredRun | None) -> int | None:
-    number = parent.tags.get("hybridopt.jobs") if parent is not None else None
-    return int(number) if number else None
+    number = None if parent is None else said(parent, "jobs")
+    return None if number is None else int(number)
 
 
 def in_order(found: Sequence[ComparedRun]) -> list[ComparedRun]:

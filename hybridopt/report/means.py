@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from hybridopt.report.interval import LEVEL, Interval
 
 ENUMERATED = 20  # differences up to which all choices of signs are looked at
+UNDERFLOW = 600  # runs from which on 2 / (2n choose n) is no number but 0, which takes long to find out
 SAMPLED = 2**16  # choices of signs that stand for all of more differences
 
 
@@ -53,17 +55,32 @@ def sign_flips(differences: np.ndarray) -> tuple[float, Interval]:
 def subset_means(values: np.ndarray) -> np.ndarray:
     """The means of all non-empty subsets of the values, or of a random sample of them."""
     if len(values) <= ENUMERATED:
-        sums, counts = np.zeros(1), np.zeros(1)
+        sums, counts = np.zeros(1), _all_counts(len(values))
         for value in values:
-            sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
-        sums, counts = sums[1:], counts[1:]
+            sums = np.concatenate([sums, sums + value])
+        sums = sums[1:]
     else:
-        generator = np.random.default_rng(0)  # the same runs give the same report
-        drawn = [generator.integers(0, 2, (2**10, len(values)), dtype=np.int8) for _ in range(SAMPLED // 2**10)]
+        drawn, counts = _drawn_subsets(len(values))
         sums = np.concatenate([block @ values for block in drawn])[1:]
-        counts = np.concatenate([block.sum(axis=1, dtype=float) for block in drawn])[1:]
     rounding = 4 * len(values) * np.finfo(float).eps * np.abs(values).max(initial=0.0)
-    return np.where(np.abs(sums) <= rounding, 0.0, sums / np.maximum(counts, 1))
+    return np.where(np.abs(sums) <= rounding, 0.0, sums / counts)
+
+
+@lru_cache(1)  # the pairs of a report mostly have one number of seeds
+def _all_counts(n: int) -> np.ndarray:
+    """The sizes of all non-empty subsets of n values."""
+    counts = np.zeros(1)
+    for _ in range(n):
+        counts = np.concatenate([counts, counts + 1])
+    return counts[1:]
+
+
+@lru_cache(1)
+def _drawn_subsets(n: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Random subsets of n values, a row of 0 and 1 for each, and the sizes of all but the first."""
+    generator = np.random.default_rng(0)  # the same runs give the same report
+    drawn = [generator.integers(0, 2, (2**10, n), dtype=np.int8) for _ in range(SAMPLED // 2**10)]
+    return drawn, np.maximum(np.concatenate([block.sum(axis=1, dtype=float) for block in drawn])[1:], 1)
 
 
 def t_test(differences: np.ndarray, unit: float) -> tuple[float, Interval]:
@@ -102,7 +119,7 @@ def resolution(x: np.ndarray, y: np.ndarray) -> float:
 
 def least_p(n: int) -> float:
     """The least p of an exact test of n runs against n others: 2 / (2n choose n)."""
-    return 2 / math.comb(2 * n, n)
+    return 2 / math.comb(2 * n, n) if n < UNDERFLOW else 0.0
 
 
 def pairs_for_permutation(level: float) -> int:

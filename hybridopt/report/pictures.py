@@ -58,7 +58,8 @@ def _band(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]], colour: st
     values = np.array([_at(line, grid) for line in lines])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where all runs have diverged, there is nothing to draw
-        low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=0)
+        quantile = np.nanquantile if np.isnan(values).any() else np.quantile  # which is faster by far
+        low, middle, high = quantile(values, [0.25, 0.5, 0.75], axis=0)
     axes.plot(grid, middle, color=colour, label=label)
     axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
 

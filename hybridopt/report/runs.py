@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hybridopt.report.said import NEEDED, said
 from hybridopt.tracking.reading import StoredRun
 
 COMPARED = ("strategy", "encoding", "model", "objective", "budget", "oracle", "trainer", "threads")
@@ -66,7 +66,7 @@ class ComparedRun:
             for name, value in self.record.metrics.items()
             if name.startswith("phase/") and name.endswith("/forwards")
         }
-        order = json.loads(self.record.tags.get("hybridopt.phases", "[]"))
+        order = said(self.record, "phases")
         ends, total = {}, 0.0
         for name in order[:-1]:
             total += spent.get(name, 0.0)
@@ -140,7 +140,15 @@ class Comparison:
         params = [result.record.params for result in self.results if result.dataset == dataset]
         given = {tuple(each.get(f"budget.{unit}", "None") for unit in UNITS) for each in params}
         limit = next(iter(given))[0] if len(given) == 1 else "None"
-        return len(given) == 1 and (limit == "None" or min(self.ends(dataset), default=0.0) >= float(limit))
+        return len(given) == 1 and (limit == "None" or min(self.ends(dataset), default=0.0) >= _number(limit))
+
+
+def _number(text: str) -> float:
+    """A parameter that is a number; nothing is at least as large as one that is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.inf
 
 
 def latest(records: Iterable[StoredRun]) -> tuple[list[StoredRun], list[StoredRun]]:
@@ -148,7 +156,7 @@ def latest(records: Iterable[StoredRun]) -> tuple[list[StoredRun], list[StoredRu
     chosen: dict[str, StoredRun] = {}
     others = []
     for record in records:
-        key = record.tags.get("hybridopt.fingerprint", record.run_id)
+        key = record.tags.get("hybridopt.fingerprint") or record.run_id
         if record.status != "FINISHED":
             others.append(record)
             continue
@@ -178,10 +186,7 @@ def compared_runs(records: Sequence[StoredRun]) -> list[ComparedRun]:
     differing = _differing(records)
     return [
         ComparedRun(
-            _label(record, differing[record.tags["hybridopt.strategy"]]),
-            record.tags["hybridopt.dataset"],
-            record.tags["hybridopt.seed"],
-            record,
+            _label(record, differing[said(record, "strategy")]), said(record, "dataset"), said(record, "seed"), record
         )
         for record in records
     ]
@@ -203,7 +208,7 @@ def choose_metric(records: Sequence[StoredRun], asked: str | None) -> tuple[str,
     name = wanted or next((each for each in PREFERRED if each in common), None) or next(iter(sorted(common)), None)
     if name is None or name not in common:
         raise LookupError(", ".join(sorted(common)))
-    directions = [json.loads(record.tags.get("hybridopt.directions", "{}")).get(f"val/{name}") for record in records]
+    directions = [said(record, "directions").get(f"val/{name}") for record in records]
     known = [direction for direction in directions if direction is not None]
     return name, bool(known[0]) if known else name != "loss"
 
@@ -212,7 +217,7 @@ def _metrics_of(records: Sequence[StoredRun]) -> list[set[str]]:
     """The validation metrics of each run, with those of other runs that it had too, but only as infinite numbers."""
     written = [{name for name in record.metrics if name.startswith("val/")} for record in records]
     known = set().union(*written)
-    had = [known & json.loads(record.tags.get("hybridopt.directions", "{}")).keys() for record in records]
+    had = [known & said(record, "directions").keys() for record in records]
     return [{_bare(name) for name in names | more} for names, more in zip(written, had, strict=True)]
 
 
@@ -226,7 +231,7 @@ def _differing(records: Sequence[StoredRun]) -> dict[str, list[str]]:
     """By strategy, the settings in which runs on the same data set with the same seed differ."""
     groups: dict[tuple[str, ...], list[StoredRun]] = defaultdict(list)
     for record in records:
-        groups[tuple(record.tags[f"hybridopt.{key}"] for key in ("strategy", "dataset", "seed"))].append(record)
+        groups[tuple(said(record, tag) for tag in NEEDED)].append(record)
     keys: dict[str, set[str]] = defaultdict(set)
     for (strategy, *_), group in groups.items():
         for key in {key for record in group for key in record.params if key.split(".")[0] in COMPARED}:
@@ -238,7 +243,7 @@ def _differing(records: Sequence[StoredRun]) -> dict[str, list[str]]:
 
 def _label(record: StoredRun, keys: Sequence[str]) -> str:
     parts = [f"{_short(key)}={record.params.get(key)}" for key in keys]
-    return " ".join([record.tags["hybridopt.strategy"], *parts])
+    return " ".join([said(record, "strategy"), *parts])
 
 
 def _short(key: str) -> str:

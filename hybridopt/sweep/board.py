@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -12,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridopt.errors import HybridoptError, options
+from hybridopt.errors import HybridoptError, ResumeError, options
 from hybridopt.execution.directory import RESULT_FILE, TRACEBACK_FILE, State, codes, reason, state
 from hybridopt.sweep.plan import Job
+from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.journal import JOURNAL
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ class JobOutcome:
 
     word: str
     why: str = ""
+
+
+@dataclass
+class Numbers:
+    """What is shown of a result."""
+
+    summary: dict[str, int | float]
 
 
 class Watch:
@@ -117,19 +124,21 @@ class Watch:
 
 def progress(job: Job) -> float:
     """The share of its budget that a running job has spent, by the last metrics in its journal."""
+    from hybridopt.tracking.operations import parse
+
     limit = job.config.get("budget", {}).get("forwards")
     try:
         with (job.directory / JOURNAL).open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
+            lines = file.read().splitlines()
     except OSError:
         return 0.0
     for line in reversed(lines):
-        if '"kind":"metrics"' in line and limit:
+        if b'"kind":"metrics"' in line and limit:
             try:
-                return min(1.0, json.loads(line)["step"] / limit)
-            except (ValueError, KeyError):
+                return min(1.0, parse(line)["step"] / limit)
+            except ValueError:
                 return 0.0
     return 0.0
 
@@ -143,10 +152,10 @@ def headline(directory: Path) -> str:
 
 
 def summary(directory: Path) -> dict[str, float]:
-    """The metrics of a finished job; empty where it has not finished."""
+    """The metrics of a finished job; empty where it has not finished, or where its result is damaged."""
     try:
-        return json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))["summary"]
-    except (OSError, ValueError, KeyError):
+        return read_checked(directory / RESULT_FILE, json_of(Numbers), "").summary
+    except ResumeError:
         return {}
 
 

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from hybridopt.errors import StorageError, brief
 from hybridopt.execution.directory import CONFIG_FILE
 from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
+from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import explaining, hold, write_atomically
 from hybridopt.tracking.sweeps import add_tags, adopt_sweep, share_view
 from hybridopt.tracking.tracker import Tracker, holds_run, open_tracker
@@ -56,7 +57,7 @@ class ParentRun:
             lock.release()
             raise
         self.page = ""
-        self._tags: dict[str, Mapping[str, str]] = {}
+        self._tags: dict[str, dict[str, str]] = {}
         try:
             self.announce([])
         except StorageError:
@@ -72,8 +73,8 @@ class ParentRun:
     def announce(self, jobs: Sequence[Job]) -> None:
         """Tell jobs, before they start, whose part they are: their processes read it from a file."""
         self._tags |= {_place(self.directory, job.directory): job.tags for job in jobs if job.tags}
-        content = {"name": self.name, "run_id": self.tracker.run_id, "uri": self.uri, "tags": self._tags}
-        self.keep(SWEEP_FILE, json.dumps(content, indent=1) + "\n")
+        told = Announced(self.name, self.tracker.run_id, self.uri, self._tags)
+        self.keep(SWEEP_FILE, json.dumps(asdict(told), indent=1) + "\n")
 
     def keep(self, name: str, text: str) -> Path:
         """Write a file of the sweep, whole or not at all.
@@ -161,6 +162,16 @@ def _place(sweep_directory: Path, job_directory: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Announced:
+    """What a sweep tells its jobs, in :data:`SWEEP_FILE`: the tags are by the places of their directories."""
+
+    name: str
+    run_id: str | None
+    uri: str | None
+    tags: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
 class Part:
     """What a job has to know of the sweep that it belongs to.
 
@@ -177,9 +188,9 @@ class Part:
 
 def part_of(sweep_directory: Path, job_directory: Path) -> Part:
     """Which part a job has; none in particular where another sweeper started it."""
-    try:
-        content = json.loads((sweep_directory / SWEEP_FILE).read_text(encoding="utf-8"))
-    except OSError:
+    path = sweep_directory / SWEEP_FILE
+    if not path.exists():
         return Part()
-    tags = {"hybridopt.sweep": content["name"], **content["tags"].get(_place(sweep_directory, job_directory), {})}
-    return Part(content["run_id"], content["uri"], tags)
+    told = read_checked(path, json_of(Announced), "type the command of the sweep again")
+    tags = {"hybridopt.sweep": told.name, **told.tags.get(_place(sweep_directory, job_directory), {})}
+    return Part(told.run_id, told.uri, tags)

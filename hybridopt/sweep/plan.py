@@ -17,13 +17,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hybridopt.composition import building, targets
+from hybridopt.composition import building, checking, targets
 from hybridopt.composition.compose import plain_values
 from hybridopt.composition.schema import JOBS
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.execution.directory import State
 from hybridopt.execution.identity import fingerprint, run_name
 from hybridopt.sweep.counting import refuse_empty, refuse_many
+from hybridopt.sweep.derived import Deriver
 from hybridopt.toolbox.ranges import at_least, between
 
 NAME = re.compile(r"[\w.+-]+")
@@ -73,6 +74,7 @@ class Planner:
 
     def __init__(self, loader: ConfigLoader, master: DictConfig):
         self.loader, self.master = loader, master
+        self.deriver = Deriver(lambda key: loader.get_group_options(key) != [])
         self._number = 0  # of jobs whose directory was chosen
         typed = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)  # ${hydra.job.num} is a job's
         self.own_subdir = any(str(override).startswith("hydra.sweep.subdir=") for override in cast(list, typed))
@@ -119,10 +121,11 @@ class Planner:
             overrides: of this job.
             varied: the keys that differ between jobs, for the label.
         """
-        composed = self.loader.load_sweep_config(self.master, overrides)
+        derived = None if self.own_subdir else self.deriver.derive(overrides)
+        composed = self.loader.load_sweep_config(self.master, overrides) if derived is None else self.master
         chosen = self._chosen_directory(composed) if self.own_subdir else None
         try:
-            config = plain(composed)
+            config = self._values(overrides, composed, derived)
             targets.check(config, targets.granted())
             mark = fingerprint(config)
             label, name = _label(config, overrides, varied), _directory_name(config, mark)
@@ -132,6 +135,14 @@ class Planner:
             mark = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:16]
             label, name = " ".join(overrides), f"refused-{mark[:8]}"
         return Job(overrides, config, mark, label, Path(chosen or name), refused=refused)
+
+    def _values(self, overrides: list[str], composed: DictConfig, derived: dict[str, Any] | None) -> dict[str, Any]:
+        if derived is not None:
+            checking.check(derived, whole=True)
+            return derived
+        values = plain(composed)
+        self.deriver.keep(overrides, composed)
+        return values
 
     def _chosen_directory(self, composed: DictConfig) -> str:
         with read_write(composed), open_dict(composed):

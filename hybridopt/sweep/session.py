@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +22,7 @@ from hybridopt.sweep import board
 from hybridopt.sweep.places import locate
 from hybridopt.sweep.plan import Job, check_rerun, quoted
 from hybridopt.toolbox.credentials import address
+from hybridopt.toolbox.orphans import starting_workers
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 
 log = logging.getLogger(__name__)
@@ -117,12 +120,12 @@ class SweepRun:
     def _launch(self, jobs: Sequence[Job]) -> str | None:
         """Hand jobs to the launcher; its own failure, such as a worker that died, is told and not raised."""
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self.context, task_function=self.task, config=self.master
+            hydra_context=self.context, task_function=self.task, config=with_workers_for(len(jobs), self.master)
         )
         overrides = [[*job.overrides, *self._places(job), *_quiet(job)] for job in jobs]
         before = sum(o.word in board.GOOD for o in self.outcomes.values())
         try:
-            with board.Watch(jobs, before):
+            with board.Watch(jobs, before), starting_workers():
                 launcher.launch(overrides, initial_job_idx=self._launched)
         except Exception as error:
             log.debug("The launcher failed.", exc_info=error)
@@ -200,3 +203,18 @@ def _quiet(job: Job) -> list[str]:
     """Bars of jobs that run side by side would write over each other, and over the sweep's."""
     said = any(override.startswith("trainer.enable_progress_bar=") for override in job.overrides)
     return [] if said else ["trainer.enable_progress_bar=false"]
+
+
+def with_workers_for(jobs: int, config: DictConfig) -> DictConfig:
+    """The config of a sweep whose launcher starts no more processes than there are jobs.
+
+    One that is never given a job knows nothing of ours, and outlives a launcher that is killed by minutes.
+    """
+    wanted = config.hydra.launcher.get("n_jobs")  # as joblib counts: -1 is all cores
+    if not isinstance(wanted, int) or 0 <= wanted <= jobs:
+        return config
+    available = wanted if wanted > 0 else (os.cpu_count() or 1) + 1 + wanted
+    config = copy.deepcopy(config)
+    with read_write(config), open_dict(config):
+        config.hydra.launcher.n_jobs = max(1, min(available, jobs))
+    return config

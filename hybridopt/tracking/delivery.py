@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 from hybridopt.errors import TrackingError
@@ -15,12 +16,13 @@ from hybridopt.tracking.writer import MlflowWriter
 log = logging.getLogger(__name__)
 
 
-def deliver_leftovers(directory: Path, uri: str | None = None) -> int:
+def deliver_leftovers(directory: Path, uri: str | None = None, patience: float = math.inf) -> int:
     """Deliver what the journal of a finished run holds and MLflow does not have yet.
 
     Args:
         directory: the run's.
         uri: the store that the user has named, or None.
+        patience: seconds after which the rest is left for another time; a store that takes nothing is left before.
 
     Returns:
         The number of operations that are still undelivered, 0 for a run that MLflow never knew.
@@ -41,7 +43,7 @@ def deliver_leftovers(directory: Path, uri: str | None = None) -> int:
         log.warning("%s", error)
         return left
     journal = Journal(directory)  # held, so that no other process delivers at the same time
-    writer = MlflowWriter(directory, identity.tracking_uri, identity.run_id)
+    writer = MlflowWriter(directory, identity.tracking_uri, identity.run_id, patience=patience)
     writer.start()
     left = writer.finish()
     journal.close()

@@ -82,6 +82,8 @@ def hold(directory: Path) -> BaseFileLock:
             f"The run in {directory} is being written by another process: wait for it to end, or stop it."
         ) from None
     except OSError as error:
+        if (directory / LOCK).is_dir():
+            raise StorageError(f"{directory / LOCK} must be a file, but is a directory: remove it.") from error
         raise StorageError(
             f"The directory {directory} cannot be written ({brief(error)}): name another one, such as by "
             "hydra.run.dir=<folder>."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hybridopt.errors import ResumeError, TrackingError, brief
 from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking import provenance
+from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import write_atomically
 from hybridopt.tracking.store import connect, ensure_experiment
 from hybridopt.tracking.trust import check_named, remember
@@ -87,12 +88,7 @@ def read_identity(directory: Path) -> RunIdentity:
     Raises:
         ResumeError: its note cannot be read.
     """
-    try:
-        return RunIdentity(**json.loads((directory / IDENTITY).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ResumeError(
-            f"{directory / IDENTITY} does not name an MLflow run ({brief(error)}): delete it to get a new MLflow run."
-        ) from error
+    return read_checked(directory / IDENTITY, json_of(RunIdentity), "delete it to get a new MLflow run")
 
 
 def _check_run(identity: RunIdentity, directory: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import math
 import os
 import threading
@@ -18,17 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridopt.errors import StorageError
+from hybridopt.errors import ResumeError, StorageError, brief
 from hybridopt.toolbox.credentials import masked
-from hybridopt.tracking.files import hold, write_atomically
+from hybridopt.tracking.files import FULL, hold, write_atomically
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-log = logging.getLogger(__name__)
-
 JOURNAL = "journal.jsonl"
 DELIVERED = "journal.delivered"  # how many bytes of the journal the tracking server has
+UNREADABLE = "unreadable"  # the kind of a line that says nothing
 TAIL = 4096  # bytes at a journal's end in which its last line is looked for
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -39,9 +37,8 @@ class Operation:
     """One line of a journal.
 
     Args:
-        kind: "metrics", "params", "tags", "input", "artifact" or "status".
-        content: metrics: step, time, values; params, tags: values; input: dataset, context; artifact: path, folder;
-            status: status, time.
+        kind: "metrics", "params", "tags", "input", "artifact" or "status"; "unreadable" where the line is none of them.
+        content: see :mod:`~hybridopt.tracking.operations`; of an unreadable line, why it is.
         end: the journal's length in bytes up to and including this line.
     """
 
@@ -62,9 +59,9 @@ class Journal:
         lock: of that directory, where this process holds it already; the journal releases it when it is closed.
 
     Raises:
-        ResumeError: another process is writing this journal.
+        ResumeError: another process is writing this journal, or it cannot be read and written.
         StorageError: the directory cannot be written.
-        OSError: the journal cannot.
+        OSError: the disk is full.
     """
 
     def __init__(self, directory: Path, lock: BaseFileLock | None = None):
@@ -72,13 +69,25 @@ class Journal:
         self.path = self.directory / JOURNAL
         self._lock = lock or hold(self.directory)
         self._guard = threading.RLock()  # re-entrant: a signal handler may log while the main thread does
-        self._size = _cut_torn_line(self.path)
-        self._last_steps = _last_steps(self.path)
+        try:
+            self._size = _cut_torn_line(self.path)
+            self._last_steps = _last_steps(self.path)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            if lock is None:
+                self._lock.release()
+            if error.errno in FULL:
+                raise
+            raise ResumeError(
+                f"{self.path} cannot be continued ({brief(error)}): remove it, or make it writable."
+            ) from error
         self.last_step = max(self._last_steps.values(), default=-1)
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._latest: dict[str, tuple[int, float | str]] = {}  # the last step and value of each metric
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Append metrics at ``step``, without those that the journal had at this step or later when it was opened.
+
+        A value that was said of this step before is not said again: a mark and the end of a run tell the same costs.
 
         Args:
             values: by name; NaN and infinities are kept.
@@ -90,9 +99,11 @@ class Journal:
         """
         if step <= self.last_step:
             values = {name: value for name, value in values.items() if step > self._last_steps.get(name, -1)}
-        if values:
-            safe = {name: _json_safe(float(value)) for name, value in values.items()}
-            self._append({"kind": "metrics", "step": int(step), "time": _now(), "values": safe})
+        safe = {name: _json_safe(float(value)) for name, value in values.items()}
+        new = {name: value for name, value in safe.items() if self._latest.get(name) != (step, value)}
+        if new:
+            self._latest |= {name: (step, value) for name, value in new.items()}
+            self._append({"kind": "metrics", "step": int(step), "time": _now(), "values": new})
 
     def params(self, values: Mapping[str, object]) -> None:
         """Append parameters of the run, as text."""
@@ -161,8 +172,14 @@ class Journal:
 
 
 def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
-    """The complete lines of a journal, from byte ``offset`` on; safe while another thread appends to it."""
-    if not path.exists():
+    """The complete lines of a journal, from byte ``offset`` on; safe while another thread appends to it.
+
+    A line that a damaged disk or another program left is an operation, too, so that it is counted and passed.
+    """
+    from hybridopt.tracking.checked import complaint
+    from hybridopt.tracking.operations import parse
+
+    if not path.is_file():
         return
     with path.open("rb") as lines:
         lines.seek(offset)
@@ -171,17 +188,21 @@ def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
                 return
             offset += len(line)
             try:
-                content = json.loads(line)
+                content = parse(line)
+            except ValueError as error:
+                yield Operation(UNREADABLE, {"why": f"the line that ends at byte {offset}: {complaint(error)}"}, offset)
+            else:
                 yield Operation(content.pop("kind"), content, offset)
-            except (ValueError, KeyError, AttributeError):  # only a damaged disk does this; what follows is still good
-                log.warning("%s has an unreadable line that ends at byte %d; it is skipped.", path, offset)
 
 
 def read_delivered(directory: Path) -> int:
-    """How many bytes of the journal in ``directory`` have been delivered; 0 where nobody noted it."""
+    """How many bytes of the journal in ``directory`` have been delivered; 0 where nobody noted an end of a line."""
     try:
         noted = int((directory / DELIVERED).read_text())
-        return min(noted, (directory / JOURNAL).stat().st_size)
+        with (directory / JOURNAL).open("rb") as journal:
+            noted = min(noted, journal.seek(0, os.SEEK_END))
+            journal.seek(noted - 1)
+            return noted if journal.read(1) == b"\n" else 0
     except (OSError, ValueError):  # delivering everything again is harmless
         return 0
 

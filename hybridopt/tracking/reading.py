@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import TrackingError, brief, options
 from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking.store import PAGE, connect, search_runs
 from hybridopt.tracking.sweeps import SHARED_VIEW
+from hybridopt.tracking.tables import SOME, Row, Tables
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-READERS = 4  # histories that are asked for at a time
+READERS = 4  # histories that a server is asked for at a time
 NOTE_LENGTH = 8000  # MLflow's limit for a tag, which a description is
 
 History = tuple[tuple[int, float], ...]
@@ -44,6 +45,11 @@ class StoredRun:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
 
+    @property
+    def sweep(self) -> str:
+        """The id of the sweep that it is, or is a part of; its own name where somebody has taken that away."""
+        return self.tags.get("hybridopt.sweep") or self.name
+
 
 class Reader:
     """A store that is read.
@@ -58,6 +64,7 @@ class Reader:
     def __init__(self, uri: str | None):
         self.client = connect(uri, create=False)
         self.uri = masked_uri(self.client.tracking_uri)
+        self.tables = Tables.of(self.client)
 
     def sweep(self, name: str | None) -> StoredRun:
         """The run of a sweep.
@@ -68,20 +75,20 @@ class Reader:
         Raises:
             TrackingError: there is none; the sentence has those there are.
         """
-        sweeps = self._search("tags.`hybridopt.kind` = 'sweep'")
-        known = {run.tags["hybridopt.sweep"]: run for run in reversed(sweeps)}
+        sweeps = self._search({"hybridopt.kind": "sweep"})
+        known = {run.sweep: run for run in reversed(sweeps)}
         if not sweeps:
             raise TrackingError(f"There is no sweep in {self.uri}: hybridopt -m makes one; --uri names another store.")
         if name is None:
             return sweeps[0]
         for run in sweeps:
-            if name in (run.tags["hybridopt.sweep"], run.run_id, run.name):
+            if name in (run.sweep, run.run_id, run.name):
                 return run
         raise TrackingError(f"There is no sweep {name!r} in {self.uri}.{options(known, name)}")
 
     def children(self, parent: StoredRun) -> list[StoredRun]:
         """The runs of a sweep's jobs, oldest first."""
-        found = self._search(f"tags.`mlflow.parentRunId` = '{parent.run_id}'")
+        found = self._search({"mlflow.parentRunId": parent.run_id})
         return sorted(found, key=lambda run: (run.start, run.run_id))
 
     def experiment(self, name: str) -> list[StoredRun]:
@@ -94,38 +101,46 @@ class Reader:
         if found is None:
             names = [each.name for each in self.client.search_experiments()]
             raise TrackingError(f"There is no experiment {name!r} in {self.uri}.{options(names, name)}")
-        runs = self._search("tags.`hybridopt.strategy` != ''", [found.experiment_id])
+        runs = self._search({"hybridopt.strategy": ""}, [found.experiment_id])
         return sorted(runs, key=lambda run: (run.start, run.run_id))
 
     def page(self, parent: StoredRun) -> str:
         """Where the UI shows the jobs of a sweep, relative to its address."""
         run = self.client.get_run(parent.run_id)
-        name = parent.tags["hybridopt.sweep"]
+        name = parent.sweep
         experiment = self.client.get_experiment(run.info.experiment_id)
         if f"{SHARED_VIEW}{name}" in experiment.tags:
             return f"#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={name}"
         return f"#/experiments/{experiment.experiment_id}/runs/{parent.run_id}"
 
     def histories(
-        self, wanted: Sequence[tuple[str, str]], advance: Callable[[], Any] = lambda: None
-    ) -> dict[tuple[str, str], History]:
-        """All points of some metrics.
+        self, runs: Sequence[str], metric: str, advance: Callable[[int], Any] = lambda _: None
+    ) -> dict[str, History]:
+        """All points of a metric.
 
         Args:
-            wanted: pairs of a run's id and a metric.
-            advance: called after each of them.
+            runs: their ids.
+            metric: its name.
+            advance: called with the number of runs that have been read since.
 
         Returns:
-            (step, value) in the order of the steps, by pair.
+            (step, value) in the order of the steps, by run.
         """
+        read = self._histories if self.tables is None else self.tables.history
+        found: dict[str, dict[int, float]] = {run_id: {} for run_id in runs}
+        for start in range(0, len(runs), SOME):
+            some = runs[start : start + SOME]
+            for run_id, step, value in read(some, metric):
+                found[run_id][step] = value
+            advance(len(some))
+        return {run_id: tuple(sorted(points.items())) for run_id, points in found.items()}
 
-        def read(pair: tuple[str, str]) -> History:
-            points = self.client.get_metric_history(*pair)
-            advance()
-            return tuple(sorted({point.step: point.value for point in points}.items()))
-
+    def _histories(self, runs: Sequence[str], metric: str) -> Iterator[tuple[str, int, float]]:
+        """Several calls at a time, to a server."""
         with ThreadPoolExecutor(READERS) as readers:
-            return dict(zip(wanted, readers.map(read, wanted), strict=True))
+            histories = readers.map(lambda run_id: self.client.get_metric_history(run_id, metric), runs)
+            for run_id, points in zip(runs, histories, strict=True):
+                yield from ((run_id, point.step, point.value) for point in points)
 
     def attach(self, parent: StoredRun, description: str, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write a report to a sweep's run: its description, numbers to compare sweeps by, and files under ``report``.
@@ -147,18 +162,25 @@ class Reader:
         except (MlflowException, OSError) as error:
             raise TrackingError(f"{self.uri} does not take the report ({brief(error)}): type --no-attach.") from error
 
-    def _search(self, wanted: str, experiments: Sequence[str] | None = None) -> list[StoredRun]:
-        """Runs, the latest first."""
+    def _search(self, wanted: Mapping[str, str], experiments: Sequence[str] | None = None) -> list[StoredRun]:
+        """Runs that have these tags, with any value where it is empty; the latest first."""
         from mlflow.exceptions import MlflowException
 
         try:
             places = experiments or [each.experiment_id for each in self.client.search_experiments()]
-            return [_stored_run(run) for run in search_runs(self.client, places, wanted)]
+            if self.tables is not None:
+                return [_run_of(row) for row in self.tables.runs(wanted, places)]
+            said = [f"tags.`{tag}` " + (f"= '{value}'" if value else "!= ''") for tag, value in wanted.items()]
+            return [_stored_run(run) for run in search_runs(self.client, places, " and ".join(said))]
         except MlflowException as error:
             raise TrackingError(f"The runs of {self.uri} cannot be read ({brief(error)}).") from error
 
 
+def _run_of(row: Row) -> StoredRun:
+    return StoredRun(row.run_id, row.name or row.run_id, row.status, row.start or 0, row.tags, row.params, row.metrics)
+
+
 def _stored_run(run: Run) -> StoredRun:
     info, data = run.info, run.data
-    name = cast(str, info.run_name)
-    return StoredRun(info.run_id, name, info.status, info.start_time, data.tags, data.params, data.metrics)
+    name = info.run_name or info.run_id
+    return StoredRun(info.run_id, name, info.status, info.start_time or 0, data.tags, data.params, data.metrics)

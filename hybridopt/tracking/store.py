@@ -6,10 +6,12 @@ minutes for a server or a database that is not there. Both are settled here, bef
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import sqlite3
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 
 from hybridopt.errors import MASK, TrackingError, brief
 from hybridopt.toolbox import credentials
+from hybridopt.tracking.patience import CUT, PAUSES, patient
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,7 +87,7 @@ def connect(uri: str | None, create: bool = True) -> MlflowClient:
     Raises:
         TrackingError: the store cannot be reached, read or written.
     """
-    return client_of(prepare_store(uri, create))  # which sets what MLflow reads when it is imported
+    return patient(client_of(prepare_store(uri, create)))  # which sets what MLflow reads when it is imported
 
 
 def client_of(uri: str) -> MlflowClient:
@@ -204,18 +207,29 @@ def _check_writable(path: Path) -> None:
         database.execute(f"PRAGMA user_version={version}")  # a write that changes nothing
 
 
-def _check_server(uri: str) -> None:
-    """Any answer will do, whatever it says: rights and certificates are the client's matter."""
+def _ask(uri: str) -> None:
     try:
         urllib.request.urlopen(credentials.address(uri).rstrip("/") + "/health", timeout=SERVER_PATIENCE).close()
     except urllib.error.HTTPError as answer:
         answer.close()
-    except (OSError, ValueError) as error:
-        if not isinstance(getattr(error, "reason", None), ssl.SSLError):
-            raise TrackingError(
-                f"The MLflow server {uri} does not answer ({brief(error)}): start it, choose another "
-                f"store by tracking.uri=<uri>, {WAY_OUT}."
-            ) from error
+
+
+def _check_server(uri: str) -> None:
+    """Any answer will do, whatever it says: rights and certificates are the client's matter."""
+    for pause in (*PAUSES, None):
+        try:
+            return _ask(uri)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLError):
+                return None
+            if pause is None or not isinstance(reason, CUT):
+                raise TrackingError(
+                    f"The MLflow server {uri} does not answer ({brief(error)}): start it, choose another "
+                    f"store by tracking.uri=<uri>, {WAY_OUT}."
+                ) from error
+            time.sleep(pause)
+    return None
 
 
 def _open(uri: str) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking.identity import RunIdentity, holds_identity, write_identity
+from hybridopt.tracking.patience import patient
 from hybridopt.tracking.store import client_of, connect, ensure_experiment, search_runs
+from hybridopt.tracking.tables import Tables
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 SHARED_VIEW = "mlflow.sharedViewState."  # the UI's own name for such tags
 
@@ -73,12 +78,23 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str], tags: S
 
 def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, tuple[str, Mapping[str, str]]]:
     """Run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: of the latest run."""
-    wanted = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'FINISHED'"
     found: dict[str, tuple[str, Mapping[str, str]]] = {}
-    for run in search_runs(client_of(uri), [experiment_id], wanted):
-        if "hybridopt.fingerprint" in run.data.tags:
-            found.setdefault(run.data.tags["hybridopt.fingerprint"], (run.info.run_id, run.data.tags))
+    for run_id, tags in _finished_children(patient(client_of(uri)), experiment_id, parent_run_id):
+        if "hybridopt.fingerprint" in tags:
+            found.setdefault(tags["hybridopt.fingerprint"], (run_id, tags))
     return found
+
+
+def _finished_children(client: MlflowClient, experiment_id: str, parent: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The latest first; of a database their tags alone are read."""
+    tables = Tables.of(client)
+    if tables is not None:
+        rows = tables.runs({"mlflow.parentRunId": parent}, [experiment_id], whole=False)
+        yield from ((row.run_id, row.tags) for row in rows if row.status == "FINISHED")
+        return
+    wanted = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FINISHED'"
+    for run in search_runs(client, [experiment_id], wanted):
+        yield run.info.run_id, run.data.tags
 
 
 def add_tags(uri: str, run_id: str, tags: Mapping[str, str]) -> None:

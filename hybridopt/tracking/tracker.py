@@ -13,7 +13,7 @@ from hybridopt.toolbox.credentials import address
 from hybridopt.tracking.files import hold
 from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
 from hybridopt.tracking.journal import JOURNAL, Journal
-from hybridopt.tracking.writer import MlflowWriter
+from hybridopt.tracking.writer import PATIENCE, MlflowWriter
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -89,7 +89,7 @@ class Tracker:
         self._record(self._journal.input, dataset, context)
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> int:
-        """End the run: deliver what is left, for a few seconds where the store is away; a second call does nothing.
+        """End the run: deliver what is left, but not for longer than ``patience``; a second call does nothing.
 
         The status is in the journal before anything is delivered: by that a run has ended, and not before.
 
@@ -150,7 +150,8 @@ def open_tracker(
     """Open the tracker of a run.
 
     Args:
-        settings: the config group ``tracking``: name ("none" or "mlflow"); for mlflow also uri and experiment.
+        settings: the config group ``tracking``: name ("none" or "mlflow"); for mlflow also uri, experiment,
+            and patience, the seconds that its end waits for the store.
         directory: the run's directory.
         run_name: shown in the UI.
         parent_run_id: the MLflow run of the sweep.
@@ -189,7 +190,10 @@ def open_tracker(
         undo.pop_all()
     if identity is None:
         return Tracker(journal)
-    return Tracker(journal, identity, MlflowWriter(directory, identity.tracking_uri, identity.run_id))
+    patience = settings.get("patience", PATIENCE)
+    return Tracker(
+        journal, identity, MlflowWriter(directory, identity.tracking_uri, identity.run_id, patience=patience)
+    )
 
 
 def holds_run(directory: Path) -> bool:

@@ -13,27 +13,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import brief
-from hybridopt.tracking.journal import JOURNAL, Operation, read_delivered, read_operations, write_delivered
+from hybridopt.tracking.journal import JOURNAL, UNREADABLE, Operation, read_delivered, read_operations, write_delivered
 from hybridopt.tracking.store import client_of
+from hybridopt.tracking.tables import Point, Tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
 
 log = logging.getLogger(__name__)
 
 THREAD = "mlflow-writer"
 PERIOD = 2.0  # seconds between two looks at the journal
 LONGEST_WAIT = 60.0  # seconds between two attempts while the store is away
-PATIENCE = 5.0  # seconds that finish() goes on after the last success while deliveries fail
-STUCK = 120.0  # seconds after which finish() leaves a call that neither succeeds nor fails, such as a slow upload
+PATIENCE = 20.0  # seconds that finish() waits for the store in all
+AWAY = 5.0  # seconds that it waits for one that has failed and taken nothing since
 ARTIFACT_ATTEMPTS = 3
 METRICS_PER_CALL = 1000  # MLflow's limits, here and below
 VALUES_PER_CALL = 100
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
-ALONE = ("artifact", "input", "status")
+ALONE = ("artifact", "input", "status", UNREADABLE)
+ODD = (TypeError, AttributeError, KeyError, UnicodeError, OverflowError)  # no store says so: the operation is odd
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # MLflow's words for what will never be accepted
 
 
@@ -50,15 +51,18 @@ class MlflowWriter:
         uri: the tracking URI, prepared by :func:`~hybridopt.tracking.store.prepare_store`.
         run_id: the MLflow run.
         period: seconds between two looks at the journal.
+        patience: seconds that :meth:`finish` waits in all.
     """
 
-    def __init__(self, directory: Path, uri: str, run_id: str, period: float = PERIOD):
+    def __init__(self, directory: Path, uri: str, run_id: str, period: float = PERIOD, patience: float = PATIENCE):
         self.directory = directory
         self.uri = uri
         self.run_id = run_id
-        self.period = period
+        self.period, self.patience = period, patience
         self.refused = 0  # operations that MLflow will never accept
         self._client: MlflowClient | None = None
+        self._tables: Tables | None = None
+        self._names: set[str] = set()  # of metrics that MLflow has taken
         self._params: dict[str, str] = {}  # those that the run has
         self._delivered = read_delivered(directory)
         self._finishing = threading.Event()
@@ -73,17 +77,19 @@ class MlflowWriter:
         self._thread.start()
 
     def finish(self) -> int:
-        """Deliver what is left, as long as that gets on; a few seconds where the store is away, 20 where it hangs.
+        """Deliver what is left, for as long as there is patience; for a few seconds where the store is away.
+
+        What is left then, waits in the journal: ``hybridopt-sync`` delivers it.
 
         Returns:
             The number of operations that MLflow does not have: those still in the journal and those it refused.
         """
-        self._last_success = time.monotonic()
+        self._last_success = self._finish_began = time.monotonic()
         self._finishing.set()
         while self._thread.is_alive() and not self._hopeless():
             self._thread.join(0.05)
         self._abandoned.set()
-        return self.refused + sum(1 for _ in read_operations(self.directory / JOURNAL, read_delivered(self.directory)))
+        return self.refused + sum(1 for _ in read_operations(self.directory / JOURNAL, self._delivered))
 
     def tell(self, status: str) -> None:
         """Give the run a status that could not be journalled; a store that is away does without."""
@@ -93,7 +99,9 @@ class MlflowWriter:
             log.warning("MLflow does not learn that run %s is %s (%s).", self.run_id, status, brief(error))
 
     def _hopeless(self) -> bool:
-        return time.monotonic() - self._last_success > (PATIENCE if self._failures else STUCK)
+        now = time.monotonic()
+        away = self._failures > 0 and now - self._last_success > AWAY
+        return away or now - self._finish_began > self.patience
 
     def _follow(self) -> None:
         """The thread: deliver, rest, deliver; after finish() was called, until nothing is left."""
@@ -124,6 +132,13 @@ class MlflowWriter:
 
     def _deliver(self, group: Sequence[Operation]) -> None:
         """Send a group; where MLflow refuses it, send its halves, so that one bad operation spoils no other."""
+        if group[0].kind == UNREADABLE:
+            self.refused += 1
+            log.warning(
+                "%s has an unreadable line, which is set aside: %s.", self.directory / JOURNAL, group[0].content["why"]
+            )
+            self._note_success(group[0].end)
+            return
         try:
             self._send(group)
         except Exception as error:
@@ -152,7 +167,7 @@ class MlflowWriter:
         from mlflow.entities import Param, RunTag
 
         client = self._connected()
-        metrics = [metric for operation in group for metric in _metrics(operation)]
+        metrics = [point for operation in group for point in _points(operation)]
         params = {k: v for k, v in _values(group, "params", PARAM_LENGTH).items() if k not in self._params}
         tags = _values(group, "tags", TAG_LENGTH)
         for some in _slices([RunTag(key, value) for key, value in tags.items()], VALUES_PER_CALL):
@@ -160,8 +175,17 @@ class MlflowWriter:
         for some in _slices([Param(key, value) for key, value in params.items()], VALUES_PER_CALL):
             client.log_batch(self.run_id, params=some, synchronous=True)
             self._params |= {param.key: param.value for param in some}
-        for some in _slices(metrics, METRICS_PER_CALL):
-            client.log_batch(self.run_id, metrics=some, synchronous=True)
+        self._log_points([point for point in metrics if point.key not in self._names])
+        known = [point for point in metrics if point.key in self._names]
+        if not known or self._tables is None or not self._tables.add_points(self.run_id, known):
+            self._log_points(known)
+        self._names |= {point.key for point in metrics}
+
+    def _log_points(self, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
+
+        for some in _slices([Metric(*point) for point in points], METRICS_PER_CALL):
+            self._connected().log_batch(self.run_id, metrics=some, synchronous=True)
 
     def _set_status(self, status: str, time_ms: int) -> None:
         if status == "RUNNING":
@@ -190,7 +214,7 @@ class MlflowWriter:
         if self._client is None:
             client = client_of(self.uri)
             self._params = dict(client.get_run(self.run_id).data.params)
-            self._client = client
+            self._client, self._tables = client, Tables.of(client)
         return self._client
 
     def _is_final(self, error: Exception, operation: Operation) -> bool:
@@ -199,7 +223,7 @@ class MlflowWriter:
         Artifacts go to a place of their own, which may be closed to us for good: they must not hold up the metrics.
         To a deleted run MLflow refuses everything, but it may be restored.
         """
-        refused = getattr(error, "error_code", None) in REFUSALS
+        refused = getattr(error, "error_code", None) in REFUSALS or isinstance(error, ODD)
         given_up = operation.kind == "artifact" and self._failures >= ARTIFACT_ATTEMPTS
         return (refused or given_up) and self._connected().get_run(self.run_id).info.lifecycle_stage == "active"
 
@@ -215,7 +239,7 @@ class MlflowWriter:
         self._failures = 0
         self._last_success = time.monotonic()
         self._delivered = end
-        with suppress(OSError):  # a disk that is full: delivering once more is harmless
+        with suppress(OSError):  # what nobody noted is delivered again one day, which is harmless
             write_delivered(self.directory, end)
 
     def _note_failure(self, error: Exception) -> None:
@@ -256,14 +280,12 @@ def _groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
         yield group
 
 
-def _metrics(operation: Operation) -> Iterator[Metric]:
-    from mlflow.entities import Metric
-
+def _points(operation: Operation) -> Iterator[Point]:
     if operation.kind != "metrics":
         return
     for name, value in operation.content["values"].items():
         if not math.isinf(float(value)):
-            yield Metric(_key(name), float(value), operation.content["time"], operation.content["step"])
+            yield Point(_key(name), float(value), operation.content["time"], operation.content["step"])
 
 
 def _values(group: Sequence[Operation], kind: str, length: int) -> dict[str, str]:

@@ -18,6 +18,8 @@ from mlflow.entities import Metric, RunTag
 from hybridopt.errors import ConfigError, TrackingError
 from hybridopt.execution import experiment
 from hybridopt.report.make import make_report
+from hybridopt.report.said import NEEDED, OPTIONAL
+from hybridopt.tracking.reading import Reader
 from hybridopt.tracking.store import ensure_experiment, prepare_store
 
 MARKS = range(100, 1001, 100)
@@ -322,3 +324,39 @@ def test_the_program_prints_the_short_version(store: Store, tmp_path: Path) -> N
     assert wrong.returncode == 1
     assert "There is no sweep 'nothing'" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+ODD = ("", "x", "[", "[1]", "null", "-1", "nan", '{"a": "b"}', "1e400")
+
+
+def test_tags_that_were_changed_or_taken_away_cost_no_report(store: Store, tmp_path: Path) -> None:
+    tags = ["hybridopt." + tag for tag in (*NEEDED, *OPTIONAL, "fingerprint", "role", "sweep")]
+    runs = [store.add(strategy, seed, 0.9 + seed / 100) for strategy in ("a", "b") for seed in range(5)]
+    for position, run_id in enumerate([*runs, store.parent]):
+        for number, tag in enumerate(tags):
+            if run_id != store.parent or tag != "hybridopt.sweep":
+                store.client.set_tag(run_id, tag, ODD[(position + number) % len(ODD)])
+    text = store.report(tmp_path / "odd", attach=False).markdown.read_text()
+    assert "10 of the runs have tags that were taken away or changed (hybridopt.controls" in text
+    for run_id in [*runs, store.parent]:
+        for tag in store.client.get_run(run_id).data.tags.keys() & set(tags):
+            store.client.delete_tag(run_id, tag)
+    report = make_report(store.uri, out=tmp_path / "none", attach=False)
+    text = report.markdown.read_text()
+    assert "(hybridopt.dataset, hybridopt.seed, hybridopt.strategy)" in text
+    assert "10 runs of 1 strategies on unknown dataset, 10 seeds each" in text
+
+
+def test_a_database_says_what_a_server_would(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [store.add("a", seed, math.nan if seed else 0.5) for seed in range(3)]
+    store.client.delete_run(store.add("gone", 0, 0.5))
+    store.client.log_metric(runs[0], "val/accuracy", 0.7, timestamp=5, step=100)  # of two at a step, the later one
+    quick, slow = Reader(store.uri), Reader(store.uri)
+    slow.tables = None
+    told = []
+    for reader in (quick, slow):
+        children = reader.children(reader.sweep("made"))
+        curves = reader.histories([run.run_id for run in children], "val/accuracy")
+        told.append((repr(children), repr(curves), [run.run_id for run in reader.experiment("hybridopt")]))
+    assert told[0] == told[1]
+    assert "(100, 0.7)" in told[0][1]

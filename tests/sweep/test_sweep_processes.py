@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 from jobs import LIMIT
 
@@ -65,8 +65,11 @@ def test_submitit_runs_the_jobs_as_slurm_would(hybridopt: Callable, tmp_path: Pa
     assert len(points(tmp_path / "mlflow.db")) == 2
 
 
-def test_a_killed_sweep_loses_what_came_after_the_last_marks_only(hybridopt: Callable, tmp_path: Path) -> None:
+def test_a_killed_launcher_leaves_no_workers_and_loses_what_came_after_the_last_marks_only(
+    hybridopt: Callable, tmp_path: Path
+) -> None:
     command = ["-m", *QUICK, "strategy=openai_es", "seeds=2", "budget.forwards=8e6", "sweep.name=killed"]
+    command += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(
         [sys.executable, "-m", "hybridopt", *command], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
@@ -74,15 +77,19 @@ def test_a_killed_sweep_loses_what_came_after_the_last_marks_only(hybridopt: Cal
     )  # fmt: skip
     folder = tmp_path / "multirun" / "killed"
     deadline = time.monotonic() + LIMIT
-    while not any(path.stat().st_size for path in folder.glob("*/checkpoints/last.ckpt")):
+    while len(list(folder.glob("*/checkpoints/last.ckpt"))) < 2:
         assert running.poll() is None, "the sweep ended by itself"
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGKILL)
+    workers = psutil.Process(running.pid).children(recursive=True)
+    assert len(workers) >= 2
+    running.kill()
     running.wait()
+    left = psutil.wait_procs(workers, timeout=60)[1]
+    assert left == []
     assert not list(folder.glob("*/result.json"))
     done = hybridopt(*command)
-    assert "2 jobs: 1 resumed, 1 ran" in done.stdout
+    assert "2 jobs: 2 resumed" in done.stdout
     assert len(points(tmp_path / "mlflow.db")) == 2
     (parent,) = sqlite3.connect(tmp_path / "mlflow.db").execute(
         "select status from runs join tags on tags.run_uuid = runs.run_uuid where key = 'hybridopt.kind'"

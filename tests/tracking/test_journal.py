@@ -9,9 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from hybridopt.errors import ResumeError
+from hybridopt.errors import ResumeError, StorageError
 from hybridopt.tracking import files as module
-from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, read_delivered, read_operations, write_delivered
+from hybridopt.tracking.files import LOCK
+from hybridopt.tracking.journal import (
+    DELIVERED,
+    JOURNAL,
+    UNREADABLE,
+    Journal,
+    read_delivered,
+    read_operations,
+    write_delivered,
+)
 
 
 @pytest.fixture
@@ -80,10 +89,44 @@ def test_a_line_that_is_not_complete_yet_is_not_read(tmp_path: Path) -> None:
     assert len(list(read_operations(tmp_path / JOURNAL))) == 1
 
 
-def test_an_unreadable_line_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / JOURNAL).write_bytes(b'\x00\x00\n3\n{}\n{"kind":"tags","values":{}}\n')
-    assert [operation.kind for operation in read_operations(tmp_path / JOURNAL)] == ["tags"]
-    assert caplog.text.count("unreadable line") == 3
+GOOD = b'{"kind":"tags","values":{}}\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\x00\x00",
+        b"3",
+        b"{}",
+        b'{"kind":"tags"}',
+        b'{"kind":"news","values":{}}',
+        b'{"kind":"tags","values":{"a":3}}',
+        b'{"kind":"params","values":{"a":"\\ud800"}}',
+        b'{"kind":"metrics","time":0,"values":{"a":1}}',
+        b'{"kind":"metrics","step":-1,"time":0,"values":{"a":1}}',
+        b'{"kind":"metrics","step":1e30,"time":0,"values":{"a":1}}',
+        b'{"kind":"metrics","step":1,"time":0,"values":{"a":"big"}}',
+        b'{"kind":"metrics","step":1,"time":0,"values":[1]}',
+        b'{"kind":"artifact","path":null,"folder":""}',
+        b'{"kind":"status","status":"DONE","time":0}',
+    ],
+)
+def test_a_line_that_says_nothing_is_told_apart_and_passed(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / JOURNAL).write_bytes(line + b"\n" + GOOD)
+    found = list(read_operations(tmp_path / JOURNAL))
+    assert [operation.kind for operation in found] == [UNREADABLE, "tags"]
+    assert found[0].content["why"].startswith(f"the line that ends at byte {len(line) + 1}: ")
+    Journal(tmp_path).close()  # goes on
+
+
+def test_a_lock_or_journal_that_is_none_is_told_in_a_sentence(tmp_path: Path) -> None:
+    for name in (LOCK, JOURNAL):
+        (tmp_path / name / name).mkdir(parents=True)
+        with pytest.raises((ResumeError, StorageError), match=rf"{name} (cannot|must) be .*: remove it"):
+            Journal(tmp_path / name)
+        assert list(read_operations(tmp_path / name / JOURNAL)) == []
+        (tmp_path / name / name).rmdir()
+        Journal(tmp_path / name).close()
 
 
 def test_repeated_steps_are_ignored_and_missing_ones_taken(tmp_path: Path) -> None:
@@ -110,11 +153,28 @@ def test_repeated_steps_are_ignored_and_missing_ones_taken(tmp_path: Path) -> No
 def test_delivered_survives_and_is_never_beyond_the_journal(journal: Journal) -> None:
     assert read_delivered(journal.directory) == 0
     journal.tags({"a": "b"})
-    write_delivered(journal.directory, 5)
-    assert read_delivered(journal.directory) == 5
+    size = journal.path.stat().st_size
+    write_delivered(journal.directory, size)
+    assert read_delivered(journal.directory) == size
     write_delivered(journal.directory, 10**6)  # the power failed before the journal was on the disk
-    assert read_delivered(journal.directory) == journal.path.stat().st_size
-    (journal.directory / DELIVERED).write_text("")
+    assert read_delivered(journal.directory) == size
+
+
+def test_what_is_said_twice_of_a_step_is_kept_once(journal: Journal) -> None:
+    journal.metrics({"cost": 1, "val": math.nan}, step=1)
+    journal.metrics({"cost": 1.0, "val": math.nan, "test": 3}, step=1)
+    journal.metrics({"cost": 1}, step=1)
+    journal.metrics({"cost": 2}, step=1)  # another value is news
+    journal.metrics({"cost": 2}, step=2)
+    kept = [(step, name, value) for step, name, value in metrics(journal.directory) if name != "val"]
+    assert kept == [(1, "cost", 1), (1, "test", 3), (1, "cost", 2), (2, "cost", 2)]
+    assert sum(name == "val" for _, name, _ in metrics(journal.directory)) == 1
+
+
+@pytest.mark.parametrize("noted", ["", "x", "-1", "-1000000", "5", "1e3", "\udcff"])
+def test_what_was_noted_as_delivered_ends_with_a_line_or_counts_for_nothing(journal: Journal, noted: str) -> None:
+    journal.tags({"a": "b"})
+    (journal.directory / DELIVERED).write_bytes(noted.encode(errors="surrogateescape"))
     assert read_delivered(journal.directory) == 0
 
 

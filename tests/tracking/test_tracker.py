@@ -271,7 +271,7 @@ def test_closed_artifacts_do_not_hold_up_the_rest(settings: dict, tmp_path: Path
 def test_a_deleted_run_keeps_its_journal_until_it_is_restored(
     settings: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybridopt.tracking.writer.PATIENCE", 1.0)
+    monkeypatch.setattr("hybridopt.tracking.writer.AWAY", 1.0)
     tracker = open_tracker(settings, tmp_path / "run", run_name="a")
     client(settings["uri"]).delete_run(tracker.run_id)
     tracker.log_metrics({"loss": 1.0}, step=1)
@@ -290,7 +290,7 @@ def test_a_run_that_its_store_has_lost_is_reported(settings: dict, template: Pat
     with pytest.raises(TrackingError, match=r"has lost the run 0{32} .*run\.json"):
         open_tracker(settings, tmp_path / "run", run_name="a", resume=True)
     (tmp_path / "run" / IDENTITY).write_text("{")
-    with pytest.raises(ResumeError, match="does not name an MLflow run"):
+    with pytest.raises(ResumeError, match=r"run\.json is damaged .*: delete it to get a new MLflow run"):
         open_tracker(settings, tmp_path / "run", run_name="a", resume=True)
 
 
@@ -317,3 +317,18 @@ def test_a_writer_starts_where_another_stopped(settings: dict, tmp_path: Path) -
     delivered = read_delivered(tmp_path / "run")
     assert delivered == (tmp_path / "run" / JOURNAL).stat().st_size
     assert MlflowWriter(tmp_path / "run", settings["uri"], tracker.run_id)._delivered == delivered
+
+
+def test_lines_that_say_nothing_are_set_aside_once(
+    settings: dict, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = open_tracker(settings, tmp_path / "run", run_name="a")
+    assert tracker.finish("FINISHED") == 0
+    good = '{"kind":"metrics","step":%d,"time":0,"values":{"loss":1}}\n'
+    with (tmp_path / "run" / JOURNAL).open("a") as journal:
+        journal.write('{"kind":"news"}\n' + good % 1 + '{"kind":"metrics","values":{"loss":1}}\n' + good % 2 + "[\n")
+    assert deliver_leftovers(tmp_path / "run") == 3
+    assert steps(settings["uri"], tracker.run_id, "loss") == [1, 2]
+    assert caplog.text.count("has an unreadable line, which is set aside: the line that ends at byte") == 3
+    assert deliver_leftovers(tmp_path / "run") == 0
+    assert caplog.text.count("has an unreadable line, which is set aside: the line that ends at byte") == 3
