@@ -11,7 +11,7 @@ from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.registry import Plugin, find
 from hybridopt.composition.targets import TARGET, nodes
 from hybridopt.composition.values import check_numbers, check_value
-from hybridopt.errors import ConfigError, HybridoptError, options
+from hybridopt.errors import ConfigError, HybridoptError, oneline, options
 
 # -- the tree ---------------------------------------------------------------------------------------------------------
 
@@ -117,9 +117,8 @@ def make(plugin: Plugin, config: Mapping[str, Any], place: str | None = None, **
     except HybridoptError:
         raise
     except (TypeError, ValueError, ArithmeticError, MemoryError, RuntimeError) as error:
-        reason = str(error).rstrip(".")
         raise ConfigError(
-            f"{place.replace('.', '/')}={plugin.name} cannot be built from its settings: {reason}."
+            f"{place.replace('.', '/')}={plugin.name} cannot be built from its settings: {oneline(error)}."
         ) from error
 
 
