@@ -61,6 +61,7 @@ REFUSED = {
     "threads=100000": "threads must be auto or a whole number between 1 and 1024",
     "trainer.devices=99999": "trainer.devices must be auto, -1, or a whole number between 1 and 4096",
     "model.hidden=[1000000000]": "this machine has",
+    "+strategy.phases={a/../b: {name: adam}}": "There is no setting strategy.phases",
     "strategy=ADAM": "There is no strategy called 'ADAM'. Did you mean 'adam'?",
     "+trainer.max_epochs=0": "trainer.max_epochs is not heeded",
     "+trainer.max_steps=0": "trainer.max_steps must be -1 or a whole number",
@@ -94,6 +95,9 @@ def test_nobody_asks_for_nan_but_a_third_partys_settings_are_finite(tmp_path: Pa
         ("strategy.search_share=nan", ["hydra.run.dir=kept/b"]),
         ("seeds=2", ["hydra.run.dir=kept"]),
         ("experiment=zero_two", []),
+        ("strategy=neat", ["hydra.job.name=odd", "hydra.output_subdir=notes/x"]),
+        ("hydra.job.name=../x", []),
+        ("hydra.output_subdir=/tmp/x", []),
     ],
 )
 def test_a_refused_run_leaves_nothing(
@@ -160,6 +164,12 @@ def test_a_directory_that_holds_a_run_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     program.leave_nothing(tmp_path)
     assert (tmp_path / "config.yaml").exists()
+
+
+def test_the_names_of_phases_can_be_those_of_metrics() -> None:
+    for odd in ("../a", "a b", "a*", ""):
+        with pytest.raises(ConfigError, match=r"^strategy\.phases has a part called"):
+            building.build("strategy", {"name": "sequence", "phases": {odd: {"name": "adam"}}, "shares": {odd: 1}})
 
 
 @pytest.fixture
