@@ -16,7 +16,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 
-from hybridopt.composition import building, targets
+from hybridopt.composition import building, checking, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
@@ -86,6 +86,7 @@ def run(
         if state(directory) == State.FINISHED:
             return _finished(directory, named)
     targets.check(config, instantiate_targets)
+    checking.check(config)  # one that was read back, too
     config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)

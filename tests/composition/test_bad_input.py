@@ -22,6 +22,7 @@ from hybridopt.composition import building
 from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.execution.experiment import build_trial
+from hybridopt.execution.identity import write_config
 from hybridopt.execution.rehearsal import rehearse
 from hybridopt.programs import run as program
 
@@ -134,6 +135,19 @@ TUNED_BY_CMA = ["experiment=es_then_adam", "strategy/phases@strategy.phases.tune
 def test_what_the_first_step_refuses_leaves_nothing(nowhere: Path, typed: list[str], sentence: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         run("dataset=iris", *typed)
+
+
+@pytest.mark.parametrize(
+    ("group", "odd", "sentence"),
+    [("strategy", {"lr": nan}, "strategy.lr must be a finite"), ("budget", {"mark": 1}, "no setting budget.mark")],
+)
+def test_a_config_that_is_read_back_is_checked(tmp_path: Path, group: str, odd: dict[str, Any], sentence: str) -> None:
+    config = plain_values(compose("strategy=adam", "dataset=iris", "tracking=none"))
+    write_config(config | {group: config[group] | odd}, tmp_path)
+    with pytest.raises(ConfigError, match=sentence):
+        run(f"resume={tmp_path}")
+    with pytest.raises(ConfigError, match=sentence):
+        build(config | {group: config[group] | odd})
 
 
 def test_a_refused_run_deletes_none_that_is_there(tmp_path: Path) -> None:
