@@ -5,11 +5,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MASK = "***"
+_LONG = re.compile(r"\S{400,}")  # no sentence needs such a word: somebody has typed it
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"<>]*@")  # of a URI, in a text
 
 
 class HybridoptError(Exception):
     """A mistake that the user can mend; shown without a traceback (``HYDRA_FULL_ERROR=1`` brings it back)."""
+
+    def __str__(self) -> str:
+        return _LONG.sub(lambda word: f"{word[0][:80]}…{word[0][-20:]}", super().__str__())
 
 
 class ConfigError(HybridoptError):
@@ -60,14 +64,20 @@ def options(names: Iterable[str], asked: str | None = None) -> str:
 
 def suggestion(names: Iterable[str], asked: str | None) -> str:
     """The most similar name as a question at the end of a message; nothing where none is similar."""
-    close = get_close_matches(asked or "", list(names), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    known = {name.lower(): name for name in names}
+    close = get_close_matches((asked or "").lower()[:100], known, n=1)
+    return f" Did you mean {known[close[0]]!r}?" if close else ""
 
 
 def brief(error: BaseException) -> str:
     """The first line of an error's text, for use inside a sentence; its type's name where it has no text."""
     lines = without_credentials(str(error)).strip().splitlines()
     return lines[0].rstrip(".:")[:200] if lines else type(error).__name__
+
+
+def oneline(error: BaseException) -> str:
+    """An error's whole text in one line, for use inside a sentence; its type's name where it has no text."""
+    return " ".join(str(error).split()).rstrip(".:") or type(error).__name__
 
 
 def without_credentials(text: str) -> str:

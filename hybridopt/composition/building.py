@@ -11,7 +11,9 @@ from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.registry import Plugin, find
 from hybridopt.composition.targets import TARGET, nodes
 from hybridopt.composition.values import check_numbers, check_value
-from hybridopt.errors import ConfigError, HybridoptError, options
+from hybridopt.errors import ConfigError, HybridoptError, oneline, options
+
+PART = re.compile(r"[\w-]{1,100}")  # the name of a plugin among several
 
 # -- the tree ---------------------------------------------------------------------------------------------------------
 
@@ -120,9 +122,8 @@ def make(plugin: Plugin, config: Mapping[str, Any], place: str | None = None, **
     except HybridoptError:
         raise
     except (TypeError, ValueError, ArithmeticError, MemoryError, RuntimeError) as error:
-        reason = str(error).rstrip(".")
         raise ConfigError(
-            f"{place.replace('.', '/')}={plugin.name} cannot be built from its settings: {reason}."
+            f"{place.replace('.', '/')}={plugin.name} cannot be built from its settings: {oneline(error)}."
         ) from error
 
 
@@ -163,6 +164,12 @@ def _check_is_plugin(place: str, parameter: Parameter, settings: Mapping[str, An
     """Refuse a plain value where a plugin is asked for, and null where there must be one."""
     value = settings.get(parameter.name, {})
     items = list(value.values()) if parameter.many and isinstance(value, Mapping) else [value]
+    odd = next((key for key in value if not PART.fullmatch(str(key))), None) if isinstance(value, Mapping) else None
+    if parameter.many and odd is not None:
+        raise ConfigError(
+            f"{place}.{parameter.name} has a part called {odd!r}, which also names its metrics: use letters, digits, "
+            "'_' and '-'."
+        )
     missing = value is None and parameter.default is REQUIRED
     if missing or any(isinstance(item, int | float | str | list) for item in items):
         raise ConfigError(

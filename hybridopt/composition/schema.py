@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from hybridopt.toolbox.ranges import amount, between, one_of, word_or_whole, workers
+from hybridopt.toolbox.ranges import amount, between, named, one_of, steps, word_or_whole, workers
 
 RULE = "rule"  # in a field's metadata: what its value must be besides being of its type
 AMOUNT = 1e18  # forwards, evaluations: years of any machine
@@ -76,7 +76,7 @@ class TrackingConfig:
 
     name: str = field(default="mlflow", metadata=rule(one_of, ("mlflow", "none")))
     uri: str | None = None
-    experiment: str = "hybridopt"
+    experiment: str = field(default="hybridopt", metadata=rule(named, 250))
     log_model: bool = True
     system_metrics: bool = False
     patience: float = field(default=20.0, metadata=rule(between, 0, LONGEST))
@@ -93,7 +93,7 @@ class TrainerConfig:
     fast_dev_run: bool | int = field(default=False, metadata=rule(between, 0, MARKS))
     enable_progress_bar: bool | None = True
     deterministic: Any = field(default=False, metadata=rule(one_of, (True, False, "warn")))
-    max_steps: int = field(default=-1, metadata=rule(between, -1, 2**62))
+    max_steps: int = field(default=-1, metadata=rule(steps, 2**62))
     strategy: Any = "auto"
     callbacks: dict[str, dict[str, Any] | None] | None = None
 

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from hybridopt.errors import ConfigError
 
@@ -38,18 +38,20 @@ class WithinMemory(TorchDispatchMode):
 
     Args:
         limit: bytes; the machine's memory if None.
+        together: whether all that are made inside count, as where they are kept; else each by itself.
 
     Raises:
         ConfigError: a tensor is larger, or all that were made inside are.
     """
 
-    def __init__(self, limit: int | None = None):
+    def __init__(self, limit: int | None = None, together: bool = True):
         super().__init__()
-        self.limit, self.made = limit or installed_memory(), 0
+        self.limit, self.together, self.made = limit or installed_memory(), together, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         size = next((each for each in args[:2] if isinstance(each, list | tuple)), ())
         if func.namespace == "aten" and func.overloadpacket.__name__ in FACTORIES and all(map(_is_whole, size)):
+            self.made *= self.together
             self.made += prod(size) * ((kwargs or {}).get("dtype") or torch.get_default_dtype()).itemsize
             if self.made > self.limit:
                 raise ConfigError(
@@ -58,6 +60,8 @@ class WithinMemory(TorchDispatchMode):
                 )
         return func(*args, **(kwargs or {}))
 
+
+without_limit = _disable_current_modes  # inside, a network is evaluated as ever, under vmap too
 
 FACTORIES = {"empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", "new_empty", "new_zeros", "new_full"}
 

@@ -16,12 +16,12 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 
-from hybridopt.composition import building, targets
+from hybridopt.composition import building, checking, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine.memory import WithinMemory
-from hybridopt.errors import ConfigError, Interrupted, TrackingError
+from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.datasheet import datasheet
 from hybridopt.execution.directory import (
@@ -37,8 +37,9 @@ from hybridopt.execution.directory import (
 )
 from hybridopt.execution.identity import code_version, flattened, read_config, tags
 from hybridopt.execution.progress import BudgetBar
+from hybridopt.execution.rehearsal import check_monitors, rehearse
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
-from hybridopt.execution.runtime import check_devices, check_population, processes_of_its_own, quiet, threads
+from hybridopt.execution.runtime import appears, check_devices, check_population, processes_of_its_own, quiet, threads
 from hybridopt.execution.store import trusting, with_masked_store
 from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
@@ -51,8 +52,6 @@ from hybridopt.tracking.tracker import Tracker
 from hybridopt.tracking.writer import PATIENCE
 
 log = logging.getLogger(__name__)
-
-RANK_PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 
 
 def run(
@@ -88,6 +87,7 @@ def run(
         if state(directory) == State.FINISHED:
             return _finished(directory, config["tracking"])
     targets.check(config, instantiate_targets)
+    checking.check(config)  # one that was read back, too
     config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
@@ -99,6 +99,8 @@ def run(
 
 def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:
     """Run a job as its first rank, which for most jobs is the only one."""
+    if not resume:
+        job.rehearse()  # before a run that is there is deleted for this one
     advice = f"make room, and type hybridopt resume={job.directory} to go on from the last checkpoint"
     start_over = job.config.get("start_over", False)
     with explaining(job.directory, advice), owning(job.directory, not resume, start_over) as lock:
@@ -124,17 +126,21 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
     if seed < 0:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
-    spec: DataSpec = cast(Any, datamodule).spec  # any data module that has one
+    return build_trial(config, cast(Any, datamodule).spec), datamodule  # any data module that has one
+
+
+def build_trial(config: Mapping[str, Any], spec: DataSpec) -> Trial:
+    """The trial that a config names, for data of this shape."""
     with torch.random.fork_rng(), WithinMemory():
-        torch.manual_seed(seed)
+        torch.manual_seed(config["seed"])
         model, objective, encoding, strategy = (
             building.build(kind, values_of(config, kind), spec=spec)
             for kind in ("model", "objective", "encoding", "strategy")
         )
     budget = Budget(**config["budget"])
     check_population(strategy, budget)
-    trial = Trial(model, objective, strategy, budget, encoding=encoding, seed=seed, spec=spec, **config["oracle"])
-    return trial, datamodule
+    kept = {"encoding": encoding, "seed": config["seed"], "spec": spec, **config["oracle"]}
+    return Trial(model, objective, strategy, budget, **kept)
 
 
 def build_data(config: Mapping[str, Any], seed: int) -> LightningDataModule:
@@ -167,6 +173,12 @@ class Job:
         self.signals, self.checkpoints = Signals(), AtomicCheckpointIO(self.digests)
         self.trainer = self._build_trainer()
 
+    def rehearse(self) -> None:
+        """Refuse what the first step would refuse."""
+        spec = cast(DataSpec, self.trial.spec)
+        rehearse(lambda: build_trial(self.config, spec), self.datamodule, self.trainer.strategy.root_device)
+        check_monitors(self.trainer, self.trial.objective, spec)
+
     def run(self, tracker: Tracker, resume: bool) -> Result:
         """Train, test once, and report."""
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
@@ -192,6 +204,9 @@ class Job:
             module=self.trial.model,
         )
         tracker.log_metrics(summary, self.trial.ledger.forwards)
+        if result.diverged:
+            tracker.set_tags({"hybridopt.diverged": ", ".join(result.diverged)})
+            log.warning("%s", result.warning)
         self._tell_reports(result, tracker)
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self._keep(result, tracker)
@@ -251,7 +266,7 @@ class Job:
         try:
             trainer = Trainer(**cast(dict[str, Any], defaults | settings | fixed))
         except (TypeError, ValueError, MisconfigurationException) as error:
-            raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {error}.") from error
+            raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {oneline(error)}.") from error
         check_devices(trainer)
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise ConfigError(
@@ -270,16 +285,6 @@ class Job:
         for path in [*kept, result.save()]:
             if path is not None and path.exists():
                 tracker.log_artifact(path)
-
-
-def appears(path: Path, since: float) -> bool:
-    """Whether a file is written, after the time ``since``, within :data:`RANK_PATIENCE` seconds."""
-    end = time.monotonic() + RANK_PATIENCE
-    while time.monotonic() < end:
-        if path.exists() and path.stat().st_mtime >= since:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def _finished(directory: Path, tracking: Mapping[str, Any]) -> Result:

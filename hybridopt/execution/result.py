@@ -62,6 +62,18 @@ class Result:
         last = self.curve[-1][1] if self.curve else {}
         return last | {name: value for name, value in self.summary.items() if name.startswith("test/")}
 
+    @property
+    def diverged(self) -> list[str]:
+        """The losses at the end, of validation and test, that are no finite numbers."""
+        ends = [name for name in self.summary if name.endswith("/loss") and name.startswith(("final/", "test/"))]
+        return [name for name in ends if not math.isfinite(self.summary[name])]
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of a run that has diverged."""
+        losses = " and ".join(f"{name} is {self.summary[name]}" for name in self.diverged)
+        return f"The run has diverged ({losses}): take smaller steps (strategy.lr, strategy.sigma), or scale the data."
+
     def save(self) -> Path:
         """Write the file without which no run has finished; it is whole or not there."""
         path = Path(self.directory) / RESULT_FILE

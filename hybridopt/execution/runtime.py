@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer
@@ -19,6 +21,7 @@ from hybridopt.toolbox.orphans import starting_workers
 
 SMALL_NETWORK = 100_000  # parameters
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+PATIENCE = 20.0  # seconds that another rank gives the first one to fail
 FILTERED = (  # warnings about what is meant to be as it is
     ".*configure_optimizers.*returned .None.*",  # a search has no optimiser
     ".*does not have many workers.*",  # data is in memory
@@ -119,3 +122,13 @@ def quiet(but_profiles: bool = False) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def appears(path: Path, since: float) -> bool:
+    """Whether a file is written, after the time ``since``, within :data:`PATIENCE` seconds."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if path.exists() and path.stat().st_mtime >= since:
+            return True
+        time.sleep(0.1)
+    return False

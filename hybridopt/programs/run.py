@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -27,16 +25,15 @@ from hybridopt import sweep
 from hybridopt.composition import compose, targets
 from hybridopt.composition.compose import plain_values
 from hybridopt.composition.sentences import sentence
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, StorageError, brief
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
+from hybridopt.programs.folders import check_inside, check_writable, directories, found_before, hydras, leave_nothing
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
 from hybridopt.toolbox.orphans import end_with_starter
 
 FULL = "HYDRA_FULL_ERROR"  # Hydra's switch for tracebacks
 SENTENCES = "HYBRIDOPT_SENTENCES"  # the switch was set here, and not by the user
-HYDRAS = {".hydra", "hybridopt.log"}  # what Hydra writes into a run's directory before the run begins
-found_before: set[Path] = set()  # directories that were there when the program started
 
 
 def main() -> None:
@@ -47,6 +44,7 @@ def main() -> None:
         targets.check_arguments(sys.argv[1:])
         targets.grant(overrides)
         sys.argv[1:] = hide_in(sys.argv[1:])
+        check_inside(overrides)
         check_writable(overrides)
     except HybridoptError as refused:
         sys.exit(masked(str(refused)))
@@ -95,56 +93,6 @@ def _is_hydras(error: BaseException) -> bool:
     return str(last[0].f_globals.get("__name__")).partition(".")[0] in ("hydra", "omegaconf")
 
 
-def directories(overrides: Sequence[str]) -> Iterator[Path]:
-    """The directories in which this run's own may be, of those that there are."""
-    named = [Path(one.partition("=")[2]) for one in overrides if one.startswith("hydra.run.dir=")]
-    for place in named or [Path("outputs"), *Path("outputs").glob("*")]:
-        yield from (each for each in (place.absolute(), *place.absolute().parents) if each.is_dir())
-
-
-def leave_nothing(directory: Path) -> None:
-    """Remove what Hydra has made for a run that was refused: its files, and the directories that were not there before.
-
-    Args:
-        directory: the run's; left alone where there is more in it.
-    """
-    if not directory.is_dir() or {one.name for one in directory.iterdir()} - HYDRAS:
-        return
-    for one in directory.iterdir():
-        shutil.rmtree(one) if one.is_dir() else one.unlink()
-    for place in (directory, *directory.parents):
-        if place in found_before or any(place.iterdir()):
-            return
-        place.rmdir()
-
-
-def check_writable(overrides: Sequence[str]) -> None:
-    """Refuse a directory in which no run can be kept, before Hydra stumbles over it.
-
-    Raises:
-        StorageError: the current directory, or the one that is named for runs, cannot be written.
-    """
-    told = {"--help", "-h", "--cfg", "-c", "--version", "--info", "-i", "--hydra-help", "-sc", "--shell-completion"}
-    if told & set(sys.argv) or any(one.startswith("resume=") for one in overrides):
-        return
-    pairs = [one.partition("=")[::2] for one in overrides]
-    named = [Path(value.strip("'\"")) for key, value in pairs if key in ("hydra.run.dir", "hydra.sweep.dir")]
-    for place in named or [Path.cwd()]:
-        if "$" not in str(place):  # which Hydra resolves
-            _check_place(place)
-
-
-def _check_place(place: Path) -> None:
-    try:
-        there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
-        tempfile.TemporaryFile(dir=there).close()  # root may do anything, but not on every disk
-    except OSError as error:
-        raise StorageError(
-            f"The directory {place}, in which runs are kept, cannot be written ({brief(error)}): change to another "
-            "one, or name one by hydra.run.dir=<folder> (hydra.sweep.dir=<folder> with -m)."
-        ) from error
-
-
 def register() -> None:
     """Make Hydra know our plugins, the typed frame of a job, our sweepers, and where a resumed run lives."""
     compose.register()
@@ -186,7 +134,8 @@ def _main(config: DictConfig) -> float | None:
         sys.exit(128 + stopped.signal_number)
     except HybridoptError as error:
         scrub(error)
-        leave_nothing(Path(HydraConfig.get().runtime.output_dir))
+        hydra_config = HydraConfig.get()
+        leave_nothing(Path(hydra_config.runtime.output_dir), hydras(hydra_config))
         raise CompactHydraException(str(error)) from error
     except Exception as error:
         scrub(error)

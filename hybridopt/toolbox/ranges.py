@@ -81,6 +81,28 @@ def workers(part: str, most: int, /, **settings: Any) -> None:
             raise _refusal(part, name, f"be auto, -1, or a whole number between 1 and {most}", value)
 
 
+def steps(part: str, most: int, /, **settings: int) -> None:
+    """Refuse numbers of steps below 1 or above a number; -1 stands for no limit.
+
+    Raises:
+        ConfigError: "trainer.max_steps must be -1 or a whole number between 1 and 1000, but is 0."
+    """
+    for name, value in settings.items():
+        if value != -1 and not 1 <= value <= most:
+            raise _refusal(part, name, f"be -1 or a whole number between 1 and {most}", value)
+
+
+def named(part: str, most: int, /, **settings: str | None) -> None:
+    """Refuse what is no name: empty, too long, or with characters that cannot be printed.
+
+    Raises:
+        ConfigError: "tracking.experiment must be a name of 1 to 250 printable characters, but is ''."
+    """
+    for name, value in settings.items():
+        if value is not None and not (value.strip() and len(value) <= most and value.isprintable()):
+            raise _refusal(part, name, f"be a name of 1 to {most} printable characters", value)
+
+
 def even(part: str, reason: str, /, **settings: int) -> None:
     """Refuse what is odd, or below 2.
 

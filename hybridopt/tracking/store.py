@@ -276,7 +276,8 @@ def _create_experiment(client: MlflowClient, name: str):
 def _artifact_location(uri: str, name: str) -> str | None:
     """A folder beside a SQLite database, absolute; None leaves the choice to a server."""
     path = sqlite_path(uri)
-    return None if path is None else (path.parent / "mlruns" / re.sub(r"[^\w.-]+", "_", name)).as_uri()
+    folder = re.sub(r"[^\w.-]+", "_", name)[:100]
+    return None if path is None else (path.parent / "mlruns" / (folder if folder.strip(".") else "_")).as_uri()
 
 
 def _sqlite_hint(uri: str) -> str:

@@ -3,84 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import inf, nan
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, cast
 
+import odd_jobs
 import pytest
+import torch
 from fake_packages import install, on_path
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from hybridopt import build, compose
-from hybridopt.composition import building, registry, schema
-from hybridopt.composition.checking import types_of
-from hybridopt.composition.kinds import PARTS
+from hybridopt import build, compose, run
+from hybridopt.composition import building
+from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError
+from hybridopt.execution.experiment import build_trial
+from hybridopt.execution.identity import write_config
+from hybridopt.execution.rehearsal import rehearse
 from hybridopt.programs import run as program
 
 TRIES = int(os.environ.get("HYBRIDOPT_BAD_INPUTS", "60"))
-LOCAL = ("iris", "wine", "diabetes")  # data sets that need no network and no time
-RIGHT = {
-    int: ["2", "3", "8"],
-    float: ["0.1", "0.5", "0.01"],
-    bool: ["true", "false"],
-    str: ["auto"],
-    Any: ["auto", "2"],
-}
-BROKEN = [
-    *("nan", "inf", "-inf", "[nan]", "[1,inf]", "1e300", "-1e300", "3.5e38", "1e30", "-1", "0", "-0.0", "1e-320"),
-    *("1000000000", "-1000000000", "9223372036854775808", "18446744073709551616", "1.5", "[]", "[[]]", "[1000000000]"),
-    *("{}", "{a: 1}", "{a: nan}", "''", "' '", "abc", "'nan'", "ünï", "'a\nb'", "???", "'${nope}'", "'${seed}'", "1_0"),
-]
-USUAL = {"model": "mlp", "dataset": "iris", "objective": "cross_entropy", "encoding": "direct"}
-KEYS = ["nope", "lrr", "sed", "_x", "name_", "spec", "self", "kwargs", "generator"]
-
-
-def names(kind: str) -> list[str]:
-    """The plugins of a kind that can be built here at once."""
-    return [name for name in registry.names(kind) if kind != "dataset" or name in LOCAL]
-
-
-def leaves(chosen: dict[str, str]) -> dict[str, list[str]]:
-    """The settings of a job with these plugins, by dotted path, and values that suit their types."""
-    frame = {
-        f"{path}.{name}" if path else name: right(kind)
-        for path, group in schema.FRAMES.items()
-        for name, kind in types_of(group).items()
-        if name not in ("arm", "resume", "uri", *schema.FRAMES, *PARTS)
-    }
-    plugins = {
-        f"{kind}.{one.name}": [str(choice) for choice in one.choices] or right(one.type)
-        for kind, name in chosen.items()
-        for one in registry.find(kind, name).describe().parameters
-    }
-    return frame | plugins
-
-
-def right(kind: Any) -> list[str]:
-    """Values of a type."""
-    if get_origin(kind) is list:
-        return [f"[{value}]" for value in right(get_args(kind)[0])]
-    return [value for one in get_args(kind) or (kind,) for value in RIGHT.get(one, ["null"])]
-
-
-@st.composite
-def jobs(draw: Callable[[Any], Any]) -> list[str]:
-    """What a user types: plugins, and some of their settings and of the frame's, right, wrong or not there."""
-    chosen = {kind: draw(st.sampled_from(names(kind))) for kind in PARTS}
-    chosen |= {kind: name for kind, name in USUAL.items() if draw(st.integers(0, 3))}  # which go with each other
-    known = leaves(chosen)
-    sound = st.sampled_from([f"{path}={value}" for path, values in known.items() for value in values])
-    wrong = st.sampled_from(BROKEN) | st.integers().map(str) | st.floats().map(str)
-    unknown = st.builds("+{}.{}".format, st.sampled_from([*schema.FRAMES, *PARTS]), st.sampled_from(KEYS))
-    broken = st.builds("{}={}".format, st.sampled_from(list(known)) | unknown, wrong)
-    removed = st.builds("~{}".format, st.sampled_from(list(known)))
-    typed = draw(st.lists(sound, max_size=3)) + draw(st.lists(broken | broken | broken | removed, max_size=1))
-    others = {one.partition("=")[0]: one.replace("+.", "+") for one in typed}
-    return [*(f"{kind}={name}" for kind, name in chosen.items()), *others.values()]
+RUNS = 1 + TRIES // 50
 
 
 REFUSED = {
@@ -115,6 +62,12 @@ REFUSED = {
     "threads=100000": "threads must be auto or a whole number between 1 and 1024",
     "trainer.devices=99999": "trainer.devices must be auto, -1, or a whole number between 1 and 4096",
     "model.hidden=[1000000000]": "this machine has",
+    "+strategy.phases={a/../b: {name: adam}}": "There is no setting strategy.phases",
+    "strategy=ADAM": "There is no strategy called 'ADAM'. Did you mean 'adam'?",
+    "+trainer.max_epochs=0": "trainer.max_epochs is not heeded",
+    "+trainer.max_steps=0": "trainer.max_steps must be -1 or a whole number",
+    "+trainer.limit_val_batches=0": "trainer.limit_val_batches is not heeded",
+    "tracking.experiment=''": "tracking.experiment must be a name",
     "strategy.search.popsize=1000000000": "popsize=1000000000 of OpenAIES is larger than budget.forwards",
 }
 
@@ -143,6 +96,9 @@ def test_nobody_asks_for_nan_but_a_third_partys_settings_are_finite(tmp_path: Pa
         ("strategy.search_share=nan", ["hydra.run.dir=kept/b"]),
         ("seeds=2", ["hydra.run.dir=kept"]),
         ("experiment=zero_two", []),
+        ("strategy=neat", ["hydra.job.name=odd", "hydra.output_subdir=notes/x"]),
+        ("hydra.job.name=../x", []),
+        ("hydra.output_subdir=/tmp/x", []),
     ],
 )
 def test_a_refused_run_leaves_nothing(
@@ -158,10 +114,76 @@ def test_a_refused_run_leaves_nothing(
     assert [path.name for path in tmp_path.rglob("*")] == ["kept"]
 
 
+TUNED_BY_CMA = ["experiment=es_then_adam", "strategy/phases@strategy.phases.tune=cma_es"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["strategy=neat"], "type model=genome_network"),
+        (["strategy=cma_es", "model.hidden=[500,500]"], "keeps a full covariance matrix"),
+        (["strategy=snes", "strategy.popsize=100", "budget.forwards=5000"], "One generation of 100 members"),
+        (
+            ["experiment=es_then_adam", "strategy/phases@strategy.phases.tune=cma_es", "model.hidden=[99,99]"],
+            "covariance",
+        ),
+        (["strategy=adam", "+trainer.callbacks.early_stopping={monitor: loss}"], "'loss'"),
+        (["strategy=adam", "encoding=subspace", "encoding.dimension=100000"], "encoding.dimension is 100000"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else value[0],
+)
+def test_what_the_first_step_refuses_leaves_nothing(nowhere: Path, typed: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        run("dataset=iris", *typed)
+
+
+@pytest.mark.parametrize(
+    ("group", "odd", "sentence"),
+    [("strategy", {"lr": nan}, "strategy.lr must be a finite"), ("budget", {"mark": 1}, "no setting budget.mark")],
+)
+def test_a_config_that_is_read_back_is_checked(tmp_path: Path, group: str, odd: dict[str, Any], sentence: str) -> None:
+    config = plain_values(compose("strategy=adam", "dataset=iris", "tracking=none"))
+    write_config(config | {group: config[group] | odd}, tmp_path)
+    with pytest.raises(ConfigError, match=sentence):
+        run(f"resume={tmp_path}")
+    with pytest.raises(ConfigError, match=sentence):
+        build(config | {group: config[group] | odd})
+
+
+def test_a_refused_run_deletes_none_that_is_there(tmp_path: Path) -> None:
+    small = ["dataset=iris", "budget.forwards=1000", "budget.marks=1", "tracking=none"]
+    run("strategy=adam", *small, directory=tmp_path)
+    with pytest.raises(ConfigError, match="genome_network"):
+        run("strategy=neat", "start_over=true", *small, directory=tmp_path)
+    assert (tmp_path / "result.json").exists()
+
+
+def test_a_run_that_diverges_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    typed = [
+        "strategy=sgd",
+        "strategy.lr=1e20",
+        "dataset=iris",
+        "budget.forwards=2e4",
+        "budget.marks=1",
+        "tracking=none",
+    ]
+    result = run(*typed, directory=tmp_path)
+    assert result is not None
+    assert result.diverged == ["final/val/loss", "test/loss"]
+    assert "The run has diverged (final/val/loss is nan" in caplog.text
+    assert "hybridopt.diverged" in (tmp_path / "journal.jsonl").read_text()
+
+
 def test_a_directory_that_holds_a_run_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     program.leave_nothing(tmp_path)
     assert (tmp_path / "config.yaml").exists()
+
+
+def test_the_names_of_phases_can_be_those_of_metrics() -> None:
+    for odd in ("../a", "a b", "a*", ""):
+        with pytest.raises(ConfigError, match=r"^strategy\.phases has a part called"):
+            building.build("strategy", {"name": "sequence", "phases": {odd: {"name": "adam"}}, "shares": {odd: 1}})
 
 
 @pytest.fixture
@@ -175,15 +197,40 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def outcome(overrides: list[str]) -> str | None:
     """Why what is typed is refused; None where it is built."""
     try:
-        build(compose(*overrides))
+        config = compose(*overrides)
+        parts, plain = build(config), plain_values(config)
+        rehearse(lambda: build_trial(plain, cast(Any, parts.trial.spec)), parts.datamodule, torch.device("cpu"))
     except HybridoptError as error:
         return str(error)
     return None
 
 
 @settings(max_examples=TRIES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-@given(jobs())
-def test_a_job_is_built_or_refused_in_one_sentence(nowhere: Path, overrides: list[str]) -> None:
+@given(odd_jobs.jobs())
+def test_a_job_is_accepted_or_refused_in_one_sentence(nowhere: Path, overrides: list[str]) -> None:
     said = outcome(overrides)
-    assert said is None or (said.endswith((".", "?")) and len(said.splitlines()) == 1)
+    assert said is None or is_sentence(said)
     assert not list(nowhere.iterdir())
+
+
+@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(odd_jobs.jobs(faults=0))
+def test_a_sound_job_has_a_result_or_leaves_nothing(nowhere: Path, overrides: list[str]) -> None:
+    short = ["budget.forwards=600", "budget.marks=2", "tracking=none", "trainer.enable_progress_bar=false"]
+    kept = [one for one in overrides if not one.startswith(("budget.", "threads", "trainer.", "tracking.", "seeds"))]
+    said = None
+    try:
+        result = run(*kept, *short)
+    except HybridoptError as error:
+        said = str(error)
+    else:
+        assert result is not None
+        assert (Path(result.directory) / "result.json").exists()
+        shutil.rmtree(nowhere / "outputs")
+    assert said is None or is_sentence(said)
+    assert not list(nowhere.iterdir())
+
+
+def is_sentence(said: str) -> bool:
+    """Whether a message is one line, as long as somebody would read, and ends as a sentence does."""
+    return said.endswith((".", "?")) and not said.endswith("..") and len(said.splitlines()) == 1 and len(said) < 4000

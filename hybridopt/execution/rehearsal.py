@@ -1,0 +1,161 @@
+"""What the first step of a run would refuse, asked before the run is accepted: a refusal leaves nothing behind.
+
+Some things only the built parts know: how many dimensions a search has, what a generation costs, whether the network
+and the objective fit together. Parts that are thrown away afterwards are attached, begin, and ask their first question,
+which one member of the population answers: that costs a fraction of a step, and changes nothing of the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, cast
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from hybridopt.core.hybrid import Hybrid
+from hybridopt.core.ledger import Ledger
+from hybridopt.core.objective import Batch, Objective
+from hybridopt.core.oracle import Oracle
+from hybridopt.core.spec import DataSpec
+from hybridopt.core.strategy import Strategy
+from hybridopt.engine.evaluator import Evaluator, sliced
+from hybridopt.engine.memory import WithinMemory, out_of_memory, without_limit
+from hybridopt.errors import ConfigError, HybridoptError, brief, options
+from hybridopt.execution.evaluation import Evaluation
+from hybridopt.execution.feeding import check_is_pair
+from hybridopt.execution.trial import Trial
+
+log = logging.getLogger(__name__)
+
+
+class Answered(BaseException):
+    """The first question was answered; no strategy may take it for a failure of its own."""
+
+
+class OneAnswer(Ledger):
+    """An account of which nothing is ever spent: the first charge ends the rehearsal."""
+
+    def charge(self, forwards: int, evaluations: int = 0) -> NoReturn:
+        raise Answered
+
+
+class OneMember(Evaluator):
+    """Evaluates the first member of a population, whatever its size."""
+
+    def __call__(self, population: Any, *arguments: Any, **more: Any) -> NoReturn:
+        with without_limit():
+            super().__call__(sliced(population, slice(0, 1)), *arguments, **more)
+        raise Answered
+
+
+def rehearse(make: Callable[[], Trial], datamodule: LightningDataModule, device: torch.device) -> None:
+    """Refuse what the first step of a run would refuse; of a hybrid, the first step of each phase.
+
+    What fails in other ways is left to the run itself, whose record says how.
+
+    Args:
+        make: gives a trial like the run's, with parts of its own; it is called once.
+        datamodule: the run's, whose streams begin anew each time.
+        device: where the run will be.
+
+    Raises:
+        HybridoptError: a sentence for the user.
+    """
+    with unnoticed(), WithinMemory(together=False):
+        try:
+            trial = make().to(device)
+            batch = first_batch(datamodule, device)
+            for turn in turns(trial.strategy):
+                ask_once(trial, turn, batch)
+        except HybridoptError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise ConfigError(
+                    f"The first step does not fit into memory ({brief(error)}): choose smaller sizes."
+                ) from error
+            log.debug("The rehearsal failed, and so will the run.", exc_info=error)
+
+
+def turns(strategy: Strategy) -> Iterable[str | None]:
+    """The phases of a hybrid, each of which is to open it once; None for what has no phases."""
+    return list(strategy.phases) if isinstance(strategy, Hybrid) else [None]
+
+
+def ask_once(trial: Trial, opening: str | None, batch: Batch) -> None:
+    """Let the strategy begin, and take its first step as far as the first answer.
+
+    Args:
+        trial: whose parts are thrown away.
+        opening: the phase of a hybrid that begins.
+        batch: on the device.
+    """
+    strategy, oracle = trial.strategy, one_question(trial)
+    if opening is not None:
+        strategy.opening = lambda _: opening  # pyright: ignore[reportArgumentType]
+    try:
+        strategy.attach(oracle)
+        strategy.begin(oracle, batch)
+        strategy.step(oracle, batch)
+    except Answered:
+        return
+
+
+def one_question(trial: Trial) -> Oracle:
+    """An oracle that answers one question about one member."""
+    generator = torch.Generator(trial.device).manual_seed(trial.seed)
+    oracle = Oracle(
+        *(trial.model, trial.objective, OneAnswer(trial.budget), generator), encoding=trial.encoding, **trial._engine
+    )
+    settings = {name: value for name, value in trial._engine.items() if name != "mode"}
+    oracle._evaluate = OneMember(trial.model, trial._engine["mode"], **settings)
+    if trial.spec is not None:
+        oracle.feed.directions = Evaluation(trial.model, trial.objective, trial.spec, trial.device).directions
+    return oracle
+
+
+def first_batch(datamodule: LightningDataModule, device: torch.device) -> Batch:
+    """The first batch of a new stream."""
+    if getattr(datamodule, "sets", None) is None:
+        datamodule.setup("fit")
+    batch: Any = next(iter(datamodule.train_dataloader()))
+    check_is_pair(batch)
+    return batch[0].to(device), batch[1].to(device)
+
+
+@contextmanager
+def unnoticed() -> Iterator[None]:
+    """Inside, what is drawn from global generators is not missed outside."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+def check_monitors(trainer: Trainer, objective: Objective, spec: DataSpec) -> None:
+    """Refuse a callback of Lightning's that watches a metric which there will not be.
+
+    Callbacks of others may log metrics of their own, so that nothing is known where there is one.
+
+    Raises:
+        ConfigError: with the names that there are.
+    """
+    known = Evaluation(torch.nn.Identity(), objective, spec, torch.device("cpu")).directions
+    callbacks = [one for one in cast(Any, trainer).callbacks if not isinstance(one, Checkpoint)]
+    if not all(type(one).__module__.partition(".")[0] in ("pytorch_lightning", "hybridopt") for one in callbacks):
+        return
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if monitor is not None and monitor not in known:
+            raise ConfigError(
+                f"{type(callback).__name__} has no metric {monitor!r} to monitor.{options(known, str(monitor))}"
+            )
