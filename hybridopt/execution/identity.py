@@ -16,7 +16,8 @@ import yaml
 from hybridopt.composition import building
 from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ConfigError, ResumeError, brief
-from hybridopt.execution.directory import CONFIG_FILE, traces
+from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, TAG, short_hash
+from hybridopt.execution.directory import CONFIG_FILE, DIGESTS_FILE, traces
 from hybridopt.toolbox import credentials
 from hybridopt.tracking.files import write_atomically
 from hybridopt.tracking.provenance import own_version
@@ -101,6 +102,20 @@ def write_config(config: Mapping[str, Any], directory: Path) -> None:
     write_atomically(directory / CONFIG_FILE, f"{text}{CHECKSUM}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
+def note_digests(directory: Path, digests: Mapping[str, str]) -> None:
+    """Keep the digests of what decides the result of the run in ``directory``."""
+    write_atomically(directory / DIGESTS_FILE, json.dumps(digests, indent=1, sort_keys=True) + "\n")
+
+
+def digests_of(directory: Path) -> dict[str, str]:
+    """Those digests; none where they were not kept, or cannot be read."""
+    try:
+        found = json.loads((directory / DIGESTS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def fingerprint(config: Mapping[str, Any]) -> str:
     """A short hash of what a run computes: its config without paths, tracking, and how it shows itself."""
     return short_hash(relevant(config))
@@ -112,11 +127,6 @@ def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("trainer"), Mapping):
         kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in NOT_IN_TRAINER}
     return kept
-
-
-def short_hash(content: object) -> str:
-    """Sixteen digits that tell plain values from others."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_name(config: Mapping[str, Any]) -> str:
@@ -145,6 +155,21 @@ def tags(config: Mapping[str, Any]) -> dict[str, str]:
             "hybridopt.fingerprint": fingerprint(config),
         }
     )
+
+
+def content_tags(digests: Mapping[str, str], identified_by: str) -> dict[str, str]:
+    """What tells a run from others of the same config: its data, its files, and the packages of its plugins.
+
+    Args:
+        digests: of what decides its result.
+        identified_by: what the digest of the data is of.
+    """
+    found = {name: digest for name, digest in digests.items() if name.startswith((FILE_OF, PLUGIN_OF))}
+    return {
+        "hybridopt.dataset.identified_by": identified_by,
+        f"hybridopt.{DATA}": digests[DATA],
+        TAG: json.dumps(found, sort_keys=True),
+    }
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

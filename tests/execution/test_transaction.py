@@ -226,7 +226,7 @@ def test_other_data_at_the_same_place_are_noticed(composed: Composed, tmp_path: 
     quick = [override for override in QUICK if "dataset" not in override]
     directory = stop(composed(*quick, "dataset=arrays", f"dataset.path={data}", "dataset.target=y"), tmp_path / "run")
     data.write_text(data.read_text().replace("59,", "58,"))
-    with pytest.raises(ResumeError, match="belongs to a run with another data: put"):
+    with pytest.raises(ResumeError, match=r"belongs to a run with other contents of dataset.path, other data:"):
         resume(directory)
 
 
