@@ -17,12 +17,14 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from hybridopt.errors import Interrupted, ResumeError, StorageError, brief
+from hybridopt.execution.code import code_version
 from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, contents, short_hash
 from hybridopt.execution.datasheet import Datasheet
 from hybridopt.execution.directory import CHECKPOINT
-from hybridopt.execution.identity import code_version, relevant
+from hybridopt.execution.identity import relevant
 from hybridopt.execution.trial import Trial
 from hybridopt.tracking.files import replacing
+from hybridopt.tracking.provenance import differing_code
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +79,10 @@ def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
     except (KeyError, TypeError) as error:
         raise _refused(path, "was not written by this version of hybridopt") from error
     check_same(found, expected, f"The checkpoint {path} belongs to a run with", path.parent.parent)
-    if found[CODE] != expected[CODE]:
-        log.warning("The checkpoint %s was computed by %s; from here on it is %s.", path, found[CODE], expected[CODE])
+    if differing := differing_code([found[CODE], expected[CODE]]):
+        log.warning(
+            "The checkpoint %s was computed by other versions of the code than go on from it: %s.", path, differing
+        )
 
 
 def check_same(found: Mapping[str, str], expected: Mapping[str, str], subject: str, directory: Path) -> None:

@@ -23,6 +23,7 @@ from hybridopt.core.spec import DataSpec
 from hybridopt.engine.memory import WithinMemory
 from hybridopt.errors import ConfigError, Interrupted, TrackingError
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
+from hybridopt.execution.code import code_version
 from hybridopt.execution.datasheet import datasheet
 from hybridopt.execution.directory import (
     CONFIG_FILE,
@@ -35,7 +36,7 @@ from hybridopt.execution.directory import (
     owning,
     state,
 )
-from hybridopt.execution.identity import code_version, content_tags, flattened, read_config, tags
+from hybridopt.execution.identity import content_tags, flattened, read_config, tags
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import check_devices, check_population, processes_of_its_own, quiet, threads

@@ -20,7 +20,6 @@ from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, TAG, short_ha
 from hybridopt.execution.directory import CONFIG_FILE, DIGESTS_FILE, traces
 from hybridopt.toolbox import credentials
 from hybridopt.tracking.files import write_atomically
-from hybridopt.tracking.provenance import own_version
 
 NEEDED = (*PARTS, "budget", "oracle", "seed", "threads", "tracking", "trainer")  # without which a config is none
 CHECKSUM = "# sha256: "  # how the last line of a config begins
@@ -179,15 +178,6 @@ def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping) and value
         flat |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return flat
-
-
-def code_version(config: Mapping[str, Any]) -> str:
-    """By which code a run is computed: hybridopt (with its commit where it runs from a repository), torch, plugins."""
-    packages = {where.split(" ")[0] for kind in PARTS for where in building.provenances(kind, config[kind]).values()}
-    others = sorted(package for package in packages if not package.startswith("hybridopt=="))
-    own = f"hybridopt=={version('hybridopt')}"
-    commit = own_version()
-    return ", ".join([f"{own} ({commit})" if commit else own, f"torch=={version('torch')}", *others])
 
 
 def refuse_other_overrides(overrides: list[str]) -> None:

@@ -71,13 +71,13 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str], tags: S
     return f"#/experiments/{identity.experiment_id}/runs?viewStateShareKey={name}"
 
 
-def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, tuple[str, Mapping[str, str]]]:
-    """Run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: of the latest run."""
+def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, list[tuple[str, Mapping[str, str]]]]:
+    """Run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: the latest first."""
     wanted = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'FINISHED'"
-    found: dict[str, tuple[str, Mapping[str, str]]] = {}
+    found: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for run in search_runs(client_of(uri), [experiment_id], wanted):
         if "hybridopt.fingerprint" in run.data.tags:
-            found.setdefault(run.data.tags["hybridopt.fingerprint"], (run.info.run_id, run.data.tags))
+            found.setdefault(run.data.tags["hybridopt.fingerprint"], []).append((run.info.run_id, run.data.tags))
     return found
 
 

@@ -194,7 +194,7 @@ def test_another_version_of_the_code_is_told(sweep, directories) -> None:
     sweep("strategy=adam", "seeds=2")
     (next(iter(directories().values())) / "code.txt").write_text("hybridopt==0.0.1\n")
     assert (
-        "computed by different versions of the code (1 by hybridopt==0.0.1; 1 by"
+        "computed by different versions of the code (hybridopt 0.0.1 (1), "
         in sweep("strategy=adam", "seeds=2").out
     )
 
