@@ -15,6 +15,7 @@ from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compared_runs, is_arm, is_trial, latest
 from hybridopt.report.summary import ArmSummary, arm_summaries, compared, overall
 from hybridopt.report.verdict import verdicts
+from hybridopt.report.versions import told_apart
 from hybridopt.tracking.reading import Reader, StoredRun
 
 MANY = 50  # histories whose reading is worth a progress bar
@@ -96,7 +97,8 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
         name, higher = choose_metric(finished, metric)
     except LookupError as error:
         raise ConfigError(f"The runs have no metric {metric!r} in common: choose from {error}.") from error
-    found, arms = compared_runs(finished), compared_runs([record for record in ended if is_arm(record)])
+    runs = told_apart([*compared_runs(finished), *compared_runs([record for record in ended if is_arm(record)])])
+    found, arms = runs[: len(finished)], runs[len(finished) :]
     wanted = [(result.record.run_id, key) for result in (*found, *arms) for key in (f"val/{name}", SECONDS)]
     histories = _read(reader, wanted)
     for result in (*found, *arms):
