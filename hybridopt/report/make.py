@@ -97,8 +97,7 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
         name, higher = choose_metric(finished, metric)
     except LookupError as error:
         raise ConfigError(f"The runs have no metric {metric!r} in common: choose from {error}.") from error
-    runs = told_apart([*compared_runs(finished), *compared_runs([record for record in ended if is_arm(record)])])
-    found, arms = runs[: len(finished)], runs[len(finished) :]
+    found, arms = compared_runs(finished), compared_runs([record for record in ended if is_arm(record)])
     wanted = [(result.record.run_id, key) for result in (*found, *arms) for key in (f"val/{name}", SECONDS)]
     histories = _read(reader, wanted)
     for result in (*found, *arms):
@@ -109,6 +108,7 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
 
 def write(comparison: Comparison, title: str, planned: int | None, target: float | None, out: Path) -> Report:
     """Compute, draw and write."""
+    comparison = told_apart(comparison)
     table = arm_summaries(comparison, target)
     what, values = compared(comparison)
     told, parts = verdicts(values, comparison), contributions(comparison)

@@ -10,21 +10,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, contents_of
-from hybridopt.report.runs import ComparedRun
+from hybridopt.report.runs import ComparedRun, Comparison
 
 SHOWN = 8  # digits of a digest
 DATASETS = (f"{FILE_OF}dataset.", f"{PLUGIN_OF}dataset")  # what these decide is seen by the data themselves
 
 
-def told_apart(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
-    """The runs; those of one name and seed that differ in their data, or in what else they have read, get other names.
+def told_apart(comparison: Comparison) -> Comparison:
+    """The same, with other names for runs of one name and seed that differ in their data, or in what else they read.
 
     Data that differ between seeds alone are one data set, whose runs are paired by seed.
     """
+    runs = [*comparison.results, *comparison.arms]
     names = {name: _names(name, [run for run in runs if name_of(run) == name]) for name in set(map(name_of, runs))}
-    named = [replace(run, dataset=names[name_of(run)].get(data_of(run), run.dataset)) for run in runs]
-    differing = differing_contents(named)
-    return [replace(run, strategy=_strategy(run, differing.get(run.strategy, ()))) for run in named]
+
+    def renamed(some: Sequence[ComparedRun]) -> list[ComparedRun]:
+        named = [replace(run, dataset=names[name_of(run)].get(data_of(run), run.dataset)) for run in some]
+        differing = differing_contents(named)
+        return [replace(run, strategy=_strategy(run, differing.get(run.strategy, ()))) for run in named]
+
+    return replace(comparison, results=renamed(comparison.results), arms=renamed(comparison.arms))
 
 
 def name_of(run: ComparedRun) -> str:
