@@ -135,15 +135,16 @@ class SweepRun:
         if again:
             names = ", ".join(dict.fromkeys(name for job in again for name in job.changed))
             log.warning(
-                "%d jobs run again, in new directories, since this has changed since they ran: %s.", len(again), names
-            )
+                "%s changed since jobs ran that read it: %d of %d run again, in new directories.",
+                names, len(again), len(jobs),
+            )  # fmt: skip
         reading = [job for job in jobs if files(job.contents)]
         old = [job for job in reading if job.found == State.FINISHED and not digests_of(job.directory)]
         elsewhere = [job for job in reading if job.found == State.NEW and job.fingerprint in there]
         old += [job for job in elsewhere if not contents_of(there[job.fingerprint][1])]
         if old:
             log.warning(
-                "%d jobs finished before it was kept what they read: whether %s changed since is not known; "
+                "Of %d finished jobs it was not kept what they read, so that nobody knows whether %s changed since; "
                 "sweep.rerun=all runs all jobs again.",
                 len(old), ", ".join(dict.fromkeys(name for job in old for name in files(job.contents))),
             )  # fmt: skip
