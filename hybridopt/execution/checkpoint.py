@@ -17,12 +17,15 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from hybridopt.errors import HybridoptError, Interrupted, ResumeError, StorageError, brief
+from hybridopt.execution.code import code_version
+from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, contents, short_hash
 from hybridopt.execution.datasheet import Datasheet
 from hybridopt.execution.directory import CHECKPOINT
-from hybridopt.execution.identity import code_version, relevant, short_hash
+from hybridopt.execution.identity import relevant
 from hybridopt.execution.trial import Trial
 from hybridopt.tracking.checked import complaint, read_checked
 from hybridopt.tracking.files import replacing
+from hybridopt.tracking.provenance import differing_code
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +33,10 @@ FILE = CHECKPOINT
 DIGESTS = "hybridopt_digests"  # in a checkpoint: of what decides the result
 CODE = "code"
 PARTS = {"hybridopt", "state_dict", "loops", "callbacks", "epoch", "global_step"}  # what one of ours has
-REMEDY = (
-    "put the former one, and what it was made with, back; or delete it, and the run begins anew by its own config; or "
-    "start another run"
-)
 
 
 def digests(config: Mapping[str, Any], trial: Trial, data: Datasheet) -> dict[str, str]:
-    """Of each thing that decides a result, what tells it from another: settings, contents of the data, network, code.
+    """Of each thing that decides a result, what tells it from another: settings, files, packages, data, network, code.
 
     Args:
         config: the run's.
@@ -45,9 +44,13 @@ def digests(config: Mapping[str, Any], trial: Trial, data: Datasheet) -> dict[st
         data: described.
     """
     shapes = [(name, list(value.shape), str(value.dtype)) for name, value in trial.model.state_dict().items()]
+    found = contents(config)  # after the data have been made, which may have been downloaded just now
     return {
         **{f"setting {key}": short_hash(value) for key, value in relevant(config).items()},
-        "data": short_hash(sorted((context, sheet["digest"]) for context, sheet in data.inputs)),
+        **found,
+        DATA: short_hash(
+            [*sorted((context, sheet["digest"]) for context, sheet in data.inputs), *_read_by(data, found)]
+        ),
         "network": short_hash(shapes),
         CODE: code_version(config),
     }
@@ -77,15 +80,62 @@ def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
         raise _refused(path, f"is damaged ({brief(error)})") from error
     except (KeyError, TypeError) as error:
         raise _refused(path, "was not written by this version of hybridopt") from error
-    differing = [name for name in {**expected, **found} if found.get(name) != expected.get(name) and name != CODE]
-    if differing:
-        raise _refused(path, f"belongs to a run with another {', another '.join(differing)}")
-    if found[CODE] != expected[CODE]:
-        log.warning("The checkpoint %s was computed by %s; from here on it is %s.", path, found[CODE], expected[CODE])
+    check_same(found, expected, f"The checkpoint {path} belongs to a run with", path.parent.parent)
+    if differing := differing_code([found[CODE], expected[CODE]]):
+        log.warning(
+            "The checkpoint %s was computed by other versions of the code than go on from it: %s.", path, differing
+        )
+
+
+def check_same(found: Mapping[str, str], expected: Mapping[str, str], subject: str, directory: Path) -> None:
+    """Refuse to go on with a run whose result is decided by something else now.
+
+    Args:
+        found: the digests by which it began; none where they were not kept.
+        expected: those of the run that is to go on.
+        subject: begins the sentence.
+        directory: the run's.
+
+    Raises:
+        ResumeError: they differ.
+    """
+    differing = [name for name in _comparable(found, expected) if found.get(name) != expected.get(name)]
+    if found and differing:
+        raise ResumeError(f"{subject} {', '.join(map(_other, differing))}: {_remedy(directory)}.")
+
+
+def _read_by(data: Datasheet, found: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The files that data are read from, where nothing tells more of what is in them."""
+    if data.identified_by == "contents":
+        return []
+    return sorted((name, digest) for name, digest in found.items() if name.startswith(f"{FILE_OF}dataset."))
+
+
+def _comparable(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """The digests that must agree: of code none, and of contents none where a former version has kept none."""
+    kept = any(name.startswith(PLUGIN_OF) for name in found)
+    names = [name for name in {**expected, **found} if name != CODE]
+    return [name for name in names if kept or not name.startswith((FILE_OF, PLUGIN_OF))]
+
+
+def _other(name: str) -> str:
+    """A digest that differs, in words."""
+    if name.startswith(FILE_OF):
+        return f"other contents of {name.removeprefix(FILE_OF)}"
+    if name.startswith(PLUGIN_OF):
+        return f"another package's {name.removeprefix(PLUGIN_OF)}"
+    return "other data" if name == DATA else f"another {name}"
 
 
 def _refused(path: Path, why: str) -> ResumeError:
-    return ResumeError(f"The checkpoint {path} {why}: {REMEDY}.")
+    return ResumeError(f"The checkpoint {path} {why}: {_remedy(path.parent.parent)}.")
+
+
+def _remedy(directory: Path) -> str:
+    return (
+        "put the former one, and what it was made with, back, and type the same again; or begin again by the command "
+        f"that began it and hydra.run.dir={directory} start_over=true"
+    )
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -95,10 +145,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         digests: kept with each checkpoint, see :func:`digests`.
 
     Attributes:
-        restoring: whether a run is being made from one; its training has not begun.
+        restoring: the directory of a run that is being made from one, and whose training has not begun.
     """
 
-    restoring = False
+    restoring: Path | None = None
 
     def __init__(self, digests: Mapping[str, str] | None = None):
         super().__init__()
@@ -134,8 +184,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 raise ValueError("it is of something else than a run of hybridopt")
             return loaded
 
-        loaded = read_checked(Path(path), parse, REMEDY)
-        self.restoring = True
+        directory = Path(path).parent.parent
+        loaded = read_checked(Path(path), parse, _remedy(directory))
+        self.restoring = directory
         return loaded
 
     @contextmanager
@@ -148,9 +199,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             yield
         except Exception as error:
-            if isinstance(error, HybridoptError) or not self.restoring:
+            if isinstance(error, HybridoptError) or self.restoring is None:
                 raise
-            raise ResumeError(f"The checkpoint does not fit the run ({complaint(error)}): {REMEDY}.") from error
+            raise ResumeError(
+                f"The checkpoint does not fit the run ({complaint(error)}): {_remedy(self.restoring)}."
+            ) from error
 
 
 class Signals:
@@ -204,7 +257,7 @@ class MarkCheckpoint(Callback):
         self.signals, self.checkpoints = signals, checkpoints
 
     def on_train_start(self, trainer: Trainer, trial: Trial) -> None:
-        self.checkpoints.restoring = False
+        self.checkpoints.restoring = None
         self.signals.take_back()
 
     def on_validation_end(self, trainer: Trainer, trial: Trial) -> None:

@@ -25,13 +25,14 @@ CONFIG_FILE = "config.yaml"  # the resolved config: the run has begun
 RESULT_FILE = "result.json"  # the run has finished, if its journal says so too
 TRACEBACK_FILE = "traceback.txt"  # the run has failed
 CODE_FILE = "code.txt"  # the versions of the code that it was computed by, one a line
+DIGESTS_FILE = "digests.json"  # of what decides its result, see execution/checkpoint.py
 CURVE_FILE = "curve.png"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
 TRACES = (CONFIG_FILE, RESULT_FILE, IDENTITY, JOURNAL)  # each shows that there was a run
 OURS = (  # all that a run keeps, in the order in which it is given up
-    *(CONFIG_FILE, CHECKPOINTS, MODEL, RESULT_FILE, TRACEBACK_FILE, CODE_FILE, CURVE_FILE),
+    *(CONFIG_FILE, CHECKPOINTS, MODEL, RESULT_FILE, TRACEBACK_FILE, CODE_FILE, DIGESTS_FILE, CURVE_FILE),
     *(DELIVERED, KEY_FILE, IDENTITY, JOURNAL),
 )
 
@@ -149,7 +150,7 @@ def undone_if_refused(directory: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not holds_identity(directory):
-            for name in (CONFIG_FILE, KEY_FILE):
+            for name in (CONFIG_FILE, DIGESTS_FILE, KEY_FILE):
                 (directory / name).unlink(missing_ok=True)
         raise
 

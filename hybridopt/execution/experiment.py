@@ -23,6 +23,7 @@ from hybridopt.core.spec import DataSpec
 from hybridopt.engine.memory import WithinMemory
 from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
+from hybridopt.execution.code import code_version
 from hybridopt.execution.datasheet import datasheet
 from hybridopt.execution.directory import (
     CONFIG_FILE,
@@ -35,7 +36,7 @@ from hybridopt.execution.directory import (
     owning,
     state,
 )
-from hybridopt.execution.identity import code_version, flattened, read_config, tags
+from hybridopt.execution.identity import content_tags, flattened, read_config, tags
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
@@ -183,7 +184,7 @@ class Job:
         """Train, test once, and report."""
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self.trainer.logger = TrackerLogger(tracker, lambda: self.trial.ledger.forwards)
-        tracker.set_tags({**tags(self.config), "hybridopt.dataset.identified_by": self.data.identified_by})
+        tracker.set_tags({**tags(self.config), **content_tags(self.digests, self.data.identified_by)})
         tracker.log_params(flattened(self.config))
         tracker.log_artifact(self.directory / CONFIG_FILE)
         for context, dataset in self.data.inputs:

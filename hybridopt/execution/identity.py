@@ -16,10 +16,10 @@ import yaml
 from hybridopt.composition import building, checking
 from hybridopt.composition.kinds import PARTS
 from hybridopt.errors import ConfigError, ResumeError, brief
-from hybridopt.execution.directory import CONFIG_FILE, traces
+from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, TAG, short_hash
+from hybridopt.execution.directory import CONFIG_FILE, DIGESTS_FILE, traces
 from hybridopt.toolbox import credentials
 from hybridopt.tracking.files import write_atomically
-from hybridopt.tracking.provenance import own_version
 
 NEEDED = (*PARTS, "budget", "oracle", "seed", "threads", "tracking", "trainer")  # without which a config is none
 CHECKSUM = "# sha256: "  # how the last line of a config begins
@@ -107,6 +107,20 @@ def write_config(config: Mapping[str, Any], directory: Path) -> None:
     write_atomically(directory / CONFIG_FILE, f"{text}{CHECKSUM}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
+def note_digests(directory: Path, digests: Mapping[str, str]) -> None:
+    """Keep the digests of what decides the result of the run in ``directory``."""
+    write_atomically(directory / DIGESTS_FILE, json.dumps(digests, indent=1, sort_keys=True) + "\n")
+
+
+def digests_of(directory: Path) -> dict[str, str]:
+    """Those digests; none where they were not kept, or cannot be read."""
+    try:
+        found = json.loads((directory / DIGESTS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def fingerprint(config: Mapping[str, Any]) -> str:
     """A short hash of what a run computes: its config without paths, tracking, and how it shows itself."""
     return short_hash(relevant(config))
@@ -118,11 +132,6 @@ def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("trainer"), Mapping):
         kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in NOT_IN_TRAINER}
     return kept
-
-
-def short_hash(content: object) -> str:
-    """Sixteen digits that tell plain values from others."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_name(config: Mapping[str, Any]) -> str:
@@ -153,6 +162,21 @@ def tags(config: Mapping[str, Any]) -> dict[str, str]:
     )
 
 
+def content_tags(digests: Mapping[str, str], identified_by: str) -> dict[str, str]:
+    """What tells a run from others of the same config: its data, its files, and the packages of its plugins.
+
+    Args:
+        digests: of what decides its result.
+        identified_by: what the digest of the data is of.
+    """
+    found = {name: digest for name, digest in digests.items() if name.startswith((FILE_OF, PLUGIN_OF))}
+    return {
+        "hybridopt.dataset.identified_by": identified_by,
+        f"hybridopt.{DATA}": digests[DATA],
+        TAG: json.dumps(found, sort_keys=True),
+    }
+
+
 def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted names."""
     flat: dict[str, Any] = {}
@@ -160,15 +184,6 @@ def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping) and value
         flat |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return flat
-
-
-def code_version(config: Mapping[str, Any]) -> str:
-    """By which code a run is computed: hybridopt (with its commit where it runs from a repository), torch, plugins."""
-    packages = {where.split(" ")[0] for kind in PARTS for where in building.provenances(kind, config[kind]).values()}
-    others = sorted(package for package in packages if not package.startswith("hybridopt=="))
-    own = f"hybridopt=={version('hybridopt')}"
-    commit = own_version()
-    return ", ".join([f"{own} ({commit})" if commit else own, f"torch=={version('torch')}", *others])
 
 
 def refuse_other_overrides(overrides: list[str]) -> None:

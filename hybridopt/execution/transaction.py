@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import Interrupted, ResumeError, StorageError
-from hybridopt.execution.checkpoint import FILE, check_resumable
+from hybridopt.execution.checkpoint import FILE, check_resumable, check_same
 from hybridopt.execution.directory import TRACEBACK_FILE, leave_traceback, undone_if_refused
-from hybridopt.execution.identity import read_config, run_name, write_config
+from hybridopt.execution.identity import digests_of, note_digests, read_config, run_name, write_config
 from hybridopt.tracking.files import explaining
 from hybridopt.tracking.tracker import Tracker, open_tracker
 from hybridopt.tracking.trust import remember
@@ -51,11 +51,13 @@ def begin(
         _check_resumable(config, directory, digests)
         tracker = open_tracker(settings, directory, run_name=name, parent_run_id=parent_run_id, resume=True, lock=lock)
         (directory / TRACEBACK_FILE).unlink(missing_ok=True)  # of the former attempt
+        note_digests(directory, digests)  # a former version kept none
         return tracker
     with explaining(directory, "make room, and type the same command again"), undone_if_refused(directory):
         if settings.get("uri"):
             remember(settings["uri"])  # before a kill could leave the directory alone with it
         write_config(config, directory)
+        note_digests(directory, digests)
         return open_tracker(settings, directory, run_name=name, parent_run_id=parent_run_id, lock=lock)
 
 
@@ -66,6 +68,8 @@ def _check_resumable(config: Mapping[str, Any], directory: Path, digests: Mappin
     checkpoint = directory / FILE
     if checkpoint.exists():
         check_resumable(checkpoint, digests)
+    else:
+        check_same(digests_of(directory), digests, f"The run in {directory} began with", directory)
 
 
 @contextmanager

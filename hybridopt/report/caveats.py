@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from hybridopt.execution.contents import contents_of
 from hybridopt.report.runs import ComparedRun, Comparison
 from hybridopt.report.said import odd_tags, said
+from hybridopt.report.versions import before, conflicting, data_of, differing_contents, in_words, name_of
+from hybridopt.tracking.provenance import differing_code
 from hybridopt.tracking.reading import StoredRun
 
 OVERSHOOT = 0.02  # of the budget; less is the last step's
@@ -22,8 +26,8 @@ def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
         comparison: what is compared.
         planned: how many jobs the sweep has; None where nobody knows.
     """
-    return [note for make in (_missing, _odd, _diverged, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
-            for note in make(comparison, planned)]  # fmt: skip
+    makers = (_missing, _odd, _diverged, _data, _contents, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
+    return [note for make in makers for note in make(comparison, planned)]
 
 
 def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
@@ -56,6 +60,37 @@ def _diverged(comparison: Comparison, _: int | None) -> Iterator[str]:
                     f"On {dataset}, {count} of {runs} runs of {strategy} diverged to numbers that are not finite: each "
                     "counts as the worst run on that data set."
                 )
+
+
+def _data(comparison: Comparison, _: int | None) -> Iterator[str]:
+    """Data sets of one name that are not the same data."""
+    for name in dict.fromkeys(map(name_of, comparison.results)):
+        runs = [run for run in comparison.results if name_of(run) == name]
+        versions, unknown = {data_of(run) for run in runs} - {""}, sum(not data_of(run) for run in runs)
+        if conflicting(runs):
+            told = ", ".join(f"{label} ({number} runs)" for label, number in Counter(r.dataset for r in runs).items())
+            yield (
+                f"There are {len(versions)} versions of the data under the name {name}: {told}. Each counts as a data "
+                "set of its own, whose runs are paired with no others."
+            )
+        elif len(versions) > 1:
+            yield f"On {name} the data differ between seeds ({len(versions)} versions): only equal seeds are paired."
+        if versions and unknown:
+            yield (
+                f"Of {unknown} of {len(runs)} runs on {name} it is not known which version of the data they have read, "
+                "since hybridopt did not keep that yet."
+            )
+
+
+def _contents(comparison: Comparison, _: int | None) -> Iterator[str]:
+    """Strategies of one name that have read other files, or are of other packages."""
+    runs = [replace(run, strategy=before(run)) for run in comparison.results]
+    for strategy, names in differing_contents(runs).items():
+        found = [contents_of(run.record.tags) for run in runs if run.strategy == strategy]
+        for name in names:
+            counts = Counter(in_words(name, each[name]) for each in found if name in each)
+            listed = ", ".join(f"{text} ({number})" for text, number in counts.items())
+            yield f"Runs of {strategy} do not compute the same, and are told apart: {listed}."
 
 
 def _unpaired(comparison: Comparison, _: int | None) -> Iterator[str]:
@@ -111,14 +146,14 @@ def _overshoot(comparison: Comparison, _: int | None) -> Iterator[str]:
 
 
 def _machines(comparison: Comparison, _: int | None) -> Iterator[str]:
-    for tag, what, why in (
-        ("hybridopt.host", "machines", "seconds and memory do not compare"),
-        ("hybridopt.code", "versions of the code", "differences may be the code's"),
-    ):
-        found = Counter(r.record.tags[tag] for r in (*comparison.results, *comparison.arms) if tag in r.record.tags)
-        if len(found) > 1:
-            told = ", ".join(f"{name} ({number})" for name, number in sorted(found.items()))
-            yield f"The runs come from different {what}, so that {why}: {told}."
+    runs = (*comparison.results, *comparison.arms)
+    hosts = Counter(run.record.tags["hybridopt.host"] for run in runs if "hybridopt.host" in run.record.tags)
+    if len(hosts) > 1:
+        told = ", ".join(f"{name} ({number})" for name, number in sorted(hosts.items()))
+        yield f"The runs come from different machines, so that seconds and memory do not compare: {told}."
+    code = differing_code(run.record.tags["hybridopt.code"] for run in runs if "hybridopt.code" in run.record.tags)
+    if code:
+        yield f"The runs come from different versions of the code, so that differences may be the code's: {code}."
 
 
 def _gap(comparison: Comparison, _: int | None) -> Iterator[str]:

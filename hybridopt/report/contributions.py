@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hybridopt.execution.contents import contents_of, files
 from hybridopt.report import statistics
 from hybridopt.report.interval import LEVEL
 from hybridopt.report.runs import ComparedRun, Comparison
@@ -144,10 +145,12 @@ class _Cell:
 def _cells(comparison: Comparison, hybrid: str) -> Iterator[_Cell]:
     """Arm by arm: each data set, and all of them."""
     runs = [run for run in comparison.results if run.strategy == hybrid]
-    by_mark = {run.record.tags.get("hybridopt.fingerprint"): run for run in (*comparison.results, *comparison.arms)}
+    there = (*comparison.results, *comparison.arms)
+    by_mark = {(run.record.tags.get("hybridopt.fingerprint"), _read_by(run)): run for run in there}
     for arm in dict.fromkeys(name for run in runs for name in _marks(run)):
         with_arm = [run for run in runs if arm in _marks(run)]
-        arms = [by_mark[_marks(run)[arm]] for run in with_arm if _marks(run)[arm] in by_mark]
+        marks = [(_marks(run)[arm], _read_by(run)) for run in with_arm]
+        arms = [by_mark[mark] for mark in marks if mark in by_mark]
         pair = [(HYBRID, run) for run in with_arm] + [(ARM, run) for run in arms]
         both = Comparison([replace(run, strategy=name) for name, run in pair], comparison.metric, comparison.higher)
         what, values = compared(both)
@@ -195,6 +198,12 @@ def _contribution(cell: _Cell, found: Paired | None, p: float, tests: int, highe
 def _marks(run: ComparedRun) -> dict[str, str]:
     """The fingerprints of a hybrid's control arms, by their names; none of another run."""
     return said(run.record, "controls")
+
+
+def _read_by(run: ComparedRun) -> tuple[object, ...]:
+    """What a hybrid and its arms have read: the same data, and the same files of what is not the strategy's."""
+    read = files(contents_of(run.record.tags)).items()
+    return run.dataset, *sorted(each for each in read if not each[0].startswith("strategy."))
 
 
 def _mean(strata: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compar
 from hybridopt.report.said import said
 from hybridopt.report.summary import ArmSummary, arm_summaries, compared, overall
 from hybridopt.report.verdict import verdicts
+from hybridopt.report.versions import told_apart
 from hybridopt.tracking.reading import History, Reader, StoredRun
 
 MANY = 50  # histories whose reading is worth a progress bar
@@ -107,6 +108,7 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
 
 def write(comparison: Comparison, title: str, planned: int | None, target: float | None, out: Path) -> Report:
     """Compute, draw and write."""
+    comparison = told_apart(comparison)
     table = arm_summaries(comparison, target)
     what, values = compared(comparison)
     told, parts = verdicts(values, comparison), contributions(comparison)

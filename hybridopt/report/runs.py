@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hybridopt.execution.contents import contents_of
 from hybridopt.report.said import NEEDED, said
 from hybridopt.tracking.reading import StoredRun
 
@@ -152,11 +154,11 @@ def _number(text: str) -> float:
 
 
 def latest(records: Iterable[StoredRun]) -> tuple[list[StoredRun], list[StoredRun]]:
-    """Finished runs, of each config the latest one; and all others."""
+    """Finished runs, of each config, and what it names, the latest one; and all others."""
     chosen: dict[str, StoredRun] = {}
     others = []
     for record in records:
-        key = record.tags.get("hybridopt.fingerprint") or record.run_id
+        key = _what(record) or record.run_id
         if record.status != "FINISHED":
             others.append(record)
             continue
@@ -167,8 +169,14 @@ def latest(records: Iterable[StoredRun]) -> tuple[list[StoredRun], list[StoredRu
 
 
 def _replaced(record: StoredRun, chosen: Mapping[str, StoredRun]) -> bool:
-    """Whether a run of the same config has finished, so that nobody misses this one."""
-    return record.tags.get("hybridopt.fingerprint", "") in chosen
+    """Whether a run of the same has finished, so that nobody misses this one."""
+    return _what(record) in chosen
+
+
+def _what(record: StoredRun) -> str:
+    """What a run computes: its config, and the contents that this names; empty where that is not known."""
+    mark, found = record.tags.get("hybridopt.fingerprint", ""), contents_of(record.tags)
+    return f"{mark} {json.dumps(found, sort_keys=True)}" if mark and found else mark
 
 
 def is_trial(record: StoredRun) -> bool:

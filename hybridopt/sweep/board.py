@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import HybridoptError, ResumeError, options
+from hybridopt.execution.contents import DATA
 from hybridopt.execution.directory import RESULT_FILE, TRACEBACK_FILE, State, codes, reason, state
+from hybridopt.execution.identity import digests_of
 from hybridopt.sweep.plan import Job
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.journal import JOURNAL
+from hybridopt.tracking.provenance import differing_code
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -197,7 +201,7 @@ def print_table(
         console.print(line, soft_wrap=True)
     counts = Counter(outcome.word for outcome in outcomes)
     console.print(f"{len(jobs)} jobs: " + ", ".join(f"{number} {word}" for word, number in counts.items()))
-    for told in (mixed_code(jobs), unknown_metric(jobs, metric)):
+    for told in (mixed_code(jobs), mixed_data(jobs), unknown_metric(jobs, metric)):
         if told:
             console.print(told, soft_wrap=True)
 
@@ -238,14 +242,34 @@ def why(jobs: Sequence[Job], outcomes: Sequence[JobOutcome]) -> list[str]:
 
 def mixed_code(jobs: Sequence[Job]) -> str:
     """A sentence where results were computed by different versions of the code; else empty."""
-    versions: dict[str, int] = {}
-    for job in jobs:
-        for version in codes(job.directory):
-            versions[version] = versions.get(version, 0) + 1
-    if len(versions) < 2:
+    differing = differing_code(code for job in jobs for code in codes(job.directory))
+    if not differing:
         return ""
-    told = "; ".join(f"{number} by {version}" for version, number in versions.items())
-    return f"The jobs were computed by different versions of the code ({told}); sweep.rerun=all runs all of them again."
+    return (
+        f"The jobs were computed by different versions of the code ({differing}); sweep.rerun=all runs all of them "
+        "again."
+    )
+
+
+def mixed_data(jobs: Sequence[Job]) -> str:
+    """A sentence where jobs of one data set and seed did not read the same data; else empty.
+
+    Such data have changed while the sweep ran, or where no setting names them: downloads, and what a plugin finds.
+    """
+    versions: dict[str, Counter[str]] = {}
+    for job in jobs:
+        digest = digests_of(job.directory).get(DATA)
+        if digest:
+            one = json.dumps([job.config["dataset"], job.config["seed"]], sort_keys=True)
+            versions.setdefault(one, Counter())[digest[:8]] += 1
+    mixed = [found for found in versions.values() if len(found) > 1]
+    if not mixed:
+        return ""
+    told = ", ".join(f"{number} of {digest}" for digest, number in sorted(sum(mixed, Counter()).items()))
+    return (
+        f"Jobs of one data set have read different versions of the data ({told}), which are not compared with one "
+        "another; sweep.rerun=all runs all of them again."
+    )
 
 
 def unknown_metric(jobs: Sequence[Job], metric: str) -> str:

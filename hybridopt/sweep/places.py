@@ -7,13 +7,16 @@ from itertools import count
 from pathlib import Path
 
 from hybridopt.errors import ResumeError
+from hybridopt.execution.contents import Seen, changed, contents
 from hybridopt.execution.directory import State, state
-from hybridopt.execution.identity import fingerprint, read_config
+from hybridopt.execution.identity import digests_of, fingerprint, read_config
 from hybridopt.sweep.plan import Job
 
 
-def locate(job: Job, directory: Path, rerun: str, taken: dict[Path, str]) -> None:
+def locate(job: Job, directory: Path, rerun: str, taken: dict[Path, str], seen: Seen) -> None:
     """Find out where a job runs and what has become of it: in a new directory where it starts again.
+
+    It has run if it has with the same contents of all files that it names, and plugins of the same packages.
 
     No two jobs share a directory: one whose place is another one's, in this sweep or since a former one, gets a place
     with its fingerprint in the name.
@@ -23,15 +26,20 @@ def locate(job: Job, directory: Path, rerun: str, taken: dict[Path, str]) -> Non
         directory: the sweep's.
         rerun: which jobs start again: "failed", "all" or "none".
         taken: the places of jobs that were located before, and their fingerprints; this one's is added.
+        seen: what the files were that were looked at before; this one's are added.
     """
     first = directory / job.directory
     if not _is_free_for(job, first, taken):
         first = first.with_name(f"{first.name}-{job.fingerprint[:8]}")
-    attempts = _attempts(job, first, taken)
-    latest = attempts[-2] if len(attempts) > 1 else attempts[-1]
+    *former, new = _attempts(job, first, taken)
+    job.contents = contents(job.config, seen)
+    differing = [changed(digests_of(place), job.contents) for place in former]
+    same = [place for place, names in zip(former, differing, strict=True) if not names]
+    job.changed = differing[-1] if differing and not same else ()
+    latest = same[-1] if same else new
     job.found = state(latest)
     again = (rerun == "all" and job.found != State.NEW) or (rerun == "failed" and job.found == State.FAILED)
-    job.directory = attempts[-1] if again else latest
+    job.directory = new if again else latest
     taken |= {first: job.fingerprint, job.directory: job.fingerprint}
 
 

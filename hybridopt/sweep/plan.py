@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -47,6 +47,8 @@ class Job:
         found: what had become of it when the sweep began.
         refused: why it cannot run at all, or None.
         tags: for its MLflow run.
+        contents: what its result depends on besides its config, as it is now; see :mod:`hybridopt.execution.contents`.
+        changed: which of these are others than in its former runs, where no run has had the same.
     """
 
     overrides: list[str]
@@ -57,6 +59,8 @@ class Job:
     found: State = State.NEW
     refused: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
+    changed: Sequence[str] = ()
 
     @property
     def forwards(self) -> float | None:

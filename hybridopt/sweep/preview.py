@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.composition.targets import granted
 from hybridopt.errors import HybridoptError
+from hybridopt.execution.contents import Seen
 from hybridopt.execution.directory import State
 from hybridopt.sweep.board import JobOutcome, failure, why
 from hybridopt.sweep.controls import is_control
@@ -49,8 +50,9 @@ def preview(jobs: Sequence[Job], run: SweepRun, times: Sequence[int] | None = No
     from tqdm import tqdm
 
     taken: dict[Path, str] = {}
+    seen: Seen = {}
     for job in jobs:
-        locate(job, run.directory, run.rerun, taken)
+        locate(job, run.directory, run.rerun, taken, seen)
     kinds: dict[str, Estimate] = {}
     for job in tqdm(jobs, desc="measuring", unit=" jobs", leave=False, disable=None):
         if _kind(job) not in kinds:

@@ -17,7 +17,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hybridopt.errors import HybridoptError, StorageError, brief
+from hybridopt.execution.contents import Seen, changed, contents_of, files
 from hybridopt.execution.directory import State, state
+from hybridopt.execution.identity import digests_of
 from hybridopt.sweep import board
 from hybridopt.sweep.places import locate
 from hybridopt.sweep.plan import Job, check_rerun, quoted
@@ -52,7 +54,7 @@ class SweepRun:
         self.outcomes: dict[int, board.JobOutcome] = {}
         self._launched = 0
         self._taken: dict[Path, str] = {}  # directories, and the fingerprints of their jobs
-        self._elsewhere: dict[str, tuple[str, Mapping[str, str]]] = {}  # finished runs, by fingerprint
+        self._elsewhere: dict[str, list[tuple[str, Mapping[str, str]]]] = {}  # finished runs, by fingerprint
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -94,8 +96,11 @@ class SweepRun:
 
     def run(self, jobs: Sequence[Job], batch: int | None = None) -> list[board.JobOutcome]:
         """Run the jobs that have not finished, and tell what became of each of them."""
+        seen: Seen = {}
         for job in jobs:
-            locate(job, self.directory, self.rerun, self._taken)
+            locate(job, self.directory, self.rerun, self._taken, seen)
+        there = {job.fingerprint: found for job in jobs if (found := self._finished_elsewhere(job))}
+        self._tell_changes(jobs, there)
         todo = [job for job in jobs if self._is_due(job)]
         due = {id(job) for job in todo}
         start = len(self.jobs)
@@ -104,18 +109,48 @@ class SweepRun:
         self.parent.announce(jobs)
         over = [job for job in jobs if id(job) not in due]
         deliver(over)
-        self.parent.update_tags(over, self._elsewhere)
+        self.parent.update_tags(over, there)
         for position in range(0, len(todo), batch or len(todo) or 1):
             trouble = self._launch(todo[position : position + (batch or len(todo))]) or trouble
         for index, job in enumerate(jobs, start):
-            elsewhere = job.found == State.NEW and job.fingerprint in self._elsewhere
+            elsewhere = job.found == State.NEW and job.fingerprint in there
             self.outcomes[index] = board.outcome(job, id(job) in due, elsewhere, trouble)
         return [self.outcomes[start + index] for index in range(len(jobs))]
 
     def _is_due(self, job: Job) -> bool:
-        if job.refused or (job.found == State.NEW and job.fingerprint in self._elsewhere):
+        if job.refused or (job.found == State.NEW and self._finished_elsewhere(job)):
             return False
         return state(job.directory) in (State.NEW, State.HALF_DONE)
+
+    def _finished_elsewhere(self, job: Job) -> tuple[str, Mapping[str, str]] | None:
+        """Run id and tags of the latest run in the store that has computed the same."""
+        runs = self._elsewhere.get(job.fingerprint, ())
+        return next((run for run in runs if not changed(contents_of(run[1]), job.contents)), None)
+
+    def _tell_changes(self, jobs: Sequence[Job], there: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:
+        """Say which jobs run again since what they read has changed, and of which it is not known.
+
+        Args:
+            jobs: all.
+            there: of those that have finished in the store, run id and tags, by fingerprint.
+        """
+        again = [job for job in jobs if job.changed and job.fingerprint not in there]
+        if again:
+            names = ", ".join(dict.fromkeys(name for job in again for name in job.changed))
+            log.warning(
+                "%s changed since jobs ran that read it: %d of %d run again, in new directories.",
+                names, len(again), len(jobs),
+            )  # fmt: skip
+        reading = [job for job in jobs if files(job.contents)]
+        old = [job for job in reading if job.found == State.FINISHED and not digests_of(job.directory)]
+        elsewhere = [job for job in reading if job.found == State.NEW and job.fingerprint in there]
+        old += [job for job in elsewhere if not contents_of(there[job.fingerprint][1])]
+        if old:
+            log.warning(
+                "Of %d finished jobs it was not kept what they read, so that nobody knows whether %s changed since; "
+                "sweep.rerun=all runs all jobs again.",
+                len(old), ", ".join(dict.fromkeys(name for job in old for name in files(job.contents))),
+            )  # fmt: skip
 
     def _launch(self, jobs: Sequence[Job]) -> str | None:
         """Hand jobs to the launcher; its own failure, such as a worker that died, is told and not raised."""

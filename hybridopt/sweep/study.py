@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import ConfigError
+from hybridopt.execution.contents import changed
 from hybridopt.execution.directory import State, state
 from hybridopt.sweep import board
 from hybridopt.sweep.plan import Job
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 STUDIES = "optuna.db"
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "cmaes": "CmaEsSampler", "gp": "GPSampler"}
 DIRECTIONS = ("minimize", "maximize")
+CONTENTS = "contents"  # among the attributes of a study: what its trials read
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Study:
     @property
     def forwards(self) -> float:
         """What the trials have cost, each setting once."""
-        return sum(self.study.user_attrs.values())
+        return sum(spent for name, spent in self.study.user_attrs.items() if name != CONTENTS)
 
     def book(self, job: Job) -> None:
         """Note what a trial has cost."""
@@ -117,26 +120,37 @@ def check_installed() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def open_study(directory: Path, label: str, direction: str, sampler: str, seed: int, again: bool) -> optuna.Study:
-    """A study of a sweep, which goes on where there is one.
+def open_study(
+    directory: Path, label: str, direction: str, sampler: str, seed: int, again: bool, read: Mapping[str, str]
+) -> optuna.Study:
+    """A study of a sweep, which goes on where there is one whose trials have read the same.
 
     Args:
         directory: the sweep's.
-        label: the study's name.
+        label: the study's name; one on other contents has a number behind it.
         direction: minimize or maximize.
         sampler: one of :data:`SAMPLERS`.
         seed: of the sampler.
         again: whether the study begins from nothing.
+        read: the contents on which a trial's result depends, see :mod:`hybridopt.execution.contents`.
     """
     import optuna
 
     storage = optuna.storages.RDBStorage(f"sqlite:///{directory / STUDIES}")
-    if again and label in optuna.get_all_study_names(storage):
-        optuna.delete_study(study_name=label, storage=storage)
-    study = optuna.create_study(study_name=label, storage=storage, direction=cast(Any, direction), load_if_exists=True)
+    there = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
+    names = (label if number == 1 else f"{label} ({number})" for number in count(1))
+    name = next(each for each in names if each not in there or not changed(_read_by(there[each]), read))
+    if again and name in there:
+        optuna.delete_study(study_name=name, storage=storage)
+    study = optuna.create_study(study_name=name, storage=storage, direction=cast(Any, direction), load_if_exists=True)
+    study.set_user_attr(CONTENTS, dict(read))
     own = seed + len(study.trials)  # or else a sampler that goes on would draw its first trials again
     study.sampler = getattr(optuna.samplers, SAMPLERS[sampler])(seed=own)
     return study
+
+
+def _read_by(study: optuna.study.StudySummary) -> Mapping[str, str]:
+    return study.user_attrs.get(CONTENTS, {})
 
 
 def overrides_of(params: Mapping[str, Any]) -> list[str]:

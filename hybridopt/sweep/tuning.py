@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hybridopt.errors import ConfigError, HybridoptError, options
+from hybridopt.execution.contents import contents
 from hybridopt.sweep.plan import Job, Planner, all_combinations, compose_jobs, sweep_id, varied_values
 from hybridopt.sweep.session import SweepRun
 from hybridopt.sweep.space import Axes, declared_space
@@ -118,7 +119,7 @@ class TuningSweeper(Sweeper):
             return {}
         with run.open():
             labels = ["-".join(values) or "all" for values in varied_values(combinations)]
-            studies = [self._study(run, *each) for each in zip(combinations, spaces, labels, strict=True)]
+            studies = [self._study(planner, run, *each) for each in zip(combinations, spaces, labels, strict=True)]
             self._tune(planner, run, studies)
             self._keep_best(run, studies)
             self._evaluate(planner, run, studies, axes.seeds)
@@ -139,9 +140,10 @@ class TuningSweeper(Sweeper):
             raise ConfigError(job.refused)
         return axes.space() | declared_space(planner, job, given=[*axes.space(), *fixed])
 
-    def _study(self, run: SweepRun, fixed: list[str], space: dict[str, Any], label: str) -> Study:
+    def _study(self, planner: Planner, run: SweepRun, fixed: list[str], space: dict[str, Any], label: str) -> Study:
         direction, again = self.direction or DIRECTIONS[0], run.rerun == "all"
-        study = open_study(run.directory, label, direction, self.sampler, self.seed, again)
+        read = contents(planner.job([*fixed, f"seed={self.tuning_seed}"]).config)
+        study = open_study(run.directory, label, direction, self.sampler, self.seed, again, read)
         return Study(fixed, space, study, label)
 
     def _tune(self, planner: Planner, run: SweepRun, studies: Sequence[Study]) -> None:

@@ -76,12 +76,12 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str], tags: S
     return f"#/experiments/{identity.experiment_id}/runs?viewStateShareKey={name}"
 
 
-def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, tuple[str, Mapping[str, str]]]:
-    """Run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: of the latest run."""
-    found: dict[str, tuple[str, Mapping[str, str]]] = {}
+def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, list[tuple[str, Mapping[str, str]]]]:
+    """Run id and tags of a sweep's jobs that have finished, wherever they ran, by fingerprint: the latest first."""
+    found: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for run_id, tags in _finished_children(patient(client_of(uri)), experiment_id, parent_run_id):
         if "hybridopt.fingerprint" in tags:
-            found.setdefault(tags["hybridopt.fingerprint"], (run_id, tags))
+            found.setdefault(tags["hybridopt.fingerprint"], []).append((run_id, tags))
     return found
 
 

@@ -217,7 +217,7 @@ def test_what_a_reader_should_know_is_noted(store: Store, tmp_path: Path) -> Non
     store.add("b", 0, 0.9, tags={"hybridopt.code": "2", "hybridopt.host": "y"})
     store.add("b", 1, 0.9, tags={"hybridopt.code": "2", "hybridopt.host": "y"})
     _, text = store.report(tmp_path / "out", attach=False).markdown.read_text().split("## Threats to validity")
-    assert "different versions of the code, so that differences may be the code's: 1 (1), 2 (2)." in text
+    assert "different versions of the code, so that differences may be the code's: code 1 (1), 2 (2)." in text
     assert "different machines, so that seconds and memory do not compare: x (1), y (2)." in text
     assert "The strategies were not tuned alike (trials: a 20, b 0)." in text
     assert "only common ones are paired" in text
