@@ -35,7 +35,7 @@ from hybridopt.execution.directory import (
     owning,
     state,
 )
-from hybridopt.execution.identity import code_version, flattened, read_config, tags
+from hybridopt.execution.identity import code_version, flattened, read_config, tags, without_command
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import check_devices, check_population, processes_of_its_own, quiet, threads
@@ -183,7 +183,7 @@ class Job:
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self.trainer.logger = TrackerLogger(tracker, lambda: self.trial.ledger.forwards)
         tracker.set_tags({**tags(self.config), "hybridopt.dataset.identified_by": self.data.identified_by})
-        tracker.log_params(flattened(self.config))
+        tracker.log_params(flattened(without_command(self.config)))
         tracker.log_artifact(self.directory / CONFIG_FILE)
         for context, dataset in self.data.inputs:
             tracker.log_input(dataset, context)
