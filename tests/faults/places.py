@@ -51,6 +51,7 @@ RANKS = [
 ]
 
 WHOLE = ("half", "before", "after")  # the moments of an atomic write
+JOURNAL = "hybridopt.tracking.journal:Journal"
 AROUND = ("before", "after")
 OF_RUN = [
     *(Point("hydra.core.utils:_save_config", when, nth=nth) for when, nth in (("before", 1), ("after", 2))),
@@ -59,7 +60,7 @@ OF_RUN = [
     *(write("run.key", when) for when in WHOLE),
     *(client("create_run", when) for when in AROUND),
     *(write("run.json", when) for when in WHOLE),
-    *(Point("hybridopt.tracking.journal:Journal.__init__", when) for when in AROUND),
+    *(Point(f"{JOURNAL}.__init__", when) for when in AROUND),
     *(write("code.txt", when) for when in WHOLE),
     *(Point("os:write", "half", "journal.jsonl", nth) for nth in (1, 3, 9, 30)),
     *(client("log_batch", when, nth) for when in AROUND for nth in (1, 3)),
@@ -72,11 +73,8 @@ OF_RUN = [
     Point("hybridopt.execution.trial:Trial.on_test_epoch_end", "after"),
     *(write("curve.png", when) for when in WHOLE),
     *(write("result.json", when) for when in WHOLE),
-    *(
-        Point("hybridopt.tracking.journal:Journal.artifact", when, nth=nth)
-        for when, nth in (("before", 2), ("after", 3))
-    ),
-    *(Point("hybridopt.tracking.journal:Journal.status", when) for when in AROUND),
+    *(Point(f"{JOURNAL}.artifact", when, nth=nth) for when, nth in (("before", 2), ("after", 3))),
+    *(Point(f"{JOURNAL}.status", when) for when in AROUND),
     Point("os:fsync", "before", "journal.jsonl"),
     *(Point("hybridopt.tracking.writer:MlflowWriter.finish", when) for when in AROUND),
     *(client("log_artifact", when, nth) for when in AROUND for nth in (1, 3)),
@@ -99,7 +97,7 @@ OF_SWEEP = [
     write("config.yaml", "half", 2),
     *(write("last.ckpt", when, 12) for when in WHOLE),
     write("result.json", "after", 2),
-    *(Point("hybridopt.tracking.journal:Journal.status", when, nth=2) for when in AROUND),
+    *(Point(f"{JOURNAL}.status", when, nth=2) for when in AROUND),
     Point("hybridopt.tracking.writer:MlflowWriter.finish", "before", nth=3),
     *(Point("hybridopt.report.make:make_report", when) for when in AROUND),
     *(write("jobs.csv", when) for when in WHOLE),
@@ -112,5 +110,5 @@ OF_RANKS = [
     write("last.ckpt", "half", 3),
     Point("pytorch_lightning:Trainer.test", "before"),
     write("result.json", "after"),
-    Point("hybridopt.tracking.journal:Journal.status", "after"),
+    Point(f"{JOURNAL}.status", "after"),
 ]

@@ -40,10 +40,10 @@ def test_a_run_that_is_killed_again_and_again(ground: Ground) -> None:
 
 
 def test_a_sweep_that_is_killed_again_and_again(ground: Ground) -> None:
-    """Where a job's run is made, in a job's last moments, and in the table of the sweep."""
+    """Where a job's run is made, and in the table of the sweep."""
     arguments = ["-m", *QUICK, UNEXPORTED, "budget.forwards=3e3", "strategy=adam", "seed=0,1", "sweep.name=s"]
     case = Case("sweep", (*arguments, "sweep.report=false"))
-    points = [client("create_run", "after", 2), write("result.json", "after"), write("jobs.csv", "half")]
+    points = [client("create_run", "after", 2), write("jobs.csv", "half")]
     assert_equal(ground, case, points)
 
 
