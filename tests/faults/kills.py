@@ -15,6 +15,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -218,10 +219,12 @@ def _become(arguments: Sequence[str], folder: Path, output: Path, prepare: Calla
         sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
         code = _main(arguments, folder, prepare)
     except BaseException:
-        traceback.print_exc()
+        with suppress(BaseException):
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(BaseException):  # such as of a disk that is full
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 

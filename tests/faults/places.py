@@ -44,7 +44,7 @@ SWEEP = (*QUICK, "budget.forwards=3e4", "tracking.log_model=false", "sweep.name=
 SERIAL = Case("sweep, serial", ("-m", *SWEEP, "strategy=adam,openai_es", "seed=0,1"))
 JOBLIB = ("-m", *SWEEP, "strategy=adam,openai_es", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 JOBLIBS = [Case("sweep, joblib", JOBLIB), Case("sweep, joblib, parent alone", JOBLIB, whole_group=False)]
-TWO = ("trainer.accelerator=cpu", "trainer.devices=2", "+trainer.strategy=ddp", "strategy=openai_es")
+TWO = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "strategy=openai_es")
 RANKS = [
     Case("two ranks", (*RUN, *TWO, "tracking.log_model=false")),
     Case("two ranks, first alone", (*RUN, *TWO, "tracking.log_model=false"), whole_group=False),

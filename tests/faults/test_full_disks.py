@@ -1,0 +1,39 @@
+"""Disks that are full at so many bytes: a sentence, and with room again the run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chains import Ground, Outcome, finish
+from compare import differences, left
+from damage import limit
+from kills import Program, load
+from places import of_run
+
+QUICK = ("budget.forwards=3e4", "budget.marks=4")
+SIZES = [0, 100, 1000, 2500, 5000, 9000, 14_000, 20_000, 40_000]  # bytes that a file may have
+
+
+@pytest.fixture(scope="module")
+def ground(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    load()
+    return Ground(tmp_path_factory.mktemp("disks"), template)
+
+
+@pytest.mark.parametrize("size", [pytest.param(size, marks=[pytest.mark.slow] * (size != 2500)) for size in SIZES])
+@pytest.mark.parametrize(
+    "tracking", ["tracking=none", pytest.param("tracking.log_model=false", marks=pytest.mark.slow)]
+)
+def test_a_full_disk_is_told_and_loses_nothing(tracking: str, size: int, ground: Ground) -> None:
+    case = of_run("es_then_adam", tracking, *QUICK)
+    expected, _ = ground.undisturbed(case)
+    folder = ground.folder()
+    ended = Program(case.arguments, folder, limit(size)).end()
+    assert ended.code == 1
+    assert "Traceback" not in ended.said
+    if size >= 1000:  # what is said goes to a file, too
+        assert "cannot be written" in ended.said
+    outcome = Outcome(case, [])
+    finish(case, folder, outcome)
+    assert not outcome.differences + differences(expected, left(folder))
