@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ OWN = {"run_id", "review", "hybridopt.key"}  # what is each run's own
 LOOPS = "loops"  # Lightning's count of batches, several of which pass at a time, as many as the clock allows
 REPEATED = ("test/", "cost/")
 LOGS = {"hybridopt.log", "said.txt"}
+UPLOADING = ".artifact.uploading."  # what MLflow's own upload leaves where it is killed
 GONE_IN_THE_END = ("*.partial", "*.new", "run.key", "traceback.txt")
 
 
@@ -61,9 +63,17 @@ def directory(place: Path, folder: Path) -> Iterator[tuple[str, Any]]:
     if (place / "journal.jsonl").exists():
         yield "journal", journal(place / "journal.jsonl", folder)
     if (place / "checkpoints" / "last.ckpt").exists():
-        yield "checkpoint", untimed(torch.load(place / "checkpoints" / "last.ckpt", weights_only=True), folder)
+        yield "checkpoint", checkpoint(place / "checkpoints" / "last.ckpt", folder)
     for litter in GONE_IN_THE_END:
         yield litter, sorted(path.name for path in place.rglob(litter))
+
+
+def checkpoint(path: Path, folder: Path) -> Any:
+    """What a checkpoint holds, or the word "damaged"."""
+    try:
+        return untimed(torch.load(path, weights_only=True), folder)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        return "damaged"
 
 
 def journal(path: Path, folder: Path) -> dict[str, Any]:
@@ -151,7 +161,8 @@ def _differs(tag: str) -> bool:
 def uploaded(uri: str) -> dict[str, Any]:
     """The names of a run's artifacts, and whether anything is in them."""
     root = Path(uri.removeprefix("file://"))
-    return {str(path.relative_to(root)): path.stat().st_size > 0 for path in root.rglob("*") if path.is_file()}
+    files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(UPLOADING))
+    return {str(path.relative_to(root)): path.stat().st_size > 0 for path in files}
 
 
 def differences(expected: Any, found: Any, where: str = "") -> list[str]:

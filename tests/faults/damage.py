@@ -26,7 +26,7 @@ def cut(path: Path, other: Path) -> None:
 
 
 def flipped(path: Path, other: Path) -> None:
-    content = bytearray(path.read_bytes())
+    content = bytearray(path.read_bytes() or b"0")
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
 

@@ -93,7 +93,7 @@ OF_SWEEP = [
     *(write("run.json", when, nth) for when, nth in (("before", 1), ("after", 1), ("half", 3))),
     *(write("multirun.yaml", when) for when in WHOLE),
     *(write("sweep.json", when, nth) for when, nth in (("half", 1), ("before", 2), ("after", 2))),
-    *(Point("hydra._internal.core_plugins.basic_launcher:BasicLauncher.launch", when) for when in AROUND),
+    *(Point("hydra.core.utils:run_job", when, nth=2) for when in AROUND),
     write("config.yaml", "half", 2),
     *(write("last.ckpt", when, 12) for when in WHOLE),
     write("result.json", "after", 2),

@@ -31,7 +31,7 @@ def assert_equal(ground: Ground, case: Case, planned: list) -> None:
 def test_a_run_that_is_killed_again_and_again(ground: Ground) -> None:
     """Where it is made, in a checkpoint's write, before its result and after it, and before MLflow knows of its end."""
     points = [
-        client("create_run", "after"),
+        write("run.json", "after"),
         write("last.ckpt", "half", 2),
         write("result.json", "after"),
         client("set_terminated", "before"),
