@@ -39,9 +39,9 @@ from hybridopt.execution.identity import code_version, flattened, read_config, t
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import check_devices, check_population, processes_of_its_own, quiet, threads
+from hybridopt.execution.store import trusting, with_masked_store
 from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
-from hybridopt.toolbox.credentials import hide
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.files import explaining
 from hybridopt.tracking.logger import TrackerLogger
@@ -94,18 +94,6 @@ def run(
             if job.trainer.global_rank > 0:
                 return job.run_worker_rank(resume)
             return run_main_rank(job, parent_run_id, more_tags or {}, resume)
-
-
-def with_masked_store(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The config as it is written and reported: the store's credentials are known, and in none of it."""
-    tracking = config["tracking"]
-    return config if not tracking.get("uri") else {**config, "tracking": {**tracking, "uri": hide(tracking["uri"])}}
-
-
-def trusting(uri: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a directory, with the tracking store that the user names in place of the one that it names."""
-    tracking = dict(config.get("tracking") or {})
-    return {**config, "tracking": tracking | ({"uri": uri} if "uri" in tracking else {})}
 
 
 def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, str], resume: bool) -> Result:

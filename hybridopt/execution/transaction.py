@@ -17,6 +17,7 @@ from hybridopt.execution.directory import TRACEBACK_FILE, leave_traceback, undon
 from hybridopt.execution.identity import read_config, run_name, write_config
 from hybridopt.tracking.files import explaining
 from hybridopt.tracking.tracker import Tracker, open_tracker
+from hybridopt.tracking.trust import remember
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -52,12 +53,15 @@ def begin(
         (directory / TRACEBACK_FILE).unlink(missing_ok=True)  # of the former attempt
         return tracker
     with explaining(directory, "make room, and type the same command again"), undone_if_refused(directory):
+        if settings.get("uri"):
+            remember(settings["uri"])  # before a kill could leave the directory alone with it
         write_config(config, directory)
         return open_tracker(settings, directory, run_name=name, parent_run_id=parent_run_id, lock=lock)
 
 
 def _check_resumable(config: Mapping[str, Any], directory: Path, digests: Mapping[str, str]) -> None:
-    if read_config(directory) != config:
+    untracked = {"tracking": None}  # its store is the one that the user names now
+    if {**read_config(directory), **untracked} != {**config, **untracked}:
         raise ResumeError(f"The run in {directory} was started over just now: type the same again.")
     checkpoint = directory / FILE
     if checkpoint.exists():

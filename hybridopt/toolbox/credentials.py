@@ -133,8 +133,13 @@ def _secrets() -> list[str]:
     """All texts that must not be shown, the longest first."""
     found = {secret for _, secret in _variables()}
     for uri in _given():
-        found |= {form for part in _parts(uri) for form in (part, unquote(part), unquote_plus(part))}
+        found |= {form for part in _parts(uri) for form in _decoded(part)}
     return sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)
+
+
+def _decoded(part: str) -> tuple[str, ...]:
+    """A part of a URI as servers may show it, who decode it once, or twice on its way."""
+    return part, unquote(part), unquote_plus(part), unquote(unquote(part))
 
 
 def _parts(uri: str) -> Iterator[str]:
@@ -145,9 +150,12 @@ def _parts(uri: str) -> Iterator[str]:
     if at:
         user, _, password = userinfo.partition(":")
         yield from (userinfo, password if len(password) >= SHORTEST else user)  # a token stands in the user's place
+        if ":" in password:  # unquoted, of the token or of the password
+            yield userinfo.rpartition(":")[0]
     for pair in rest.partition("?")[2].split("&"):
-        key, _, value = pair.partition("=")
+        key, equals, value = pair.partition("=")
         if key not in HARMLESS:
+            value = value if equals else key
             yield value
             for form in (value, unquote(value), unquote_plus(value)):
                 yield from (part for found in PASSWORDS.findall(form) for part in (found, found.partition(";")[0]))

@@ -26,7 +26,7 @@ def own_stores() -> Path:
 
 
 def remember(uri: str) -> None:
-    """Note that a run of the user's was made in a store; where that cannot be noted, its resumption asks."""
+    """Note that a run of the user's is made in a store; where that cannot be noted, its resumption asks."""
     if _place(uri) in _known():
         return
     path = own_stores()
@@ -49,13 +49,18 @@ def check_named(uri: str, named: Iterable[str | None], directory: Path) -> None:
     Raises:
         TrackingError: it is no store of the user's.
     """
-    trusted = {_place(one) for one in (*named, os.environ.get(DEFAULT), DEFAULT_URI) if one}
-    if _place(uri) not in trusted | _known():
+    if not is_trusted(uri, named):
         shown = masked_uri(uri)
         raise TrackingError(
             f"{directory} wants to be delivered to {shown}, and no run of yours has been there: if you trust it, type "
             f"hybridopt-sync {directory} --uri {shown}, or resume={directory} tracking.uri={shown}."
         )
+
+
+def is_trusted(uri: str, named: Iterable[str | None] = ()) -> bool:
+    """Whether a store is one that the user has named, or one that runs of the user's were made in."""
+    trusted = {_place(one) for one in (*named, os.environ.get(DEFAULT), DEFAULT_URI) if one}
+    return _place(uri) in trusted | _known()
 
 
 def _known() -> set[str]:

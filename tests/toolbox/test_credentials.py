@@ -182,6 +182,7 @@ def test_no_secret_is_in_what_a_run_writes(
     config = identity.read_config(place / "run")
     assert config["sweep"]["name"] == secret  # it was used
     broken = config | {"dataset": {"name": "csv", "path": f"{secret}/{uri}"}}
+    (place / "broken").mkdir()
     try:
         experiment.run(broken, place / "broken")
     except HybridoptError as error:

@@ -250,7 +250,7 @@ def test_the_checkpoint_of_the_separable_one_is_linear_in_the_dimension() -> Non
     [
         ({"popsize": 3}, "popsize must be at least 4, or null for 4 . 3 ln d, but is 3"),
         ({"sigma": 0.0}, "sigma must be a positive number, but is 0"),
-        ({"sigma": math.inf}, "sigma must be a positive number, but is inf"),
+        ({"sigma": math.inf}, "sigma must be a finite number, but is inf"),
     ],
 )
 def test_bad_values_are_refused(name: str, settings: dict[str, Any], sentence: str) -> None:
