@@ -36,7 +36,7 @@ from hybridopt.execution.directory import (
     owning,
     state,
 )
-from hybridopt.execution.identity import content_tags, flattened, read_config, tags
+from hybridopt.execution.identity import content_tags, flattened, read_config, tags, without_command
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
@@ -185,7 +185,7 @@ class Job:
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self.trainer.logger = TrackerLogger(tracker, lambda: self.trial.ledger.forwards)
         tracker.set_tags({**tags(self.config), **content_tags(self.digests, self.data.identified_by)})
-        tracker.log_params(flattened(self.config))
+        tracker.log_params(flattened(without_command(self.config)))
         tracker.log_artifact(self.directory / CONFIG_FILE)
         for context, dataset in self.data.inputs:
             tracker.log_input(dataset, context)

@@ -102,8 +102,7 @@ def write_config(config: Mapping[str, Any], directory: Path) -> None:
 
     Secrets are in it as names of variables.
     """
-    kept = {key: value for key, value in config.items() if key != "start_over"}
-    text = yaml.safe_dump(credentials.as_references(kept), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(credentials.as_references(without_command(config)), sort_keys=False, allow_unicode=True)
     write_atomically(directory / CONFIG_FILE, f"{text}{CHECKSUM}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
@@ -119,6 +118,11 @@ def digests_of(directory: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def without_command(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without what was typed to be done once, and says nothing of the run: one that goes on has the same."""
+    return {key: value for key, value in config.items() if key != "start_over"}
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ LOCK_PATIENCE = 10  # seconds: data loaders of a killed process hold its lock un
 PARTIAL = ".partial"  # how the names of files end that are being written
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE}
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+MISPLACED = {errno.EISDIR, errno.ENOTDIR}
 
 
 def partial_of(path: Path) -> Path:
@@ -125,12 +126,17 @@ def explaining(directory: Path, advice: str) -> Iterator[None]:
     except OSError as error:
         if not _is_of(error, directory):
             raise
+        if error.errno in MISPLACED and directory.is_dir():
+            raise StorageError(
+                f"There is a folder where a file should be, or the other way round ({brief(error)}): move it away, and "
+                "type the same command again."
+            ) from error
         raise StorageError(f"The directory {directory} cannot be written ({brief(error)}): {advice}.") from error
 
 
 def _is_of(error: OSError, directory: Path) -> bool:
     """Whether an error says that a directory cannot be written, and nothing of other files, such as data."""
-    if error.errno in CLOSED:
+    if error.errno in CLOSED or (error.errno in MISPLACED and directory.is_dir()):
         return error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(directory)
     gone = isinstance(error, (FileNotFoundError, NotADirectoryError)) and not directory.is_dir()
     return error.errno in FULL or gone

@@ -58,6 +58,7 @@ def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: 
         identity = read_identity(directory)
         check_named(identity.tracking_uri, [settings.get("uri")], directory)
         _check_run(identity, directory)
+        (directory / KEY_FILE).unlink(missing_ok=True)  # of a process that was killed before it did so
         return identity
     client = connect(settings.get("uri"))
     experiment = ensure_experiment(client, settings["experiment"])

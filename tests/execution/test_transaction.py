@@ -207,6 +207,15 @@ def test_no_byte_of_a_checkpoint_may_differ(half_done: Path) -> None:
     resume(half_done)
 
 
+def test_a_folder_where_a_file_should_be_is_told(half_done: Path) -> None:
+    (half_done / "code.txt").unlink()
+    (half_done / "code.txt").mkdir()
+    with pytest.raises(StorageError, match=r"There is a folder where a file should be.*code\.txt.*: move it away"):
+        resume(half_done)
+    (half_done / "code.txt").rmdir()
+    resume(half_done)
+
+
 @pytest.mark.parametrize(
     ("group", "change", "named"),
     [

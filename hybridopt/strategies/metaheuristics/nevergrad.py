@@ -124,7 +124,11 @@ class Nevergrad(Search):
         return self.incumbent
 
     def facts(self) -> dict[str, str]:
-        return {} if self._optimizer is None else {"nevergrad": concrete(self._optimizer).name}
+        if self._seed is None:
+            return {}
+        if self._optimizer is None:  # loaded, and there was nothing left to ask for
+            self._optimizer = self._replay()
+        return {"nevergrad": concrete(self._optimizer).name}
 
     def _own_losses(self) -> int:
         """How many of the budget's losses are not the incumbent's, which is evaluated once on each new batch."""

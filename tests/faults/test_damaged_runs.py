@@ -1,0 +1,60 @@
+"""Every file of a run is damaged in every way: an equal run comes of it, or a sentence, and never other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from chains import Ground
+from damage import DAMAGES, Damaged
+from kills import load
+from places import of_run
+
+FILES = [
+    "checkpoints/last.ckpt",
+    "code.txt",
+    "config.yaml",
+    "curve.png",
+    "journal.delivered",
+    "journal.jsonl",
+    "journal.lock",
+    "result.json",
+    "run.json",
+]
+UNREAD = {"finished": ("checkpoint",)}  # what nobody reads of a run in that state
+NOT_YET = {  # what has no checksum: (state, file, damage) that are not noticed, or end in a traceback
+    ("finished", "result.json", "flipped"),
+    ("finished", "result.json", "anothers"),
+    ("half_done", "journal.jsonl", "flipped"),
+    ("half_done", "journal.jsonl", "a_folder"),
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    load()
+    quick = ("tracking.log_model=false", "budget.marks=4", "budget.forwards=2e4")
+    return Damaged(Ground(tmp_path_factory.mktemp("damage"), template), of_run("cma_es", *quick))
+
+
+def test_all_files_are_damaged(runs: Damaged) -> None:
+    assert runs.files(runs.finished) == FILES
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("state", ["half_done", "finished"])
+def test_damage_is_told_or_harmless(state: str, name: str, damage: Callable, runs: Damaged) -> None:
+    if (state, name, damage.__name__) in NOT_YET:
+        pytest.skip("known")
+    origin = getattr(runs, state)
+    if not (origin / "run" / name).exists():
+        pytest.skip("a run that is half done has none")
+    ended, found = runs.resumed(origin, name, damage)
+    assert "Traceback" not in ended.said
+    assert ended.code in (0, 1)
+    numbers = [line for line in found if (line.startswith("/run: ") and ": result" in line) or ": checkpoint" in line]
+    assert not [line for line in numbers if not line.startswith(tuple(f"/run: {one}" for one in UNREAD.get(state, ())))]
