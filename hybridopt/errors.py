@@ -44,6 +44,10 @@ class InUse(ResumeError):
     """A run that another process is writing."""
 
 
+class Taken(ConfigError):
+    """A directory in which there is a run already."""
+
+
 class Interrupted(HybridoptError):
     """The run was stopped by a signal after its state was saved.
 

@@ -158,6 +158,8 @@ def check_settings(place: str, plugin: Plugin, settings: Mapping[str, Any]) -> N
         _check_choice(place, parameter, settings)
         if not parameter.choices:
             check_value(f"{place}.{parameter.name}", parameter.type, value)
+        if parameter.items is not None and isinstance(value, list | tuple) and len(value) != parameter.items:
+            raise ConfigError(f"{place}.{parameter.name} must have {parameter.items} values, but is {value}.")
 
 
 def _check_is_plugin(place: str, parameter: Parameter, settings: Mapping[str, Any]) -> None:

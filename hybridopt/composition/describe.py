@@ -38,6 +38,7 @@ class Parameter:
         nested: the kind of plugin that is configured here, or None.
         many: whether it is a mapping of names to nested plugins.
         preset: the name of the nested plugin that is taken unless the user says otherwise.
+        items: how many values a list has that stands for a tuple of so many; None if free.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Parameter:
     nested: str | None = None
     many: bool = False
     preset: str | None = None
+    items: int | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
     if nested is not None:
         return Parameter(name, Any, default, nested=nested, many=many, preset=preset)
     kind, choices = _validated(annotation)
-    return Parameter(name, kind, default, choices)
+    return Parameter(name, kind, default, choices, items=_items(annotation))
 
 
 def _nested(annotation: Any) -> tuple[str | None, bool]:
@@ -234,6 +236,11 @@ def _validated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     if annotation is Path:
         return str, ()
     return (annotation if annotation in (int, float, str, bool) else Any), ()
+
+
+def _items(annotation: Any) -> int | None:
+    arguments = get_args(annotation)
+    return len(arguments) if get_origin(annotation) is tuple and Ellipsis not in arguments else None
 
 
 def _is_union(annotation: Any) -> bool:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, Taken
 from hybridopt.tracking.files import hold, let_go_of_empty, write_atomically
 from hybridopt.tracking.identity import IDENTITY, KEY_FILE, holds_identity
 from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, last_operation, last_status
@@ -124,7 +124,7 @@ def traces(directory: Path) -> list[str]:
 def _check_free(directory: Path) -> None:
     there = traces(directory)
     if CONFIG_FILE in there:
-        raise ConfigError(
+        raise Taken(
             f"{directory} already holds a run: type resume={directory} to continue it, choose another hydra.run.dir, "
             "or add start_over=true to delete it and begin again."
         )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from hybridopt.execution.directory import RESULT_FILE
+from hybridopt.execution.directory import CONFIG_FILE, RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import replacing, write_atomically
+
+CONFIG, CHECKSUM = "config_sha256", "sha256"  # in the file: of the run's config, and of everything else in it
 
 
 @dataclass
@@ -79,7 +83,9 @@ class Result:
         path = Path(self.directory) / RESULT_FILE
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "module"}
         values["phases"] = [asdict(phase) for phase in self.phases]
-        write_atomically(path, json.dumps(values, indent=1))
+        values[CONFIG] = _config_digest(path.parent)
+        values = _as_json(values)
+        write_atomically(path, json.dumps(values | {CHECKSUM: _checksum(values)}, indent=1, allow_nan=False))
         return path
 
     @classmethod
@@ -90,10 +96,41 @@ class Result:
             ResumeError: it is damaged.
         """
         remedy = f"delete it, and type hybridopt resume={directory} to have it made again from the last checkpoint"
-        return read_checked(directory / RESULT_FILE, json_of(cls), remedy)
+        return read_checked(directory / RESULT_FILE, cls._parse, remedy)
+
+    @classmethod
+    def _parse(cls, path: Path) -> Result:
+        """What a file says whose numbers are those that were written, and of the run that is beside it."""
+        result, values = json_of(cls)(path), json.loads(path.read_bytes())
+        if values.pop(CHECKSUM, None) not in (None, _checksum(values)):
+            raise ValueError("its numbers are not those of its checksum")
+        if values.get(CONFIG) not in (None, _config_digest(path.parent)):
+            raise ValueError("it is another run's")
+        return result
 
     def _repr_html_(self) -> str:
         return html(self)
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _config_digest(directory: Path) -> str | None:
+    """Of the config in a run's directory; None where there is none."""
+    try:
+        return hashlib.sha256((directory / CONFIG_FILE).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _as_json(value: Any) -> Any:
+    """Plain values, with texts for the numbers that JSON does not have, such as "nan", which float() reads back."""
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def summarise(trial: Trial, wall: float) -> dict[str, float]:

@@ -25,7 +25,7 @@ from hybridopt import sweep
 from hybridopt.composition import compose, targets
 from hybridopt.composition.compose import plain_values
 from hybridopt.composition.sentences import sentence
-from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, brief
+from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, Taken, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
 from hybridopt.programs.folders import check_inside, check_writable, directories, found_before, hydras, leave_nothing
@@ -221,7 +221,7 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         with command_line_of_the_job(hydra_config, goes_on):
             result = run(plain, directory, part.run_id, part.tags, targets.granted())
     except Exception as error:
-        if not isinstance(error, (Interrupted, InUse)):  # what another process writes is left alone
+        if not isinstance(error, (Interrupted, InUse, Taken)):  # what another process writes is left alone
             with suppress(OSError):  # such as a disk that is full: then the launcher tells
                 leave_traceback(directory, error)
         raise

@@ -151,3 +151,10 @@ def at_random(case: Case, seed: int, most: int = 3) -> list[Kill]:
     """One to ``most`` random moments, from the beginning to the end of what is left."""
     draw = random.Random(f"{case.name} {seed}")
     return [draw.uniform(0.02, 1.0) for _ in range(draw.randint(1, most))]
+
+
+def assert_equal(ground: Ground, case: Case, planned: list) -> None:
+    """A chain of kills ends as an undisturbed run does, and leaves no process behind."""
+    outcome = ground.chain(case, planned)
+    assert not outcome.differences, "\n".join(outcome.differences)
+    assert not outcome.left, "killed processes have left others running"

@@ -17,9 +17,8 @@ import torch
 from hybridopt.execution.identity import CHECKSUM
 
 TIMED = ("seconds", "wall_seconds", "peak_memory_mb")  # how the names of numbers end that no two runs share
-OWN = {"run_id", "review", "hybridopt.key"}  # what is each run's own
+OWN = {"run_id", "review", "hybridopt.key", "config_sha256", "sha256"}  # what is each run's own
 LOOPS = "loops"  # Lightning's count of batches, several of which pass at a time, as many as the clock allows
-REPEATED = ("test/", "cost/")
 LOGS = {"hybridopt.log", "said.txt"}
 UPLOADING = ".artifact.uploading."  # what MLflow's own upload leaves where it is killed
 GONE_IN_THE_END = ("*.partial", "*.new", "run.key", "traceback.txt")
@@ -95,8 +94,8 @@ def journal(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def each_once(points: Counter[tuple]) -> dict[str, Any]:
-    """The points, and those that are there twice; what the test says, the summary of an undisturbed run says again."""
-    doubled = [point for point, times in points.items() if times > 1 and not point[0].startswith(REPEATED)]
+    """The points, and those that are there twice."""
+    doubled = [point for point, times in points.items() if times > 1]
     return {"points": set(points), "doubled": doubled}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chains import Case
 from kills import Point, client, write
 
+UNEXPORTED = "tracking.log_model=false"
 QUICK = (
     "dataset=iris",
     "dataset.batch_size=16",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from chains import Ground, Outcome, finish
 from compare import differences, left
 from damage import limit
-from kills import Program, load
+from kills import Program
 from places import of_run
 
 QUICK = ("budget.forwards=3e4", "budget.marks=4")
@@ -18,12 +16,6 @@ LARGEST = 40_000  # bytes, which no file of the run has
 FAILED_ONCE = "/run: journal/artifacts: lacks [], has ['traceback.txt']"
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def ground(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    load()
-    return Ground(tmp_path_factory.mktemp("disks"), template)
 
 
 @pytest.mark.parametrize("size", SIZES)
