@@ -36,7 +36,7 @@ from hybridopt.execution.directory import (
     owning,
     state,
 )
-from hybridopt.execution.identity import content_tags, flattened, read_config, tags, without_command
+from hybridopt.execution.identity import content_tags, flattened, read_job, tags, without_command
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
@@ -84,11 +84,11 @@ def run(
     resume = config.get("resume") is not None
     if resume:
         named = config.get("tracking", {}).get("uri")
-        config = trusting(named, read_config(directory))
+        config = trusting(named, read_job(directory))
         if state(directory) == State.FINISHED:
             return _finished(directory, config["tracking"])
     targets.check(config, instantiate_targets)
-    checking.check(config)  # one that was read back, too
+    checking.check(config)
     config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)

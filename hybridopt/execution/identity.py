@@ -31,8 +31,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The config of the run in a directory.
 
     Raises:
-        ResumeError: there is no run, or its config is damaged, or none of a job.
-        PluginError: it names a plugin that is not installed.
+        ResumeError: there is no run, or its config is damaged.
     """
     check_holds_run(directory)
     try:
@@ -46,7 +45,17 @@ def read_config(directory: Path) -> dict[str, Any]:
     body, found, checksum = text.rpartition(CHECKSUM)
     if found and hashlib.sha256(body.encode()).hexdigest() != checksum.strip():
         raise _damaged(directory, "its text is not that of its checksum")
-    config = credentials.resolved(config)
+    return credentials.resolved(config)
+
+
+def read_job(directory: Path) -> dict[str, Any]:
+    """The config of the run in a directory, which is to go on: as :func:`read_config`, and checked as a typed one is.
+
+    Raises:
+        ResumeError: there is no run, or its config is damaged, or none of a job.
+        PluginError: it names a plugin that is not installed.
+    """
+    config = read_config(directory)
     try:
         checking.check(config)
     except ConfigError as error:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hybridopt import build, compose, run
 from hybridopt.composition import building
 from hybridopt.composition.compose import plain_values
-from hybridopt.errors import ConfigError, HybridoptError
+from hybridopt.errors import ConfigError, HybridoptError, ResumeError
 from hybridopt.execution.experiment import build_trial
 from hybridopt.execution.identity import write_config
 from hybridopt.execution.rehearsal import rehearse
@@ -144,7 +144,7 @@ def test_what_the_first_step_refuses_leaves_nothing(nowhere: Path, typed: list[s
 def test_a_config_that_is_read_back_is_checked(tmp_path: Path, group: str, odd: dict[str, Any], sentence: str) -> None:
     config = plain_values(compose("strategy=adam", "dataset=iris", "tracking=none"))
     write_config(config | {group: config[group] | odd}, tmp_path)
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ResumeError, match=sentence):
         run(f"resume={tmp_path}")
     with pytest.raises(ConfigError, match=sentence):
         build(config | {group: config[group] | odd})

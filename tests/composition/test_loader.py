@@ -12,7 +12,7 @@ from jobs import SMALL
 
 import hybridopt
 from hybridopt.composition import targets
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, ResumeError
 from hybridopt.execution import experiment, identity
 
 MARK = "ran.txt"
@@ -147,7 +147,7 @@ def test_no_directory_and_no_config_allows_itself_anything(
         lambda: hybridopt.run(config),
         lambda: hybridopt.build(config),
     ):
-        with pytest.raises(ConfigError, match=REFUSED):
+        with pytest.raises((ConfigError, ResumeError), match=REFUSED):
             attempt()
     assert not Path(MARK).exists()
 

@@ -105,7 +105,7 @@ def test_the_solution_of_something_else_is_not_told(tmp_path):
         "tracking=none",
         "dataset=iris",
         "model=linear",
-        "strategy=openai_es",
+        "strategy=adam",
         "+trainer.callbacks.solution_file={}",
         *QUICK,
     ]
