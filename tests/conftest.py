@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from jobs import LIMIT
 
+from hybridopt.toolbox.credentials import VARIABLE
 from hybridopt.tracking.store import prepare_store
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: its processes would ignore it too
@@ -39,6 +40,17 @@ def pytest_collection_finish() -> None:
 def state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Which stores the user's runs were made in is noted in a directory of the tests', also by other processes."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def credentials_of_each_test() -> Iterator[None]:
+    """Credentials that a test has typed are masked in what it says, and not in what later tests say."""
+    before = os.environ.get(VARIABLE)
+    yield
+    if before is None:
+        os.environ.pop(VARIABLE, None)
+    else:
+        os.environ[VARIABLE] = before
 
 
 @pytest.fixture(scope="session")
