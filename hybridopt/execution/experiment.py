@@ -88,7 +88,8 @@ def run(
         if state(directory) == State.FINISHED:
             return _finished(directory, config["tracking"])
     targets.check(config, instantiate_targets)
-    checking.check(config)
+    if not resume:  # what was read is checked already
+        checking.check(config)
     config = with_masked_store(config)
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
