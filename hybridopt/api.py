@@ -64,7 +64,7 @@ def build(config: Mapping[str, Any], *, instantiate_targets: bool = False) -> Pa
     """
     plain = plain_values(config)
     targets.check(plain, instantiate_targets)
-    from hybridopt.execution.experiment import build_parts
+    from hybridopt.execution.parts import build_parts
 
     trial, datamodule = build_parts(plain)
     return Parts(trial, datamodule)

@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,16 @@ from hybridopt.execution.directory import CHECKPOINT
 from hybridopt.execution.identity import relevant
 from hybridopt.execution.trial import Trial
 from hybridopt.tracking.checked import complaint, read_checked
+from hybridopt.tracking.checksums import ends_there
 from hybridopt.tracking.files import replacing
+from hybridopt.tracking.lines import JOURNAL
 from hybridopt.tracking.provenance import differing_code
 
 log = logging.getLogger(__name__)
 
 FILE = CHECKPOINT
 DIGESTS = "hybridopt_digests"  # in a checkpoint: of what decides the result
+TOLD = "hybridopt_journal"  # in a checkpoint: how far the journal had come
 CODE = "code"
 PARTS = {"hybridopt", "state_dict", "loops", "callbacks", "epoch", "global_step"}  # what one of ours has
 
@@ -57,7 +60,7 @@ def digests(config: Mapping[str, Any], trial: Trial, data: Datasheet) -> dict[st
 
 
 def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
-    """Refuse a checkpoint that is damaged, or from which this run cannot go on.
+    """Refuse a checkpoint that is damaged, or from which this run cannot go on, or a journal that ends before it.
 
     Every byte of content is compared with the checksums that torch's format holds, of each record one.
 
@@ -73,14 +76,21 @@ def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
             broken = archive.testzip()
         if broken is not None:
             raise _refused(path, f"is damaged: the checksum of {broken} is wrong")
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[DIGESTS]
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        found, told = loaded[DIGESTS], loaded[TOLD]
     except pickle.UnpicklingError as error:
         raise _refused(path, "holds more than tensors and plain values, and is not trusted") from error
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise _refused(path, f"is damaged ({brief(error)})") from error
     except (KeyError, TypeError) as error:
         raise _refused(path, "was not written by this version of hybridopt") from error
-    check_same(found, expected, f"The checkpoint {path} belongs to a run with", path.parent.parent)
+    directory = path.parent.parent
+    check_same(found, expected, f"The checkpoint {path} belongs to a run with", directory)
+    if not ends_there(directory / JOURNAL, str(told)):
+        raise ResumeError(
+            f"{directory / JOURNAL} lacks what the run had told before its checkpoint {path}, or is another run's: "
+            f"{_remedy(directory)}."
+        )
     if differing := differing_code([found[CODE], expected[CODE]]):
         log.warning(
             "The checkpoint %s was computed by other versions of the code than go on from it: %s.", path, differing
@@ -146,9 +156,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Attributes:
         restoring: the directory of a run that is being made from one, and whose training has not begun.
+        told: says how far the run's journal has come, which is kept with each checkpoint.
     """
 
     restoring: Path | None = None
+    told: Callable[[], str] | None = None
 
     def __init__(self, digests: Mapping[str, str] | None = None):
         super().__init__()
@@ -159,7 +171,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as partial, partial.open("wb") as file:
-                torch.save(checkpoint | {DIGESTS: self.digests}, file)
+                told = self.told() if self.told else ""
+                torch.save(checkpoint | {DIGESTS: self.digests, TOLD: told}, file)
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch calls a disk that is full a RuntimeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import traceback
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import ConfigError, Taken
+from hybridopt.tracking.checksums import ends_there
 from hybridopt.tracking.files import hold, let_go_of_empty, write_atomically
 from hybridopt.tracking.identity import IDENTITY, KEY_FILE, holds_identity
-from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, last_operation, last_status
+from hybridopt.tracking.journal import DELIVERED, Journal
+from hybridopt.tracking.lines import CONFIG_FILE, JOURNAL, last_operation, last_status
 from hybridopt.tracking.tracker import holds_run
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
 from hybridopt.toolbox.credentials import masked
 
-CONFIG_FILE = "config.yaml"  # the resolved config: the run has begun
 RESULT_FILE = "result.json"  # the run has finished, if its journal says so too
 TRACEBACK_FILE = "traceback.txt"  # the run has failed
 CODE_FILE = "code.txt"  # the versions of the code that it was computed by, one a line
@@ -76,8 +78,8 @@ def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
         ResumeError: another process is writing this run.
         StorageError: the directory cannot be written.
     """
-    reporting = last_operation(directory).get("kind") in ("tags", "metrics", "artifact")
-    if reporting and (directory / RESULT_FILE).exists():
+    last = last_operation(directory)
+    if last is not None and last.kind in ("tags", "metrics", "artifact") and _all_was_told(directory):
         journal = Journal(directory, lock)
         for path in (directory / name for name in (CHECKPOINT, CURVE_FILE, MODEL, RESULT_FILE)):
             if path.exists():
@@ -85,6 +87,15 @@ def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
         journal.status("FINISHED")
         journal.close()
     return state(directory) == State.FINISHED
+
+
+def _all_was_told(directory: Path) -> bool:
+    """Whether there is a result, and the journal holds what had been told before it was written."""
+    try:
+        result = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
+        return ends_there(directory / JOURNAL, result["journal"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 @contextmanager

@@ -9,18 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from pytorch_lightning import Callback, LightningDataModule, Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 
 from hybridopt.composition import building, checking, targets
-from hybridopt.core.data import replayable
-from hybridopt.core.ledger import Budget
 from hybridopt.core.spec import DataSpec
-from hybridopt.engine.memory import WithinMemory
 from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.code import code_version
@@ -37,10 +33,18 @@ from hybridopt.execution.directory import (
     state,
 )
 from hybridopt.execution.identity import content_tags, flattened, read_job, tags, without_command
+from hybridopt.execution.parts import build_parts, build_trial, values_of
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
-from hybridopt.execution.runtime import appears, check_devices, check_population, processes_of_its_own, quiet, threads
+from hybridopt.execution.runtime import (
+    appears,
+    check_devices,
+    explaining_training,
+    processes_of_its_own,
+    quiet,
+    threads,
+)
 from hybridopt.execution.store import trusting, with_masked_store
 from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
@@ -118,47 +122,6 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
     return result
 
 
-def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
-    """The trial and the data that a config names; one seed fixes what any of them draws while it is built.
-
-    Args:
-        config: plain values, resolved.
-    """
-    seed = config["seed"]
-    if seed < 0:
-        raise ConfigError(f"seed must not be negative, but is {seed}.")
-    datamodule = build_data(config, seed)
-    return build_trial(config, cast(Any, datamodule).spec), datamodule  # any data module that has one
-
-
-def build_trial(config: Mapping[str, Any], spec: DataSpec) -> Trial:
-    """The trial that a config names, for data of this shape."""
-    with torch.random.fork_rng(), WithinMemory():
-        torch.manual_seed(config["seed"])
-        model, objective, encoding, strategy = (
-            building.build(kind, values_of(config, kind), spec=spec)
-            for kind in ("model", "objective", "encoding", "strategy")
-        )
-    budget = Budget(**config["budget"])
-    check_population(strategy, budget)
-    kept = {"encoding": encoding, "seed": config["seed"], "spec": spec, **config["oracle"]}
-    return Trial(model, objective, strategy, budget, **kept)
-
-
-def build_data(config: Mapping[str, Any], seed: int) -> LightningDataModule:
-    """The data that a config names, with a training stream that is fixed by the seed."""
-    datamodule = building.build("dataset", values_of(config, "dataset"))
-    datamodule.prepare_data()
-    if not hasattr(datamodule, "spec"):
-        datamodule.setup("fit")
-    return replayable(datamodule, seed)
-
-
-def values_of(config: Mapping[str, Any], group: str) -> Any:
-    """The settings of a group; a ``_target_`` that the user allows is called now."""
-    return targets.instantiate(config[group])  # what is not allowed was refused before
-
-
 class Job:
     """The objects of one run, built from its config.
 
@@ -190,6 +153,7 @@ class Job:
         tracker.log_artifact(self.directory / CONFIG_FILE)
         for context, dataset in self.data.inputs:
             tracker.log_input(dataset, context)
+        self.checkpoints.told = tracker.position
         started = time.perf_counter()
         wanted = self.config["tracking"].get("system_metrics", False)
         with watching(tracker, lambda: self.trial.ledger.forwards, wanted):
@@ -240,7 +204,7 @@ class Job:
     def _train_and_test(self, resume: bool) -> None:
         checkpoint = self.directory / FILE
         found = checkpoint if resume and checkpoint.exists() else None
-        with self.signals.catching(), self.checkpoints.refusing_others():
+        with self.signals.catching(), explaining_training(), self.checkpoints.refusing_others():
             self.trainer.fit(self.trial, datamodule=self.datamodule, ckpt_path=found, weights_only=True)
         if self.config.get("test", True):
             self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
@@ -284,7 +248,7 @@ class Job:
         if self.config["tracking"].get("log_model"):
             inputs, _ = next(iter(self.datamodule.test_dataloader()))
             kept.append(save_model(self.trial.model, inputs[:2].cpu(), directory / MODEL))
-        for path in [*kept, result.save()]:
+        for path in [*kept, result.save(tracker.position())]:
             if path is not None and path.exists():
                 tracker.log_artifact(path)
 

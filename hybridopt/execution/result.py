@@ -15,13 +15,15 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from hybridopt.execution.directory import CONFIG_FILE, RESULT_FILE
+from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import replacing, write_atomically
+from hybridopt.tracking.lines import config_digest
 
 CONFIG, CHECKSUM = "config_sha256", "sha256"  # in the file: of the run's config, and of everything else in it
+TOLD = "journal"  # likewise: how far the journal had come
 
 
 @dataclass
@@ -78,12 +80,16 @@ class Result:
         losses = " and ".join(f"{name} is {self.summary[name]}" for name in self.diverged)
         return f"The run has diverged ({losses}): take smaller steps (strategy.lr, strategy.sigma), or scale the data."
 
-    def save(self) -> Path:
-        """Write the file without which no run has finished; it is whole or not there."""
+    def save(self, told: str | None = None) -> Path:
+        """Write the file without which no run has finished; it is whole or not there.
+
+        Args:
+            told: how far the run's journal has come.
+        """
         path = Path(self.directory) / RESULT_FILE
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "module"}
         values["phases"] = [asdict(phase) for phase in self.phases]
-        values[CONFIG] = _config_digest(path.parent)
+        values |= {CONFIG: config_digest(path.parent), TOLD: told}
         values = _as_json(values)
         write_atomically(path, json.dumps(values | {CHECKSUM: _checksum(values)}, indent=1, allow_nan=False))
         return path
@@ -104,7 +110,7 @@ class Result:
         result, values = json_of(cls)(path), json.loads(path.read_bytes())
         if values.pop(CHECKSUM, None) not in (None, _checksum(values)):
             raise ValueError("its numbers are not those of its checksum")
-        if values.get(CONFIG) not in (None, _config_digest(path.parent)):
+        if values.get(CONFIG) not in (None, "", config_digest(path.parent)):
             raise ValueError("it is another run's")
         return result
 
@@ -114,14 +120,6 @@ class Result:
 
 def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _config_digest(directory: Path) -> str | None:
-    """Of the config in a run's directory; None where there is none."""
-    try:
-        return hashlib.sha256((directory / CONFIG_FILE).read_bytes()).hexdigest()
-    except OSError:
-        return None
 
 
 def _as_json(value: Any) -> Any:

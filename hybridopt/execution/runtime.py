@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,15 +14,17 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import distributed
 
 from hybridopt.core.ledger import Budget
-from hybridopt.errors import ConfigError
+from hybridopt.errors import ConfigError, brief, oneline
 from hybridopt.toolbox.orphans import starting_workers
 
 SMALL_NETWORK = 100_000  # parameters
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
 PATIENCE = 20.0  # seconds that another rank gives the first one to fail
+ANOMALY = re.compile(r"Function '\w+' returned nan values")  # torch's words
 FILTERED = (  # warnings about what is meant to be as it is
     ".*configure_optimizers.*returned .None.*",  # a search has no optimiser
     ".*does not have many workers.*",  # data is in memory
@@ -101,6 +104,26 @@ def processes_of_its_own() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def explaining_training() -> Iterator[None]:
+    """Inside, what Lightning and torch's anomaly detection have to say to the user becomes a sentence.
+
+    Raises:
+        ConfigError: Lightning refuses settings that it looks at only now, or a derivative is NaN.
+    """
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(f"Lightning's Trainer refuses to train with these settings: {oneline(error)}.") from error
+    except RuntimeError as error:
+        if not ANOMALY.search(str(error)):
+            raise
+        raise ConfigError(
+            f"trainer.detect_anomaly found a derivative that is NaN ({brief(error)}): take smaller steps "
+            "(strategy.lr), or scale the data."
+        ) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import finish_killed
 from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
-from hybridopt.tracking.journal import JOURNAL
+from hybridopt.tracking.lines import JOURNAL
 
 PLACES = ("outputs", "multirun")  # where runs are, unless the user says otherwise
 

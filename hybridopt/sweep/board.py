@@ -18,7 +18,7 @@ from hybridopt.execution.directory import RESULT_FILE, TRACEBACK_FILE, State, co
 from hybridopt.execution.identity import digests_of
 from hybridopt.sweep.plan import Job
 from hybridopt.tracking.checked import json_of, read_checked
-from hybridopt.tracking.journal import JOURNAL
+from hybridopt.tracking.lines import JOURNAL
 from hybridopt.tracking.provenance import differing_code
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from hybridopt.execution.identity import fingerprint, run_name
 from hybridopt.sweep.counting import refuse_empty, refuse_many
 from hybridopt.sweep.derived import Deriver
 from hybridopt.toolbox.ranges import at_least, between
+
+log = logging.getLogger(__name__)
 
 NAME = re.compile(r"[\w.+-]+")
 NAMED = ("strategy", "dataset", "seed")  # what every job's label has
@@ -187,6 +190,11 @@ def compose_jobs(planner: Planner, combinations: Sequence[list[str]]) -> list[Jo
     varied = varied_keys(combinations)
     shown = tqdm(combinations, desc="composing", unit=" jobs", leave=False, disable=len(combinations) < LARGE)
     jobs = list(unique(planner.job(overrides, varied) for overrides in shown))
+    if len(jobs) < len(combinations):
+        log.warning(
+            "Left out, since they compute the same as others: %d of %d combinations.",
+            *(len(combinations) - len(jobs), len(combinations)),
+        )
     if jobs and all(job.refused for job in jobs):
         raise ConfigError(jobs[0].refused)
     return jobs

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hybridopt.errors import TrackingError
 from hybridopt.tracking.identity import holds_identity, read_identity
-from hybridopt.tracking.journal import JOURNAL, Journal, read_delivered, read_operations
+from hybridopt.tracking.journal import Journal, read_delivered
+from hybridopt.tracking.lines import JOURNAL, read_operations
 from hybridopt.tracking.store import prepare_store
 from hybridopt.tracking.trust import check_named
 from hybridopt.tracking.writer import MlflowWriter

@@ -2,6 +2,8 @@
 
 Each line of ``journal.jsonl`` is one operation; it is written with one system call before the call that reports it
 returns, so that a killed process loses at most the line it was writing. Tracking servers are fed from this file.
+Each line has a checksum, and the first one says whose journal it is: a changed digit, a missing line and another run's
+journal are told, and never delivered.
 """
 
 from __future__ import annotations
@@ -12,39 +14,22 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import ResumeError, StorageError, brief
 from hybridopt.toolbox.credentials import masked
+from hybridopt.tracking.checksums import checksum_before, checksummed, ends_there, position
 from hybridopt.tracking.files import FULL, hold, write_atomically
+from hybridopt.tracking.lines import JOURNAL, RUN, check_own, config_digest, read_operations
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-JOURNAL = "journal.jsonl"
 DELIVERED = "journal.delivered"  # how many bytes of the journal the tracking server has
-UNREADABLE = "unreadable"  # the kind of a line that says nothing
-TAIL = 4096  # bytes at a journal's end in which its last line is looked for
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One line of a journal.
-
-    Args:
-        kind: "metrics", "params", "tags", "input", "artifact" or "status"; "unreadable" where the line is none of them.
-        content: see :mod:`~hybridopt.tracking.operations`; of an unreadable line, why it is.
-        end: the journal's length in bytes up to and including this line.
-    """
-
-    kind: str
-    content: Mapping[str, Any]
-    end: int
 
 
 class Journal:
@@ -59,7 +44,7 @@ class Journal:
         lock: of that directory, where this process holds it already; the journal releases it when it is closed.
 
     Raises:
-        ResumeError: another process is writing this journal, or it cannot be read and written.
+        ResumeError: another process is writing this journal, it cannot be read and written, or it is another run's.
         StorageError: the directory cannot be written.
         OSError: the disk is full.
     """
@@ -71,12 +56,13 @@ class Journal:
         self._guard = threading.RLock()  # re-entrant: a signal handler may log while the main thread does
         try:
             self._size = _cut_torn_line(self.path)
+            self._checksum = check_own(self.path)
             self._last_steps = _last_steps(self.path)
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        except OSError as error:
+        except (OSError, ResumeError) as error:
             if lock is None:
                 self._lock.release()
-            if error.errno in FULL:
+            if isinstance(error, ResumeError) or error.errno in FULL:
                 raise
             raise ResumeError(
                 f"{self.path} cannot be continued ({brief(error)}): remove it, or make it writable."
@@ -134,6 +120,12 @@ class Journal:
         self._append({"kind": "status", "status": status, "time": _now()})
         os.fsync(self._file)
 
+    def position(self) -> str:
+        """How far it has come, of which all is on the disk now; it is known again by that, see :mod:`.checksums`."""
+        with self._guard:
+            os.fsync(self._file)
+            return position(self._size, self._checksum)
+
     @property
     def closed(self) -> bool:
         """Whether nothing can be appended any more."""
@@ -148,14 +140,23 @@ class Journal:
                 self._lock.release()
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        data = (_encode(line) + "\n").encode()
         with self._guard:
             self._check_place()
+            data, checksum = self._with_checksum(line)
             written = os.write(self._file, data)
             if written < len(data):  # a full disk: half a line would spoil the next one
                 os.ftruncate(self._file, self._size)
                 raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes could be written", str(self.path))
             self._size += written
+            self._checksum = checksum
+
+    def _with_checksum(self, line: Mapping[str, Any]) -> tuple[bytes, int]:
+        """What is to be written for a line, and its checksum; before the first one goes whose journal it is."""
+        whose, checksum = b"", self._checksum
+        if self._size == 0:
+            whose, checksum = checksummed(_encode({"kind": RUN, "config": config_digest(self.directory)}).encode(), 0)
+        data, checksum = checksummed(_encode(line).encode(), checksum)
+        return whose + data, checksum
 
     def _check_place(self) -> None:
         """See that the file that is written is still the one that will be read."""
@@ -171,62 +172,20 @@ class Journal:
             )
 
 
-def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
-    """The complete lines of a journal, from byte ``offset`` on; safe while another thread appends to it.
-
-    A line that a damaged disk or another program left is an operation, too, so that it is counted and passed.
-    """
-    from hybridopt.tracking.checked import complaint
-    from hybridopt.tracking.operations import parse
-
-    if not path.is_file():
-        return
-    with path.open("rb") as lines:
-        lines.seek(offset)
-        for line in lines:
-            if not line.endswith(b"\n"):
-                return
-            offset += len(line)
-            try:
-                content = parse(line)
-            except ValueError as error:
-                yield Operation(UNREADABLE, {"why": f"the line that ends at byte {offset}: {complaint(error)}"}, offset)
-            else:
-                yield Operation(content.pop("kind"), content, offset)
-
-
 def read_delivered(directory: Path) -> int:
-    """How many bytes of the journal in ``directory`` have been delivered; 0 where nobody noted an end of a line."""
+    """How many bytes of the journal in ``directory`` have been delivered; 0 where nobody noted that of this journal."""
     try:
-        noted = int((directory / DELIVERED).read_text())
-        with (directory / JOURNAL).open("rb") as journal:
-            noted = min(noted, journal.seek(0, os.SEEK_END))
-            journal.seek(noted - 1)
-            return noted if journal.read(1) == b"\n" else 0
+        noted = (directory / DELIVERED).read_text()
+        return int(noted.partition(":")[0]) if ends_there(directory / JOURNAL, noted) else 0
     except (OSError, ValueError):  # delivering everything again is harmless
         return 0
 
 
 def write_delivered(directory: Path, size: int) -> None:
     """Note that the first ``size`` bytes of the journal in ``directory`` have been delivered."""
-    write_atomically(directory / DELIVERED, str(size), durable=False)
-
-
-def last_operation(directory: Path) -> Mapping[str, Any]:
-    """The last complete line of the journal in ``directory``, with its kind; empty where there is none to be read."""
-    try:
-        with (directory / JOURNAL).open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            last = json.loads(file.read().rpartition(b"\n")[0].rpartition(b"\n")[2])
-        return last if isinstance(last, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def last_status(directory: Path) -> str | None:
-    """The status with which the journal in ``directory`` ends; None where it does not end with one."""
-    last = last_operation(directory)
-    return last.get("status") if last.get("kind") == "status" else None
+    with (directory / JOURNAL).open("rb") as journal:
+        noted = position(size, checksum_before(journal, size) or 0)
+    write_atomically(directory / DELIVERED, noted, durable=False)
 
 
 def _cut_torn_line(path: Path) -> int:

@@ -10,6 +10,13 @@ from typing_extensions import TypedDict  # pydantic wants this one on Python 3.1
 Whole = Annotated[int, Field(ge=0, lt=2**63)]  # what a database takes
 
 
+class Run(TypedDict):
+    """Whose journal it is: the digest of the config beside it, empty where there is none. The first line."""
+
+    kind: Literal["run"]
+    config: str
+
+
 class Metrics(TypedDict):
     """Values at a number of forwards; "nan" and "inf" are numbers, too."""
 
@@ -50,7 +57,7 @@ class Status(TypedDict):
     time: Whole
 
 
-_adapter = TypeAdapter[Any](Annotated[Metrics | Texts | Input | Artifact | Status, Field(discriminator="kind")])
+_adapter = TypeAdapter[Any](Annotated[Run | Metrics | Texts | Input | Artifact | Status, Field(discriminator="kind")])
 
 
 def parse(line: bytes) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from hybridopt.errors import ConfigError, StorageError, brief, options
 from hybridopt.toolbox.credentials import address
 from hybridopt.tracking.files import hold
 from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
-from hybridopt.tracking.journal import JOURNAL, Journal
+from hybridopt.tracking.journal import Journal
+from hybridopt.tracking.lines import JOURNAL
 from hybridopt.tracking.writer import PATIENCE, MlflowWriter
 
 if TYPE_CHECKING:
@@ -87,6 +88,17 @@ class Tracker:
             context: training, validation or testing.
         """
         self._record(self._journal.input, dataset, context)
+
+    def position(self) -> str:
+        """How far the journal has come, all of it on the disk: what is kept from now on names it.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        try:
+            return self._journal.position()
+        except OSError as error:
+            raise self._storage_error(error) from error
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> int:
         """End the run: deliver what is left, but not for longer than ``patience``; a second call does nothing.

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import brief
-from hybridopt.tracking.journal import JOURNAL, UNREADABLE, Operation, read_delivered, read_operations, write_delivered
+from hybridopt.tracking.journal import read_delivered, write_delivered
+from hybridopt.tracking.lines import JOURNAL, UNREADABLE, Operation, read_operations
 from hybridopt.tracking.store import client_of
 from hybridopt.tracking.tables import Point, Tables
 
@@ -33,6 +34,7 @@ VALUES_PER_CALL = 100
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
+TALKATIVE = ("urllib3.connectionpool", "mlflow.store.db.utils")  # the latter with tracebacks, on a disk that is full
 ALONE = ("artifact", "input", "status", UNREADABLE)
 ODD = (TypeError, AttributeError, KeyError, UnicodeError, OverflowError)  # no store says so: the operation is odd
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # MLflow's words for what will never be accepted
@@ -73,7 +75,8 @@ class MlflowWriter:
 
     def start(self) -> None:
         """Begin to deliver."""
-        logging.getLogger("urllib3.connectionpool").addFilter(_is_from_elsewhere)
+        for name in TALKATIVE:
+            logging.getLogger(name).addFilter(_is_from_elsewhere)
         self._thread.start()
 
     def finish(self) -> int:
@@ -258,7 +261,7 @@ def _is_inside(path: Path, directory: Path) -> bool:
 
 
 def _is_from_elsewhere(record: logging.LogRecord) -> bool:
-    """A filter for urllib3, which warns of every attempt: the writer says it once."""
+    """A filter for those who tell of every attempt: the writer says it once."""
     return not (record.threadName or "").startswith(THREAD)
 
 

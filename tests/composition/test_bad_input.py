@@ -21,8 +21,8 @@ from hybridopt import build, compose, run
 from hybridopt.composition import building
 from hybridopt.composition.compose import plain_values
 from hybridopt.errors import ConfigError, HybridoptError, ResumeError
-from hybridopt.execution.experiment import build_trial
 from hybridopt.execution.identity import write_config
+from hybridopt.execution.parts import build_trial
 from hybridopt.execution.rehearsal import rehearse
 from hybridopt.programs import run as program
 

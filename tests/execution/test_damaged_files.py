@@ -15,10 +15,11 @@ from hybridopt.composition.compose import compose, plain_values
 from hybridopt.errors import ResumeError
 from hybridopt.execution import experiment
 from hybridopt.execution.checkpoint import FILE
-from hybridopt.execution.directory import CODE_FILE, CONFIG_FILE, RESULT_FILE, codes
+from hybridopt.execution.directory import CODE_FILE, CONFIG_FILE, RESULT_FILE, State, codes, state
 from hybridopt.execution.identity import read_config
 from hybridopt.sweep.board import summary
 from hybridopt.sweep.parent import SWEEP_FILE, part_of
+from hybridopt.tracking.lines import JOURNAL
 
 QUICK = (*SMALL, "strategy=adam", "budget.forwards=2e3", "trainer.enable_progress_bar=false")
 GARBAGE = [
@@ -88,7 +89,7 @@ def test_a_config_is_that_of_a_job(run: Path, key: str, value: Any) -> None:
 def test_a_result_comes_back_as_it_was_and_a_damaged_one_shows_no_numbers(run: Path) -> None:
     before = json.loads((run / RESULT_FILE).read_text())
     assert summary(run) == before["summary"]
-    assert resumed(run).save().read_text() == json.dumps(before, indent=1)
+    assert resumed(run).save(before["journal"]).read_text() == json.dumps(before, indent=1)
     (run / RESULT_FILE).write_text('{"summary": {"cost/forwards": null}}')
     assert summary(run) == {}
 
@@ -115,6 +116,42 @@ def test_checkpoint(run: Path, damage: str) -> None:
         resumed(run)
     assert "weights_only" not in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def lose(journal: Path, damage: str, others: Path) -> None:
+    """Damage a journal so that points of the past are not in it any more."""
+    if damage == "gone":
+        journal.unlink()
+    elif damage == "another's":
+        shutil.copy(others, journal)
+    else:
+        lines = journal.read_bytes().splitlines(keepends=True)
+        metrics = [number for number, line in enumerate(lines) if b'"kind":"metrics"' in line]
+        journal.write_bytes({"emptied": b"", "cut": b"".join(lines[: metrics[2] + 1])}[damage])
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of a run with another seed."""
+    directory = tmp_path_factory.mktemp("other") / "run"
+    experiment.run(plain_values(compose(*QUICK, "seed=7")), directory)
+    return directory / JOURNAL
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut", "gone", "another's"])
+@pytest.mark.parametrize("half_done", [True, False])
+def test_a_journal_that_lost_what_was_told_is_no_end_and_no_beginning(
+    run: Path, damage: str, half_done: bool, others: Path
+) -> None:
+    if half_done:
+        (run / RESULT_FILE).unlink()
+    lose(run / JOURNAL, damage, others)
+    if not half_done and damage in ("gone", "another's"):
+        assert resumed(run).summary["cost/forwards"]  # the numbers are in the result, which has a checksum of its own
+        return
+    with pytest.raises(ResumeError, match=r"journal\.jsonl (lacks what the run|is the journal of another).*: put "):
+        resumed(run)
+    assert state(run) == State.HALF_DONE
 
 
 def test_what_is_only_told_to_people_ends_nothing(run: Path) -> None:

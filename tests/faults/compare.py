@@ -18,6 +18,7 @@ from hybridopt.execution.identity import CHECKSUM
 
 TIMED = ("seconds", "wall_seconds", "peak_memory_mb")  # how the names of numbers end that no two runs share
 OWN = {"run_id", "review", "hybridopt.key", "config_sha256", "sha256"}  # what is each run's own
+OWN |= {"journal", "hybridopt_journal"}  # how far it had come, which lengthens with each time that the run goes on
 LOOPS = "loops"  # Lightning's count of batches, several of which pass at a time, as many as the clock allows
 LOGS = {"hybridopt.log", "said.txt"}
 UPLOADING = ".artifact.uploading."  # what MLflow's own upload leaves where it is killed

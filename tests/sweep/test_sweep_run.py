@@ -187,7 +187,9 @@ def test_the_other_ranks_of_a_job_are_started_by_its_own_command(goes_on: bool, 
 
 
 def test_two_jobs_that_compute_the_same_are_one(sweep) -> None:
-    assert sweep("strategy=adam", "seed=0,0").outcomes == {"ran": 1}
+    swept = sweep("strategy=adam", "seed=0,0")
+    assert swept.outcomes == {"ran": 1}
+    assert "Left out, since they compute the same as others: 1 of 2 combinations." in swept.out
 
 
 def test_another_version_of_the_code_is_told(sweep, directories) -> None:

@@ -4,23 +4,22 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hybridopt.errors import ResumeError, StorageError
 from hybridopt.tracking import files as module
+from hybridopt.tracking.checksums import ends_there
 from hybridopt.tracking.files import LOCK
-from hybridopt.tracking.journal import (
-    DELIVERED,
-    JOURNAL,
-    UNREADABLE,
-    Journal,
-    read_delivered,
-    read_operations,
-    write_delivered,
-)
+from hybridopt.tracking.journal import DELIVERED, Journal, read_delivered, write_delivered
+from hybridopt.tracking.lines import CONFIG_FILE, JOURNAL, UNREADABLE, read_operations
 
 
 @pytest.fixture
@@ -65,7 +64,8 @@ def test_ends_are_offsets_to_read_on_from(journal: Journal) -> None:
 
 def test_values_that_are_not_finite_are_kept_as_valid_json(journal: Journal) -> None:
     journal.metrics({"a": math.nan, "b": math.inf, "c": -math.inf}, step=1)
-    json.loads(journal.path.read_text(), parse_constant=pytest.fail)
+    for line in journal.path.read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
     values = {name: value for _, name, value in metrics(journal.directory)}
     assert math.isnan(values["a"])
     assert (values["b"], values["c"]) == (math.inf, -math.inf)
@@ -119,6 +119,81 @@ def test_a_line_that_says_nothing_is_told_apart_and_passed(tmp_path: Path, line:
     Journal(tmp_path).close()  # goes on
 
 
+CHANGED = [b"0", b"7", b"a", b'"', b"}", b"\n", b"", b"xx", b"\x00"]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[tuple[str, dict]]]:
+    """A journal of eight lines, and what they say."""
+    journal = Journal(tmp_path_factory.mktemp("told"))
+    journal.tags({"note": 'a "quoted" word'})
+    for step in range(5):
+        journal.metrics({"val/loss": 1 / 3 + step, "val/acc": math.inf}, step=1000 * step)
+    journal.artifact(journal.directory / "last.ckpt")
+    journal.status("FINISHED")
+    journal.close()
+    return journal.path.read_bytes(), [(one.kind, dict(one.content)) for one in read_operations(journal.path)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.integers(0, 2**16), change=st.sampled_from(CHANGED), goes_on=st.booleans())
+def test_a_journal_that_was_changed_says_nothing_else(
+    told: tuple[bytes, list], place: int, change: bytes, goes_on: bool
+) -> None:
+    content, expected = told
+    place %= len(content)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / JOURNAL
+        path.write_bytes(content[:place] + change + content[place + 1 :])
+        if goes_on:
+            with closing(Journal(path.parent)) as journal:
+                journal.tags({"later": 1})
+            expected = [*expected, ("tags", {"values": {"later": "1"}})]
+        found = [(one.kind, dict(one.content)) for one in read_operations(path)]
+    readable = [one for one in found if one[0] != UNREADABLE]
+    assert all(one in expected for one in readable)
+    lost = len(expected) - len(readable)
+    assert lost <= 2  # where a newline is gone, two lines come to harm
+    assert lost == 0 or len(readable) < len(found) or place == len(content) - 1  # it is told, or the end is torn
+
+
+def test_a_line_that_is_missing_is_told(told: tuple[bytes, list], tmp_path: Path) -> None:
+    lines = told[0].splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(b"".join(lines[:3] + lines[4:]))
+    kinds = [one.kind for one in read_operations(tmp_path / JOURNAL)]
+    assert kinds == ["tags", "metrics", UNREADABLE, *["metrics"] * 2, "artifact", "status"]
+
+
+def test_a_journal_knows_its_position_again(told: tuple[bytes, list], tmp_path: Path) -> None:
+    with closing(Journal(tmp_path)) as journal:
+        journal.tags({"a": "b"})
+        noted = journal.position()
+        journal.tags({"c": "d"})
+    assert ends_there(journal.path, noted)
+    content = journal.path.read_bytes()
+    for other in (
+        b"",
+        content[:20],
+        content.replace(b"b", b"e"),
+        content.replace(b"crc32", b"crc"),
+        told[0],
+    ):
+        journal.path.write_bytes(other)
+        assert not ends_there(journal.path, noted)
+
+
+def test_the_journal_of_another_run_is_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / CONFIG_FILE).write_text(name)
+        with closing(Journal(tmp_path / name)) as journal:
+            journal.tags({"a": "b"})
+    shutil.copy(tmp_path / "a" / JOURNAL, tmp_path / "b")
+    with pytest.raises(ResumeError, match=r"is the journal of another run than the config\.yaml beside it: put"):
+        Journal(tmp_path / "b")
+    Journal(tmp_path / "a").close()  # nothing is held any more
+
+
 def test_a_lock_or_journal_that_is_none_is_told_in_a_sentence(tmp_path: Path) -> None:
     for name in (LOCK, JOURNAL):
         (tmp_path / name / name).mkdir(parents=True)
@@ -157,7 +232,19 @@ def test_delivered_survives_and_is_never_beyond_the_journal(journal: Journal) ->
     write_delivered(journal.directory, size)
     assert read_delivered(journal.directory) == size
     write_delivered(journal.directory, 10**6)  # the power failed before the journal was on the disk
-    assert read_delivered(journal.directory) == size
+    assert read_delivered(journal.directory) == 0
+
+
+def test_what_was_delivered_of_another_journal_counts_for_nothing(tmp_path: Path) -> None:
+    for name in "ab":
+        journal = Journal(tmp_path / name)
+        for step in range(3):
+            journal.metrics({"loss": float(name == "a")}, step)
+        write_delivered(journal.directory, journal.path.stat().st_size)
+        assert read_delivered(journal.directory) > 0
+        journal.close()
+    shutil.copy(tmp_path / "a" / DELIVERED, tmp_path / "b")
+    assert read_delivered(tmp_path / "b") == 0
 
 
 def test_what_is_said_twice_of_a_step_is_kept_once(journal: Journal) -> None:
@@ -171,7 +258,7 @@ def test_what_is_said_twice_of_a_step_is_kept_once(journal: Journal) -> None:
     assert sum(name == "val" for _, name, _ in metrics(journal.directory)) == 1
 
 
-@pytest.mark.parametrize("noted", ["", "x", "-1", "-1000000", "5", "1e3", "\udcff"])
+@pytest.mark.parametrize("noted", ["", "x", "-1", "5", "-1:0", "5:0", "1:2:3", "1e3:1", "9:x", "\udcff"])
 def test_what_was_noted_as_delivered_ends_with_a_line_or_counts_for_nothing(journal: Journal, noted: str) -> None:
     journal.tags({"a": "b"})
     (journal.directory / DELIVERED).write_bytes(noted.encode(errors="surrogateescape"))

@@ -18,7 +18,8 @@ from jobs import LIMIT
 from hybridopt.errors import ConfigError, ResumeError, TrackingError
 from hybridopt.tracking.delivery import deliver_leftovers
 from hybridopt.tracking.identity import IDENTITY, find_directory
-from hybridopt.tracking.journal import DELIVERED, JOURNAL, Journal, read_delivered, read_operations
+from hybridopt.tracking.journal import DELIVERED, Journal, read_delivered
+from hybridopt.tracking.lines import JOURNAL, read_operations
 from hybridopt.tracking.tracker import open_tracker
 from hybridopt.tracking.writer import MlflowWriter
 

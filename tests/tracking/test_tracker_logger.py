@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 
-from hybridopt.tracking.journal import JOURNAL, read_operations
+from hybridopt.tracking.lines import JOURNAL, read_operations
 from hybridopt.tracking.logger import TrackerLogger
 from hybridopt.tracking.tracker import open_tracker
 

@@ -18,7 +18,8 @@ from jobs import LIMIT
 from hybridopt.errors import ResumeError
 from hybridopt.tracking.delivery import deliver_leftovers
 from hybridopt.tracking.identity import find_directory
-from hybridopt.tracking.journal import JOURNAL, read_delivered
+from hybridopt.tracking.journal import read_delivered
+from hybridopt.tracking.lines import JOURNAL
 from hybridopt.tracking.tracker import Tracker, open_tracker
 
 pytestmark = [

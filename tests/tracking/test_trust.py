@@ -14,7 +14,7 @@ from hybridopt.programs import sync
 from hybridopt.tracking import trust
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.identity import IDENTITY
-from hybridopt.tracking.journal import JOURNAL
+from hybridopt.tracking.lines import JOURNAL
 from hybridopt.tracking.tracker import Tracker, open_tracker
 
 
