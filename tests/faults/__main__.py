@@ -34,7 +34,8 @@ def named() -> Iterator[Plan]:
 def random_ones() -> Iterator[Plan]:
     """Chains of random kills without an end: runs with and without a model, sweeps, ranks."""
     quick, whole = cycle(places.runs("tracking.log_model=false")), cycle(places.runs())
-    others = cycle([places.SERIAL, places.JOBLIBS[0], places.SERIAL, places.RANKS[0], places.SERIAL, places.JOBLIBS[1]])
+    parallel = (places.JOBLIBS[0], places.RANKS[0], places.JOBLIBS[1], places.RANKS[1])
+    others = cycle([case for each in parallel for case in (places.SERIAL, each)])
     for seed in count():
         for case in (next(quick), next(quick), next(whole), next(quick), next(others)):
             yield case, at_random(case, seed)
