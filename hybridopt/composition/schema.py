@@ -151,6 +151,7 @@ class TuningConfig:
     sampler: str = "tpe"
     seed: int = 0
     tuning_seed: int = 1000
+    seeds_per_trial: int = 1
     declared: bool = True
     params: dict[str, str] | None = field(default=None)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.errors import ConfigError
@@ -80,26 +81,27 @@ class Study:
         number = min(n_jobs, n_trials - len(over))
         return [self.study.ask(fixed_distributions=self.space) for _ in range(number)]
 
-    def tell(self, number: int, job: Job, metric: str) -> None:
-        """Report what came of a trial.
+    def tell(self, number: int, jobs: Sequence[Job], metric: str) -> None:
+        """Report what came of a trial: the mean over its jobs; it has failed where one of them has.
 
         Args:
             number: the trial's.
-            job: what ran it.
+            jobs: what ran it, one for each seed.
             metric: what is tuned for.
 
         Raises:
-            ConfigError: the job has no such metric.
-            KeyboardInterrupt: the job was stopped; the trial stays open, and goes on another time.
+            ConfigError: the jobs have no such metric.
+            KeyboardInterrupt: a job was stopped; the trial stays open, and goes on another time.
         """
         from optuna.trial import TrialState
 
-        self.book(job)
-        unknown = board.unknown_metric([job], metric)
+        for job in jobs:
+            self.book(job)
+        unknown = board.unknown_metric(jobs, metric)
         if unknown:
             raise ConfigError(unknown)
-        value = board.summary(job.directory).get(metric, math.nan)
-        if not job.refused and state(job.directory) == State.HALF_DONE:
+        value = fmean(board.summary(job.directory).get(metric, math.nan) for job in jobs)
+        if any(not job.refused and state(job.directory) == State.HALF_DONE for job in jobs):
             raise KeyboardInterrupt
         if math.isfinite(value):
             self.study.tell(number, value)

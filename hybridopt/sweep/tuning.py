@@ -32,8 +32,8 @@ class TuningSweeper(Sweeper):
     Values of config groups (``strategy=adam,openai_es dataset=digits,wine``) make combinations, each a study of its
     own with the same number of trials. Searched are the values given as ``interval(...)``, ``range(...)``,
     ``choice(...)`` or a list, and what the strategies declare themselves (``Strategy.search_space``). All trials have
-    one seed, which is none of the fresh ones, and leave the test set alone. With ``seeds=N`` or ``seed=...`` the best
-    settings are run with those.
+    the same seeds, none of which is a fresh one, and leave the test set alone; one is judged by the mean over its
+    seeds. With ``seeds=N`` or ``seed=...`` the best settings are run with those.
 
     Args:
         n_trials: for each combination.
@@ -41,7 +41,8 @@ class TuningSweeper(Sweeper):
         direction: minimize or maximize; None is minimize, for losses.
         sampler: tpe, random, cmaes or gp.
         seed: of the sampler.
-        tuning_seed: the ``seed`` of all trials.
+        tuning_seed: the ``seed`` of all trials, or the first of them.
+        seeds_per_trial: how many; with one, settings are chosen that may have been lucky once.
         declared: whether what strategies declare is searched.
         params: overrides that are swept besides those of the command line, by key.
 
@@ -57,11 +58,13 @@ class TuningSweeper(Sweeper):
         sampler: str = "tpe",
         seed: int = 0,
         tuning_seed: int = 1000,
+        seeds_per_trial: int = 1,
         declared: bool = True,
         params: Mapping[str, str] | None = None,
     ):
         self.n_trials, self.n_jobs, self.direction = n_trials, n_jobs, direction
-        self.sampler, self.seed, self.tuning_seed, self.declared = sampler, seed, tuning_seed, declared
+        self.sampler, self.seed, self.declared = sampler, seed, declared
+        self.tuning_seed, self.seeds_per_trial = tuning_seed, seeds_per_trial
         self.params = dict(params or {})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -84,7 +87,7 @@ class TuningSweeper(Sweeper):
             raise CompactHydraException(str(error)) from error
 
     def _check(self) -> None:
-        for name in ("n_trials", "n_jobs"):
+        for name in ("n_trials", "n_jobs", "seeds_per_trial"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"hydra.sweeper.{name} must be at least 1, but is {getattr(self, name)}.")
         if self.sampler not in SAMPLERS:
@@ -106,10 +109,9 @@ class TuningSweeper(Sweeper):
     def _sweep(self, arguments: list[str]) -> dict[str, float]:
         planner = Planner(self.context.config_loader, self.master)
         axes = Axes.of(planner, planner.parse(arguments))
-        if str(self.tuning_seed) in axes.seeds:
-            raise ConfigError(
-                f"The seed {self.tuning_seed} is the trials' own, and no fresh one: set hydra.sweeper.tuning_seed."
-            )
+        own = [seed for seed in map(str, self._tuning_seeds()) if seed in axes.seeds]
+        if own:
+            raise ConfigError(f"The seed {own[0]} is the trials' own, and no fresh one: set hydra.sweeper.tuning_seed.")
         combinations = all_combinations(axes.groups)
         spaces = [self._space(planner, fixed, axes) for fixed in combinations]
         name = sweep_id(self.master.sweep.name, self._identity(planner, combinations, spaces, axes))
@@ -130,6 +132,11 @@ class TuningSweeper(Sweeper):
         yield from (planner.job([*fixed, f"seed={self.tuning_seed}"]).fingerprint for fixed in combinations)
         yield json.dumps([{key: str(value) for key, value in space.items()} for space in spaces])
         yield f"{self.n_trials} {self.sampler} {self.seed} {self.direction} {self.master.sweep.metric} {axes.seeds}"
+        if self.seeds_per_trial > 1:
+            yield str(self.seeds_per_trial)
+
+    def _tuning_seeds(self) -> range:
+        return range(self.tuning_seed, self.tuning_seed + self.seeds_per_trial)
 
     def _space(self, planner: Planner, fixed: Sequence[str], axes: Axes) -> dict[str, Any]:
         """What is searched for a combination: what the user swept, and what the strategy declares besides."""
@@ -143,7 +150,8 @@ class TuningSweeper(Sweeper):
     def _study(self, planner: Planner, run: SweepRun, fixed: list[str], space: dict[str, Any], label: str) -> Study:
         direction, again = self.direction or DIRECTIONS[0], run.rerun == "all"
         read = contents(planner.job([*fixed, f"seed={self.tuning_seed}"]).config)
-        study = open_study(run.directory, label, direction, self.sampler, self.seed, again, read)
+        name = label if self.seeds_per_trial == 1 else f"{label}, {self.seeds_per_trial} seeds each"
+        study = open_study(run.directory, name, direction, self.sampler, self.seed, again, read)
         return Study(fixed, space, study, label)
 
     def _tune(self, planner: Planner, run: SweepRun, studies: Sequence[Study]) -> None:
@@ -152,18 +160,22 @@ class TuningSweeper(Sweeper):
             asked = [(study, trial) for study in studies for trial in study.ask(self.n_trials, self.n_jobs)]
             if not asked:
                 return
-            jobs = [self._job(planner, study, trial) for study, trial in asked]
-            first = {job.fingerprint: job for job in reversed(jobs)}  # trials with equal settings share one
+            jobs_of = [self._jobs(planner, study, trial) for study, trial in asked]
+            jobs = [job for some in jobs_of for job in some]
+            first = {job.fingerprint: job for job in reversed(jobs)}  # trials with equal settings share theirs
             run.run([job for job in jobs if first[job.fingerprint] is job])
-            for (study, trial), job in zip(asked, jobs, strict=True):
-                study.tell(trial.number, first[job.fingerprint], self.master.sweep.metric)
+            for (study, trial), some in zip(asked, jobs_of, strict=True):
+                study.tell(trial.number, [first[job.fingerprint] for job in some], self.master.sweep.metric)
 
-    def _job(self, planner: Planner, study: Study, trial: Any) -> Job:
+    def _jobs(self, planner: Planner, study: Study, trial: Any) -> list[Job]:
+        """A trial's, one for each of its seeds."""
         chosen = overrides_of(trial.params)
-        job = planner.job([*study.fixed, *chosen, f"seed={self.tuning_seed}", "test=false"])
-        job.label = f"{job.label} · trial {trial.number}" + "".join(f" · {shortened(override)}" for override in chosen)
-        job.tags = {"hybridopt.role": "trial", "hybridopt.study": study.label}
-        return job
+        jobs = [planner.job([*study.fixed, *chosen, f"seed={seed}", "test=false"]) for seed in self._tuning_seeds()]
+        told = "".join(f" · {shortened(override)}" for override in chosen)
+        for job in jobs:
+            job.label = f"{job.label} · trial {trial.number}{told}"
+            job.tags = {"hybridopt.role": "trial", "hybridopt.study": study.label}
+        return jobs
 
     def _keep_best(self, run: SweepRun, studies: Sequence[Study]) -> None:
         """Keep the best settings, and what they have cost to find."""
@@ -198,9 +210,11 @@ class TuningSweeper(Sweeper):
         from hybridopt.sweep.preview import preview
 
         trials = [planner.job([*fixed, f"seed={self.tuning_seed}", "test=false"]) for fixed in combinations]
+        number = self.n_trials * self.seeds_per_trial
         for job, space in zip(trials, spaces, strict=True):
             told = ", ".join(f"{key}: {value}" for key, value in space.items()) or "nothing to tune"
-            print(f"{job.label}: {self.n_trials if space else 0} trials over {told}")
+            seeds = f" with {self.seeds_per_trial} seeds each" if self.seeds_per_trial > 1 else ""
+            print(f"{job.label}: {self.n_trials if space else 0} trials{seeds} over {told}")
         evaluated = compose_jobs(planner, [[*fixed, f"seed={seed}"] for fixed in combinations for seed in axes.seeds])
-        times = [self.n_trials if space else 0 for space in spaces] + [1] * len(evaluated)
+        times = [number if space else 0 for space in spaces] + [1] * len(evaluated)
         preview([*trials, *evaluated], run, times)

@@ -1,11 +1,12 @@
 """Hold hybrids against their own parents, on tasks where one might expect them to win; write docs/hybrids.md.
 
     python scripts/claims/hybrids.py heaviside
-    python scripts/claims/hybrids.py all --seeds 10 --trials 12 --write docs/hybrids.md
+    python scripts/claims/hybrids.py all --write docs/hybrids.md
 
-Every arm has the same budget, the same number of tuning trials over what its strategy declares as worth tuning, and the
-same fresh seeds. A hybrid wins a task if it beats both parents, each by the paired test of the report, with p below .05
-after Holm's correction over all comparisons of the page; this rule was written before the runs.
+Every arm has the same budget, the same number of tuning trials over what its strategy declares as worth tuning, each
+judged by the same three seeds, and the same fresh seeds. A hybrid wins a task if it beats both parents, each by the
+paired test of the report, with p below .05 after Holm's correction over all comparisons of the page; this rule was
+written before the runs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from hybridopt.report.statistics import Paired, holm, paired
 from hybridopt.report.verdict import favour
 
 LEVEL = 0.05
+FIRST_SEED = 100  # of those that judge; the ones below were looked at before
+JUDGES = 3  # seeds that judge a trial
 Values = dict[str, float]  # seed -> metric
 
 
@@ -162,15 +165,18 @@ TASKS = {
 HEAD = """# Where hybrids win, and where not
 
 Made by `python scripts/claims/hybrids.py all --seeds {seeds} --trials {trials} --write docs/hybrids.md`. Each arm was
-tuned by {trials} trials over what its strategy declares, judged by validation, and then run with {seeds} fresh seeds at
-the same budget. A hybrid wins if it beats both parents on the test set, paired by seed, with p < .05 after Holm's
-correction over all comparisons below. Medians, with the range.
+tuned by {trials} trials over what its strategy declares, judged by the mean validation loss over {judges} seeds, and
+then run with {seeds} fresh seeds at the same budget. A hybrid wins if it beats both parents on the test set, paired by
+seed, with p < .05 after Holm's correction over all comparisons below. Medians, with the range.
 
-Tasks and hybrids were chosen by validation on other seeds, and committed before they were run on these. Three tasks
-were changed after a look at results on these seeds: `heaviside` had three times the budget, and was won (p = .036);
-`multimodal` was another curve with another hybrid, many starts before L-BFGS, and was not won; in `deceptive` a touch
-of the wall had no upper bound, and at half of the budget descent found the way around on four of ten seeds, so that it
-was not won. In `deep_tanh` the arm that begins by random steps was added later.
+Tasks and hybrids were chosen by validation on other seeds. This is their second measurement, on seeds that had not been
+looked at; tasks, budgets, arms and the rule are those of the first. There a trial was judged by one seed and an arm by
+ten, and the hybrid won three of eight: `heaviside`, `deep_tanh` and `shards`. Two ways of measuring were changed since
+they had misled: settings that were lucky once (`multimodal`), and ten seeds, of which a test that has to hold after
+Holm's correction cannot ask for signs alone (`deceptive`, where the search arrives on some seeds and not on others).
+Before the first measurement three tasks were changed after a look at results: `heaviside` had three times the budget;
+`multimodal` was another curve with another hybrid; in `deceptive` a touch of the wall had no upper bound, at half of
+the budget. In `deep_tanh` the arm that begins by random steps was added later.
 
 ![Test results of each arm, a point for each seed](hybrids.png)
 """
@@ -179,7 +185,9 @@ was not won. In `deep_tanh` the arm that begins by random steps was added later.
 def measure(task: Task, overrides: tuple[str, ...], seeds: int, trials: int) -> Values:
     """Test metrics by seed, with the settings that tuning has found."""
     tuning = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.direction=minimize"]
-    chosen = [*tuning, "sweep.metric=final/val/loss", *task.base, *overrides, f"seeds={seeds}"]
+    fresh = ",".join(str(FIRST_SEED + number) for number in range(seeds))
+    tuning += ["sweep.metric=final/val/loss", f"hydra.sweeper.seeds_per_trial={JUDGES}"]
+    chosen = [*tuning, *task.base, *overrides, f"seed={fresh}"]
     found = [run for run in sweep(chosen) if task.metric in run.summary]
     values = {str(run.seed): run.summary[task.metric] for run in found}
     if len(values) != seeds:
@@ -207,7 +215,7 @@ def page(measured: Mapping[str, Mapping[str, Values]], seeds: int, trials: int) 
     for name, parent, found, p in comparisons(measured):
         against[name].append((parent, found, p))
     won = {name: all(beaten(f, p, TASKS[name].higher) for _, f, p in pairs) for name, pairs in against.items()}
-    parts = [HEAD.format(seeds=seeds, trials=trials), verdict(won)]
+    parts = [HEAD.format(seeds=seeds, trials=trials, judges=JUDGES), verdict(won)]
     for name, arms in measured.items():
         parts.append(section(name, arms, against[name], won[name]))
     return "\n".join(parts)
@@ -253,13 +261,13 @@ def draw(measured: Mapping[str, Mapping[str, Values]], path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", help=f"all, or one of {', '.join(TASKS)}")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("task", help=f"all, or some of {', '.join(TASKS)}, with commas")
+    parser.add_argument("--seeds", type=int, default=15)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--results", type=Path, help="a file that keeps what was measured, to go on from")
     parser.add_argument("--write", type=Path, help="the page to write, and beside it the picture hybrids.png")
     arguments = parser.parse_args()
-    names = list(TASKS) if arguments.task == "all" else [arguments.task]
+    names = list(TASKS) if arguments.task == "all" else arguments.task.split(",")
     kept = arguments.results
     measured = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
     for name in names:

@@ -216,7 +216,7 @@ def test_a_sweep_starts_ranks_for_each_job(hybridopt: Program, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_signal_to_the_first_rank_stops_all(hybridopt: Program, tmp_path: Path) -> None:
-    job = [*JOB, *SHARED, "strategy=openai_es", "budget.forwards=4e5"]
+    job = [*JOB, *SHARED, "strategy=openai_es", "budget.forwards=1.5e5"]
     command = [sys.executable, "-m", "hybridopt", *job, "hydra.run.dir=stopped"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Sweeps over real processes: launchers, many writers on one fresh store, and a kill in the middle."""
+"""Sweeps over real processes: launchers that write to one fresh store, and a kill in the middle."""
 
 from __future__ import annotations
 
@@ -47,18 +47,6 @@ def reported(sweep: Path) -> dict[str, int]:
     return counts
 
 
-def test_processes_on_a_fresh_store_lose_nothing(hybridopt: Callable, tmp_path: Path) -> None:
-    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4"]
-    done = hybridopt(
-        "-m", *launcher, *QUICK, "strategy=adam,openai_es", "seeds=2", "budget.forwards=4e4", "sweep.name=s"
-    )
-    assert "4 jobs: 4 ran" in done.stdout
-    assert len(points(tmp_path / "mlflow.db")) == 4
-    assert points(tmp_path / "mlflow.db") == reported(tmp_path / "multirun" / "s")
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
-        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
-
-
 def test_submitit_runs_the_jobs_as_slurm_would(hybridopt: Callable, tmp_path: Path) -> None:
     done = hybridopt("-m", "hydra/launcher=submitit_local", *QUICK, "strategy=adam,openai_es", "budget.forwards=4e3")
     assert "2 jobs: 2 ran" in done.stdout
@@ -68,7 +56,7 @@ def test_submitit_runs_the_jobs_as_slurm_would(hybridopt: Callable, tmp_path: Pa
 def test_a_killed_launcher_leaves_no_workers_and_loses_what_came_after_the_last_marks_only(
     hybridopt: Callable, tmp_path: Path
 ) -> None:
-    command = ["-m", *QUICK, "strategy=openai_es", "seeds=2", "budget.forwards=8e6", "sweep.name=killed"]
+    command = ["-m", *QUICK, "strategy=openai_es", "seeds=2", "budget.forwards=3e6", "sweep.name=killed"]
     command += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(
@@ -91,6 +79,7 @@ def test_a_killed_launcher_leaves_no_workers_and_loses_what_came_after_the_last_
     done = hybridopt(*command)
     assert "2 jobs: 2 resumed" in done.stdout
     assert len(points(tmp_path / "mlflow.db")) == 2
+    assert points(tmp_path / "mlflow.db") == reported(folder)
     (parent,) = sqlite3.connect(tmp_path / "mlflow.db").execute(
         "select status from runs join tags on tags.run_uuid = runs.run_uuid where key = 'hybridopt.kind'"
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from mlflow import MlflowClient
+from optuna import get_all_study_summaries
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hybridopt.execution import experiment
@@ -76,6 +79,27 @@ def test_the_best_trial_is_what_is_evaluated(sweep, directories, tmp_path) -> No
     assert evaluated == min(trials, key=trials.get)
 
 
+def test_a_trial_is_judged_by_the_mean_over_its_seeds(sweep, directories, tmp_path) -> None:
+    command = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "strategy=adam", "seeds=1", "sweep.name=s"]
+    assert sweep(*command, "hydra.sweeper.seeds_per_trial=2").outcomes == {"ran": 5}
+    losses = defaultdict(dict)
+    for path in directories().values():
+        config = yaml.safe_load((path / "config.yaml").read_text())
+        losses[config["strategy"]["lr"]][config["seed"]] = json.loads((path / "result.json").read_text())["summary"]
+    judged = {
+        lr: fmean(run["final/val/loss"] for seed, run in runs.items() if seed)
+        for lr, runs in losses.items() if runs.keys() >= {1000, 1001}
+    }  # fmt: skip
+    assert len(judged) == 2
+    (study,) = found(tmp_path).values()
+    assert study["value"] == pytest.approx(min(judged.values()))
+    assert 0 in losses[min(judged, key=judged.get)]
+    sweep(*command)
+    (database,) = tmp_path.glob("multirun/s/optuna.db")
+    studies = get_all_study_summaries(storage=f"sqlite:///{database}")
+    assert {study.study_name: study.n_trials for study in studies} == {"all": 2, "all, 2 seeds each": 2}
+
+
 def test_the_same_tuning_again_runs_nothing_again(sweep) -> None:
     command = [*TUNE, "strategy=adam", "seeds=1"]
     first, second = sweep(*command), sweep(*command)
@@ -132,6 +156,8 @@ def test_a_preview_of_a_tuning_counts_its_trials(sweep, tmp_path) -> None:
         (["hydra.sweeper.direction=up"], "must be minimize or maximize, but is 'up'"),
         (["sweep.metric=final/val/accuracy"], "set hydra.sweeper.direction=maximize"),
         (["seed=1000"], "The seed 1000 is the trials' own"),
+        (["seed=0,1002", "hydra.sweeper.seeds_per_trial=3"], "The seed 1002 is the trials' own"),
+        (["hydra.sweeper.seeds_per_trial=0"], "hydra.sweeper.seeds_per_trial must be at least 1, but is 0"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(sweep, overrides: list[str], sentence: str) -> None:
