@@ -35,7 +35,12 @@ def assert_same(one: Path, other: Path) -> None:
         assert torch.equal(value, second[name]), name
 
 
-def wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
-    """Until there is the file, or the process has ended."""
-    while process.poll() is None and not file.exists():
+def modified(file: Path) -> int:
+    """When the file was written, in nanoseconds; 0 where there is none."""
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def wait_for(file: Path, process: subprocess.Popen, before: int = 0) -> None:
+    """Until the file was written after it was ``before``, or the process has ended."""
+    while process.poll() is None and modified(file) == before:
         time.sleep(0.002)

@@ -1,4 +1,4 @@
-"""A run that is asked to stop, and goes on: real processes, a real store. For kills, see tests/faults."""
+"""A run that is asked to stop, and goes on: real processes. For kills, see tests/faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from directories import wait_for
+from directories import modified, wait_for
 from jobs import LIMIT
 
 from hybridopt.execution.checkpoint import FILE
@@ -21,31 +21,30 @@ JOB = (
     "budget.forwards=1.5e5",
     "budget.marks=20",
     "trainer.enable_progress_bar=false",
-    "tracking.log_model=false",
+    "tracking=none",
+    "hydra.run.dir=run",
 )
-Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def start(cwd: Path, directory: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "hybridopt", *JOB, f"hydra.run.dir={directory}"]
+def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hybridopt", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(number: signal.Signals, hybridopt: Program, tmp_path: Path) -> None:
-    process = start(tmp_path, "stopped")
-    wait_for(tmp_path / "stopped" / FILE, process)
-    process.send_signal(number)
-    assert process.wait(timeout=LIMIT) == 128 + number
-    finished = hybridopt("resume=stopped")
-    assert "100%" in finished.stderr or "total" in finished.stdout
-    if number == signal.SIGINT:
-        again = hybridopt("resume=stopped")  # of a finished run: the table, and nothing is trained
-        assert finished.stdout == again.stdout
+def test_signals_save_and_say_how_to_go_on(
+    hybridopt: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "run" / FILE
+    for number, arguments in ((signal.SIGINT, JOB), (signal.SIGTERM, ["resume=run"])):
+        before = modified(checkpoint)
+        process = start(tmp_path, *arguments)
+        wait_for(checkpoint, process, before)
+        process.send_signal(number)
+        said = process.communicate(timeout=LIMIT)[1]
+        assert process.returncode == 128 + number
+        assert f"to go on, type: hybridopt resume={tmp_path / 'run'}" in said
+    assert "total" in hybridopt("resume=run").stdout

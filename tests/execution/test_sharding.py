@@ -22,6 +22,7 @@ from hybridopt.execution import experiment
 from hybridopt.execution.checkpoint import FILE
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
+Composed = Callable[..., dict[str, Any]]
 Seen = dict[str, Any]
 JOB = (*SMALL, "budget.forwards=2e4", "trainer.enable_progress_bar=false")
 SHARED = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp")
@@ -177,9 +178,7 @@ def test_ranks_that_disagree_say_so(case: str, said: str, seen: list[Seen]) -> N
 @pytest.mark.parametrize(
     ("setting", "said"), [("ddp_spawn", "set trainer.strategy=ddp"), ("teleport", "refuses the settings under trainer")]
 )
-def test_unfit_strategies_are_refused(
-    setting: str, said: str, composed: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
+def test_unfit_strategies_are_refused(setting: str, said: str, composed: Composed, tmp_path: Path) -> None:
     config = composed(*JOB, "strategy=openai_es", *SHARED[:2], f"trainer.strategy={setting}")
     with pytest.raises(ConfigError, match=said):
         experiment.run(config, tmp_path)
@@ -191,13 +190,13 @@ def journals(directory: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_the_command_line_leaves_one_run(hybridopt: Program, tmp_path: Path) -> None:
+def test_the_command_line_leaves_one_run(hybridopt: Program, composed: Composed, tmp_path: Path) -> None:
     done = hybridopt(*JOB, "strategy=openai_es", *SHARED)
     assert done.stdout.count("total") == 1
     assert done.stderr == ""
     [run] = journals(tmp_path)
     assert [run] == [path.relative_to(tmp_path) for path in tmp_path.glob("outputs/*/*")]
-    hybridopt(*JOB, "strategy=openai_es", "hydra.run.dir=alone")
+    experiment.run(composed(*JOB, "strategy=openai_es"), tmp_path / "alone")
     assert_same(tmp_path / run, tmp_path / "alone")
 
 
@@ -215,9 +214,9 @@ def test_a_sweep_starts_ranks_for_each_job(hybridopt: Program, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_signal_to_the_first_rank_stops_all(hybridopt: Program, tmp_path: Path) -> None:
-    job = [*JOB, *SHARED, "strategy=openai_es", "budget.forwards=1.5e5"]
-    command = [sys.executable, "-m", "hybridopt", *job, "hydra.run.dir=stopped"]
+def test_a_signal_to_the_first_rank_stops_all(hybridopt: Program, composed: Composed, tmp_path: Path) -> None:
+    job = [*JOB, "strategy=openai_es", "budget.forwards=1.5e5"]
+    command = [sys.executable, "-m", "hybridopt", *job, *SHARED, "hydra.run.dir=stopped"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "stopped" / FILE, process)
@@ -226,5 +225,5 @@ def test_a_signal_to_the_first_rank_stops_all(hybridopt: Program, tmp_path: Path
     assert process.returncode == 128 + signal.SIGTERM
     assert said.count("Stopped by SIGTERM") == 1
     hybridopt("resume=stopped")
-    hybridopt(*job, "hydra.run.dir=whole")
+    experiment.run(composed(*job), tmp_path / "whole")
     assert_same(tmp_path / "stopped", tmp_path / "whole")
