@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import signal
@@ -15,26 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import LIMIT
+from typed import run_all
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ("budget.forwards=2e4", "budget.marks=2", "dataset.batch_size=32", "trainer.enable_progress_bar=false")
-DRIVER = """
-import sys
-from importlib.util import find_spec
-from hydra.core.global_hydra import GlobalHydra
-from hybridopt.programs.run import main
-program = find_spec("hybridopt.__main__").origin  # what Lightning starts again for further processes
-for line in sys.stdin.read().splitlines():
-    print("$", line, flush=True)
-    sys.argv = [program, *line.split("\\t")[1:]]
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            raise
-    GlobalHydra.instance().clear()
-"""
 
 
 def blocks(language: str) -> list[str]:
@@ -44,18 +28,6 @@ def blocks(language: str) -> list[str]:
 def commands(program: str) -> list[list[str]]:
     lines = [shlex.split(line) for block in blocks("bash") for line in block.splitlines()]
     return [line for line in lines if line and line[0] == program]
-
-
-def run_all(lines: list[list[str]], cwd: Path, path: str = "") -> str:
-    """Run commands one after the other in one process, which imports torch and Lightning once."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    text = "\n".join("\t".join(line) for line in lines)
-    command = [sys.executable, "-c", DRIVER]
-    done = subprocess.run(
-        command, input=text, cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
 
 
 def quick(line: list[str]) -> list[str]:
@@ -134,7 +106,7 @@ def test_the_strategy_in_one_file_works(tmp_path: Path) -> None:
     name, target = re.search(r'(\w+) = "(.+)"', line).groups()
     (info / "entry_points.txt").write_text(f"[hybridopt.strategies]\n{name} = {target}\n")
     job = ["hybridopt", "strategy=coin_flip", "strategy.sigma=0.1", "tracking=none"]
-    assert "total" in run_all([quick(job)], tmp_path, path=str(tmp_path))
+    assert "total" in run_all([quick(job)], tmp_path, {"PYTHONPATH": str(tmp_path)})
 
 
 def test_the_scripts_start_at_once_when_installed() -> None:

@@ -7,10 +7,12 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 from jobs import LIMIT
+from typed import run_all
 
 ROOT = Path(__file__).parent.parent
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -59,37 +61,32 @@ def test_its_commands_run(tmp_path: Path, environment: dict[str, str]) -> None:
     for path, text in files().items():
         (package / path).parent.mkdir(parents=True, exist_ok=True)
         (package / path).write_text(text, encoding="utf-8")
-    ran = [run(command, fails, package, environment) for command, fails in commands()]
+    groups = groupby(commands(), key=lambda each: (each[0][0], each[1]))
+    ran = [run(*group, [line for line, _ in each], package, environment) for group, each in groups]
     assert any("total" in output for output in ran)
     assert any("Value 'wide' of type 'str' could not be converted to Float" in output for output in ran)
 
 
-def run(command: list[str], fails: bool, folder: Path, environment: dict[str, str]) -> str:
-    """One command as the reader types it; what takes the network, or a bar, is taken off.
+def run(program: str, fails: bool, lines: list[list[str]], folder: Path, environment: dict[str, str]) -> str:
+    """Neighbours of one program as the reader types them; what takes the network, or a bar, is taken off.
 
     The checks of the kit run once: hybridopt-plugins runs all of them, and pytest those that it finds by a word.
     """
-    program, *arguments = command
-    if program == "pip":
-        arguments += ["--no-deps", "--no-build-isolation", "--quiet"]
-    if program == "pytest":
-        arguments += ["-k", "budget"]
-    if program == "hybridopt" and not fails and "--cfg" not in arguments:
-        arguments += QUICK
-    done = subprocess.run(
-        [environment["PATH"].partition(os.pathsep)[0] + "/python", "-m", MODULES[program], *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    output = done.stdout + done.stderr
-    assert (done.returncode != 0) == fails, f"{shlex.join(command)} ended with {done.returncode}:\n{output[-3000:]}"
+    python = environment["PATH"].partition(os.pathsep)[0] + "/python"
+    if program == "hybridopt" and not fails:
+        return run_all([line if "--cfg" in line else [*line, *QUICK] for line in lines], folder, environment, python)
+    output = ""
+    for line in lines:
+        command = [python, "-m", MODULES[program], *line[1:], *MORE.get(program, [])]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        output += done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, f"{shlex.join(line)} ended with {done.returncode}:\n{output[-3000:]}"
     return output
 
 
+MORE = {"pip": ["--no-deps", "--no-build-isolation", "--quiet"], "pytest": ["-k", "budget"]}
 MODULES = {
     "pip": "pip",
     "pytest": "pytest",
