@@ -55,15 +55,18 @@ def sign_flips(differences: np.ndarray) -> tuple[float, Interval]:
 def subset_means(values: np.ndarray) -> np.ndarray:
     """The means of all non-empty subsets of the values, or of a random sample of them."""
     if len(values) <= ENUMERATED:
-        sums, counts = np.zeros(1), _all_counts(len(values))
-        for value in values:
-            sums = np.concatenate([sums, sums + value])
+        sums, counts = np.zeros(2 ** len(values)), _all_counts(len(values))
+        for number, value in enumerate(values):
+            np.add(sums[: 2**number], value, out=sums[2**number : 2 ** (number + 1)])
         sums = sums[1:]
     else:
         drawn, counts = _drawn_subsets(len(values))
         sums = np.concatenate([block @ values for block in drawn])[1:]
     rounding = 4 * len(values) * np.finfo(float).eps * np.abs(values).max(initial=0.0)
-    return np.where(np.abs(sums) <= rounding, 0.0, sums / counts)
+    nothing = np.abs(sums) <= rounding
+    sums /= counts
+    sums[nothing] = 0.0
+    return sums
 
 
 @lru_cache(1)  # the pairs of a report mostly have one number of seeds

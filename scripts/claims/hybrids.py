@@ -135,12 +135,12 @@ TASKS = {
         "A robot whose straight way to the goal passes a wall, and pays for it; the way around begins away from the "
         "goal.",
         (
-            *("model=point_robot", "dataset=detour", "dataset.samples=48", "objective=mse"),
-            "budget.forwards=2e5",
+            *("model=point_robot", "model.hidden=128", "dataset=detour", "dataset.samples=48", "dataset.spread=0.25"),
+            *("objective=mse", "budget.forwards=2e5"),
         ),
-        sequence("genetic_algorithm", "adam", "+strategy.shares.first=0.8"),
+        sequence("genetic_algorithm", "adam", "+strategy.shares.first=0.6"),
         {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
-        {"random steps, then descent": sequence("random_search", "adam", "+strategy.shares.first=0.8")},
+        {"random steps, then descent": sequence("random_search", "adam", "+strategy.shares.first=0.6")},
     ),
     "shards": Task(
         "Digits that may not be brought together: four branches with two or three of them each descend apart, and from "
