@@ -27,7 +27,7 @@ from hybridopt.tracking.lines import JOURNAL, RUN, check_own, config_digest, rea
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-DELIVERED = "journal.delivered"  # how many bytes of the journal the tracking server has
+DELIVERED = "journal.delivered"  # up to which position the tracking server has the journal
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
