@@ -6,7 +6,7 @@ import json
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +15,8 @@ from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking import provenance
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import write_atomically
+from hybridopt.tracking.journal import DELIVERED
+from hybridopt.tracking.lines import config_digest
 from hybridopt.tracking.store import connect, ensure_experiment
 from hybridopt.tracking.trust import check_named, remember
 
@@ -30,12 +32,19 @@ KEY_TAG = "hybridopt.key"
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """The MLflow run that a directory belongs to, kept in its ``run.json``."""
+    """The MLflow run that a directory belongs to, kept in its ``run.json``.
+
+    Args:
+        run_id, experiment_id, artifact_uri: MLflow's.
+        tracking_uri: of the store, without credentials.
+        config_sha256: in the file, of the config beside it; empty where there is none.
+    """
 
     run_id: str
     experiment_id: str
     tracking_uri: str
     artifact_uri: str
+    config_sha256: str = ""
 
 
 def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: Mapping[str, str]) -> RunIdentity:
@@ -62,6 +71,7 @@ def identify(settings: Mapping[str, Any], directory: Path, run_name: str, tags: 
         return identity
     client = connect(settings.get("uri"))
     experiment = ensure_experiment(client, settings["experiment"])
+    (directory / DELIVERED).unlink(missing_ok=True)  # what was delivered went to a run that is this directory's no more
     identity = _made_before_a_kill(client, experiment, directory)
     if identity is None:
         key = uuid.uuid4().hex
@@ -80,16 +90,25 @@ def holds_identity(directory: Path) -> bool:
 def write_identity(identity: RunIdentity, directory: Path) -> None:
     """Note in a directory, made where there is none, which MLflow run it belongs to."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
+    kept = replace(identity, config_sha256=config_digest(directory))
+    write_atomically(directory / IDENTITY, json.dumps(asdict(kept), indent=2) + "\n")
 
 
 def read_identity(directory: Path) -> RunIdentity:
     """The MLflow run of a directory.
 
     Raises:
-        ResumeError: its note cannot be read.
+        ResumeError: its note cannot be read, or is another directory's.
     """
-    return read_checked(directory / IDENTITY, json_of(RunIdentity), "delete it to get a new MLflow run")
+    return read_checked(directory / IDENTITY, _own, "delete it to get a new MLflow run with all of the past")
+
+
+def _own(path: Path) -> RunIdentity:
+    """What a note says that is of the run beside it."""
+    identity, config = json_of(RunIdentity)(path), config_digest(path.parent)
+    if identity.config_sha256 and config and identity.config_sha256 != config:
+        raise ValueError("it is another run's")
+    return identity
 
 
 def _check_run(identity: RunIdentity, directory: Path) -> None:

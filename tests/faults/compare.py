@@ -78,7 +78,7 @@ def checkpoint(path: Path, folder: Path) -> Any:
 
 def journal(path: Path, folder: Path) -> dict[str, Any]:
     """What a journal says: each (metric, step) with its value and how often, params, files, the last status."""
-    rows = [json.loads(row) for row in path.read_text().splitlines()]
+    rows = list(readable(path))
     points = Counter(
         (name, row["step"], None if timed(name) else str(value))
         for row in rows
@@ -92,6 +92,16 @@ def journal(path: Path, folder: Path) -> dict[str, Any]:
         "artifacts": sorted({row["path"] for row in rows if row["kind"] == "artifact"}),
         "status": [row["status"] for row in rows if row["kind"] == "status"][-1:],
     }
+
+
+def readable(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a journal, without one that is damaged so that it is no JSON."""
+    for line in path.read_bytes().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        yield row
 
 
 def each_once(points: Counter[tuple]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hybridopt.errors import ConfigError, ResumeError, TrackingError
 from hybridopt.tracking.delivery import deliver_leftovers
 from hybridopt.tracking.identity import IDENTITY, find_directory
 from hybridopt.tracking.journal import DELIVERED, Journal, read_delivered
-from hybridopt.tracking.lines import JOURNAL, read_operations
+from hybridopt.tracking.lines import CONFIG_FILE, JOURNAL, read_operations
 from hybridopt.tracking.tracker import open_tracker
 from hybridopt.tracking.writer import MlflowWriter
 
@@ -318,6 +318,22 @@ def test_a_writer_starts_where_another_stopped(settings: dict, tmp_path: Path) -
     delivered = read_delivered(tmp_path / "run")
     assert delivered == (tmp_path / "run" / JOURNAL).stat().st_size
     assert MlflowWriter(tmp_path / "run", settings["uri"], tracker.run_id)._delivered == delivered
+
+
+def test_the_note_of_another_run_is_refused(settings: dict, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / CONFIG_FILE).write_text(name)
+        tracker = open_tracker(settings, tmp_path / name, run_name=name)
+        tracker.log_metrics({"loss": 1.0}, step=1)
+        tracker.finish("KILLED")
+    shutil.copy(tmp_path / "a" / IDENTITY, tmp_path / "b")
+    with pytest.raises(ResumeError, match=r"run\.json is damaged \(it is another run's\): delete it to get a new"):
+        open_tracker(settings, tmp_path / "b", run_name="b", resume=True)
+    (tmp_path / "b" / IDENTITY).unlink()
+    resumed = open_tracker(settings, tmp_path / "b", run_name="b", resume=True)
+    resumed.finish("FINISHED")
+    assert steps(settings["uri"], resumed.run_id, "loss") == [1]
 
 
 def test_lines_that_say_nothing_are_set_aside_once(
