@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 FILE = CHECKPOINT
 DIGESTS = "hybridopt_digests"  # in a checkpoint: of what decides the result
-TOLD = "hybridopt_journal"  # in a checkpoint: how far the journal had come
+POSITION = "hybridopt_journal"  # in a checkpoint: the position of the journal
 CODE = "code"
 PARTS = {"hybridopt", "state_dict", "loops", "callbacks", "epoch", "global_step"}  # what one of ours has
 
@@ -77,7 +77,7 @@ def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
         if broken is not None:
             raise _refused(path, f"is damaged: the checksum of {broken} is wrong")
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        found, told = loaded[DIGESTS], loaded[TOLD]
+        found, position = loaded[DIGESTS], loaded[POSITION]
     except pickle.UnpicklingError as error:
         raise _refused(path, "holds more than tensors and plain values, and is not trusted") from error
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -86,9 +86,9 @@ def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
         raise _refused(path, "was not written by this version of hybridopt") from error
     directory = path.parent.parent
     check_same(found, expected, f"The checkpoint {path} belongs to a run with", directory)
-    if not ends_there(directory / JOURNAL, str(told)):
+    if not ends_there(directory / JOURNAL, str(position)):
         raise ResumeError(
-            f"{directory / JOURNAL} lacks what the run had told before its checkpoint {path}, or is another run's: "
+            f"{directory / JOURNAL} lacks what the run reported before its checkpoint {path}, or is another run's: "
             f"{_remedy(directory)}."
         )
     if differing := differing_code([found[CODE], expected[CODE]]):
@@ -156,11 +156,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Attributes:
         restoring: the directory of a run that is being made from one, and whose training has not begun.
-        told: says how far the run's journal has come, which is kept with each checkpoint.
+        journal_position: says how far the run's journal has come, which is kept with each checkpoint.
     """
 
     restoring: Path | None = None
-    told: Callable[[], str] | None = None
+    journal_position: Callable[[], str] | None = None
 
     def __init__(self, digests: Mapping[str, str] | None = None):
         super().__init__()
@@ -171,8 +171,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as partial, partial.open("wb") as file:
-                told = self.told() if self.told else ""
-                torch.save(checkpoint | {DIGESTS: self.digests, TOLD: told}, file)
+                position = self.journal_position() if self.journal_position else ""
+                torch.save(checkpoint | {DIGESTS: self.digests, POSITION: position}, file)
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch calls a disk that is full a RuntimeError

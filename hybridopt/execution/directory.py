@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import ConfigError, Taken
+from hybridopt.tracking.checked import CONFIG_FILE
 from hybridopt.tracking.checksums import ends_there
 from hybridopt.tracking.files import hold, let_go_of_empty, write_atomically
 from hybridopt.tracking.identity import IDENTITY, KEY_FILE, holds_identity
 from hybridopt.tracking.journal import DELIVERED, Journal
-from hybridopt.tracking.lines import CONFIG_FILE, JOURNAL, last_operation, last_status
+from hybridopt.tracking.lines import JOURNAL, last_operation, last_status
 from hybridopt.tracking.tracker import holds_run
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
         StorageError: the directory cannot be written.
     """
     last = last_operation(directory)
-    if last is not None and last.kind in ("tags", "metrics", "artifact") and _all_was_told(directory):
+    if last is not None and last.kind in ("tags", "metrics", "artifact") and _journal_is_whole(directory):
         journal = Journal(directory, lock)
         for path in (directory / name for name in (CHECKPOINT, CURVE_FILE, MODEL, RESULT_FILE)):
             if path.exists():
@@ -89,8 +90,8 @@ def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
     return state(directory) == State.FINISHED
 
 
-def _all_was_told(directory: Path) -> bool:
-    """Whether there is a result, and the journal holds what had been told before it was written."""
+def _journal_is_whole(directory: Path) -> bool:
+    """Whether there is a result, and the journal holds all that came before it."""
     try:
         result = json.loads((directory / RESULT_FILE).read_text(encoding="utf-8"))
         return ends_there(directory / JOURNAL, result["journal"])

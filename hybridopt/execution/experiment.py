@@ -153,7 +153,7 @@ class Job:
         tracker.log_artifact(self.directory / CONFIG_FILE)
         for context, dataset in self.data.inputs:
             tracker.log_input(dataset, context)
-        self.checkpoints.told = tracker.position
+        self.checkpoints.journal_position = tracker.position
         started = time.perf_counter()
         wanted = self.config["tracking"].get("system_metrics", False)
         with watching(tracker, lambda: self.trial.ledger.forwards, wanted):

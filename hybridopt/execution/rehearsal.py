@@ -61,7 +61,7 @@ def rehearse(make: Callable[[], Trial], datamodule: LightningDataModule, device:
 
     Args:
         make: gives a trial like the run's, with parts of its own; it is called once.
-        datamodule: the run's, whose loaders begin anew each time.
+        datamodule: the run's, whose loaders start again at their first batch.
         device: where the run will be.
 
     Raises:

@@ -18,12 +18,11 @@ from torch import nn
 from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
-from hybridopt.tracking.checked import json_of, read_checked
+from hybridopt.tracking.checked import config_digest, json_of, read_checked
 from hybridopt.tracking.files import replacing, write_atomically
-from hybridopt.tracking.lines import config_digest
 
 CONFIG, CHECKSUM = "config_sha256", "sha256"  # in the file: of the run's config, and of everything else in it
-TOLD = "journal"  # likewise: how far the journal had come
+POSITION = "journal"  # likewise: the position of the journal
 
 
 @dataclass
@@ -80,16 +79,16 @@ class Result:
         losses = " and ".join(f"{name} is {self.summary[name]}" for name in self.diverged)
         return f"The run has diverged ({losses}): take smaller steps (strategy.lr, strategy.sigma), or scale the data."
 
-    def save(self, told: str | None = None) -> Path:
+    def save(self, journal_position: str | None = None) -> Path:
         """Write the file without which no run has finished; it is whole or not there.
 
         Args:
-            told: how far the run's journal has come.
+            journal_position: how far the run's journal has come, see :mod:`hybridopt.tracking.checksums`.
         """
         path = Path(self.directory) / RESULT_FILE
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "module"}
         values["phases"] = [asdict(phase) for phase in self.phases]
-        values |= {CONFIG: config_digest(path.parent), TOLD: told}
+        values |= {CONFIG: config_digest(path.parent), POSITION: journal_position}
         values = _as_json(values)
         write_atomically(path, json.dumps(values | {CHECKSUM: _checksum(values)}, indent=1, allow_nan=False))
         return path

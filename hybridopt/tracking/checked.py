@@ -6,6 +6,7 @@ nothing behind this module meets another one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 from hybridopt.errors import ResumeError, brief
 
 T = TypeVar("T")
+
+CONFIG_FILE = "config.yaml"  # in a run's directory: the resolved config
 
 
 def read_checked(path: Path, parse: Callable[[Path], T], remedy: str) -> T:
@@ -43,6 +46,14 @@ def _adapter(shape: type) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(shape)
+
+
+def config_digest(directory: Path) -> str:
+    """The SHA-256 of the config in a run's directory, by which other files name the run; empty where it has none."""
+    try:
+        return hashlib.sha256((directory / CONFIG_FILE).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def complaint(error: Exception) -> str:

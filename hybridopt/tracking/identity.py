@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from hybridopt.errors import ResumeError, TrackingError, brief
 from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking import provenance
-from hybridopt.tracking.checked import json_of, read_checked
+from hybridopt.tracking.checked import config_digest, json_of, read_checked
 from hybridopt.tracking.files import write_atomically
 from hybridopt.tracking.journal import DELIVERED
-from hybridopt.tracking.lines import config_digest
 from hybridopt.tracking.store import connect, ensure_experiment
 from hybridopt.tracking.trust import check_named, remember
 

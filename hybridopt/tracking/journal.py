@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import ResumeError, StorageError, brief
 from hybridopt.toolbox.credentials import masked
+from hybridopt.tracking.checked import config_digest
 from hybridopt.tracking.checksums import checksum_before, checksummed, ends_there, position
 from hybridopt.tracking.files import FULL, hold, write_atomically
-from hybridopt.tracking.lines import JOURNAL, RUN, check_own, config_digest, read_operations
+from hybridopt.tracking.lines import JOURNAL, RUN, check_own, read_operations
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -55,8 +56,8 @@ class Journal:
         self._lock = lock or hold(self.directory)
         self._guard = threading.RLock()  # re-entrant: a signal handler may log while the main thread does
         try:
-            self._size = _cut_torn_line(self.path)
-            self._checksum = check_own(self.path)
+            self._size, self._checksum = _cut_torn_line(self.path)
+            check_own(self.path)
             self._last_steps = _last_steps(self.path)
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         except (OSError, ResumeError) as error:
@@ -188,14 +189,18 @@ def write_delivered(directory: Path, size: int) -> None:
     write_atomically(directory / DELIVERED, noted, durable=False)
 
 
-def _cut_torn_line(path: Path) -> int:
-    """Drop what follows the last newline of a journal whose writer was killed; the size that remains, in bytes."""
+def _cut_torn_line(path: Path) -> tuple[int, int]:
+    """Drop what follows the last newline of a journal whose writer was killed.
+
+    Returns:
+        The size that remains, in bytes, and the checksum of the last line.
+    """
     if not path.exists():
-        return 0
+        return 0, 0
     with path.open("rb+") as file:
         size = file.read().rfind(b"\n") + 1
         file.truncate(size)
-    return size
+        return size, checksum_before(file, size) or 0
 
 
 def _last_steps(path: Path) -> dict[str, int]:

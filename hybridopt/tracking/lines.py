@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hybridopt.errors import ResumeError
+from hybridopt.tracking.checked import CONFIG_FILE, complaint, config_digest
 from hybridopt.tracking.checksums import Chain, checksum_before
 
-CONFIG_FILE = "config.yaml"  # the resolved config of the run in a directory
 JOURNAL = "journal.jsonl"
 RUN = "run"  # the kind of the first line, which says whose journal it is
 UNREADABLE = "unreadable"  # the kind of a line that says nothing
@@ -39,7 +38,6 @@ def read_operations(path: Path, offset: int = 0) -> Iterator[Operation]:
 
     A line that a damaged disk or another program left is an operation, too, so that it is counted and passed.
     """
-    from hybridopt.tracking.checked import complaint
     from hybridopt.tracking.operations import parse
 
     if not path.is_file():
@@ -72,7 +70,7 @@ def last_operation(directory: Path) -> Operation | None:
     except OSError:
         return None
     begin = begin + before_last + 1 if before_last >= 0 else 0
-    return next(iter([*read_operations(path, begin)][-1:]), None)
+    return max(read_operations(path, begin), key=lambda operation: operation.end, default=None)
 
 
 def last_status(directory: Path) -> str | None:
@@ -81,19 +79,8 @@ def last_status(directory: Path) -> str | None:
     return last.content["status"] if last is not None and last.kind == "status" else None
 
 
-def config_digest(directory: Path) -> str:
-    """The digest of the config of the run in a directory, by which its files name it; empty where there is none."""
-    try:
-        return hashlib.sha256((directory / CONFIG_FILE).read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
-def check_own(path: Path) -> int:
+def check_own(path: Path) -> None:
     """Refuse a journal that says that it is another run's.
-
-    Returns:
-        The checksum of its last line.
 
     Raises:
         ResumeError: it is.
@@ -101,16 +88,15 @@ def check_own(path: Path) -> int:
     from hybridopt.tracking.operations import parse
 
     if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        try:
+        return
+    try:
+        with path.open("rb") as file:
             whose = parse(Chain().check(file.readline())).get("config")
-        except ValueError:
-            whose = None
-        own = config_digest(path.parent)
-        if own and whose is not None and whose != own:
-            raise ResumeError(
-                f"{path} is the journal of another run than the {CONFIG_FILE} beside it: put its own one back, or add "
-                "start_over=true to the command that began it."
-            )
-        return checksum_before(file, file.seek(0, os.SEEK_END)) or 0
+    except ValueError:  # a damaged line, or that of a former version, does not say
+        return
+    own = config_digest(path.parent)
+    if own and whose is not None and whose != own:
+        raise ResumeError(
+            f"{path} is the journal of another run than the {CONFIG_FILE} beside it: put its own one back, or add "
+            "start_over=true to the command that began it."
+        )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
-import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridopt.errors import brief
+from hybridopt.tracking.batches import (
+    METRICS_PER_CALL,
+    PARAM_LENGTH,
+    TAG_LENGTH,
+    VALUES_PER_CALL,
+    groups,
+    points,
+    slices,
+    texts,
+)
 from hybridopt.tracking.journal import read_delivered, write_delivered
 from hybridopt.tracking.lines import JOURNAL, UNREADABLE, Operation, read_operations
 from hybridopt.tracking.store import client_of
@@ -29,13 +37,7 @@ LONGEST_WAIT = 60.0  # seconds between two attempts while the store is away
 PATIENCE = 20.0  # seconds that finish() waits for the store in all
 AWAY = 5.0  # seconds that it waits for one that has failed and taken nothing since
 ARTIFACT_ATTEMPTS = 3
-METRICS_PER_CALL = 1000  # MLflow's limits, here and below
-VALUES_PER_CALL = 100
-KEY_LENGTH = 250
-PARAM_LENGTH = 6000
-TAG_LENGTH = 8000
 TALKATIVE = ("urllib3.connectionpool", "mlflow.store.db.utils")  # the latter with tracebacks, on a disk that is full
-ALONE = ("artifact", "input", "status", UNREADABLE)
 ODD = (TypeError, AttributeError, KeyError, UnicodeError, OverflowError)  # no store says so: the operation is odd
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # MLflow's words for what will never be accepted
 
@@ -124,7 +126,7 @@ class MlflowWriter:
     def _try_to_deliver(self) -> bool:
         """Whether everything that the journal holds has been delivered."""
         try:
-            for group in _groups(read_operations(self.directory / JOURNAL, self._delivered)):
+            for group in groups(read_operations(self.directory / JOURNAL, self._delivered)):
                 self._deliver(group)
                 if self._abandoned.is_set():
                     return False
@@ -170,12 +172,12 @@ class MlflowWriter:
         from mlflow.entities import Param, RunTag
 
         client = self._connected()
-        metrics = [point for operation in group for point in _points(operation)]
-        params = {k: v for k, v in _values(group, "params", PARAM_LENGTH).items() if k not in self._params}
-        tags = _values(group, "tags", TAG_LENGTH)
-        for some in _slices([RunTag(key, value) for key, value in tags.items()], VALUES_PER_CALL):
+        metrics = [point for operation in group for point in points(operation)]
+        params = {k: v for k, v in texts(group, "params", PARAM_LENGTH).items() if k not in self._params}
+        tags = texts(group, "tags", TAG_LENGTH)
+        for some in slices([RunTag(key, value) for key, value in tags.items()], VALUES_PER_CALL):
             client.log_batch(self.run_id, tags=some, synchronous=True)
-        for some in _slices([Param(key, value) for key, value in params.items()], VALUES_PER_CALL):
+        for some in slices([Param(key, value) for key, value in params.items()], VALUES_PER_CALL):
             client.log_batch(self.run_id, params=some, synchronous=True)
             self._params |= {param.key: param.value for param in some}
         self._log_points([point for point in metrics if point.key not in self._names])
@@ -187,7 +189,7 @@ class MlflowWriter:
     def _log_points(self, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
 
-        for some in _slices([Metric(*point) for point in points], METRICS_PER_CALL):
+        for some in slices([Metric(*point) for point in points], METRICS_PER_CALL):
             self._connected().log_batch(self.run_id, metrics=some, synchronous=True)
 
     def _set_status(self, status: str, time_ms: int) -> None:
@@ -263,47 +265,3 @@ def _is_inside(path: Path, directory: Path) -> bool:
 def _is_from_elsewhere(record: logging.LogRecord) -> bool:
     """A filter for those who tell of every attempt: the writer says it once."""
     return not (record.threadName or "").startswith(THREAD)
-
-
-def _groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
-    """Neighbours that fit into one call; some kinds travel alone, so that the order is kept."""
-    group: list[Operation] = []
-    size = 0
-    for operation in operations:
-        alone = operation.kind in ALONE
-        if group and (alone or size + len(operation.content["values"]) > METRICS_PER_CALL):
-            yield group
-            group, size = [], 0
-        if alone:
-            yield [operation]
-        else:
-            group.append(operation)
-            size += len(operation.content["values"])
-    if group:
-        yield group
-
-
-def _points(operation: Operation) -> Iterator[Point]:
-    if operation.kind != "metrics":
-        return
-    for name, value in operation.content["values"].items():
-        if not math.isinf(float(value)):
-            yield Point(_key(name), float(value), operation.content["time"], operation.content["step"])
-
-
-def _values(group: Sequence[Operation], kind: str, length: int) -> dict[str, str]:
-    """Params or tags of a group, cut to MLflow's limits; of a param's values the first counts, of a tag's the last."""
-    merged: dict[str, str] = {}
-    for operation in group:
-        if operation.kind == kind:
-            values = {_key(name): value[:length] for name, value in operation.content["values"].items()}
-            merged = values | merged if kind == "params" else merged | values
-    return merged
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[^\w\-./: ]", "_", name)[:KEY_LENGTH]  # MLflow refuses other characters, such as @ and (
-
-
-def _slices(items: Sequence, length: int) -> Iterator[Sequence]:
-    return (items[start : start + length] for start in range(0, len(items), length))

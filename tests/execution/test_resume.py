@@ -47,4 +47,7 @@ def test_signals_save_and_say_how_to_go_on(
         said = process.communicate(timeout=LIMIT)[1]
         assert process.returncode == 128 + number
         assert f"to go on, type: hybridopt resume={tmp_path / 'run'}" in said
-    assert "total" in hybridopt("resume=run").stdout
+    finished = hybridopt("resume=run")
+    assert "total" in finished.stdout
+    again = hybridopt("resume=run")  # of a finished run: the table, and nothing is trained
+    assert finished.stdout == again.stdout

@@ -159,7 +159,7 @@ def test_without_hybrids_there_is_nothing() -> None:
 TIED = st.one_of(st.floats(-100, 100), st.sampled_from([0.0, 0.1, 0.2, 0.3]))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(1, 14).flatmap(lambda n: st.tuples(*(st.lists(TIED, min_size=n, max_size=n),) * 2)), st.booleans())
 def test_words_and_numbers_never_disagree(pair: tuple[list[float], list[float]], higher: bool) -> None:
     found = told(*pair, higher=higher)

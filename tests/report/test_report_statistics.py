@@ -73,7 +73,7 @@ def test_a_p_below_the_level_and_an_interval_without_zero_are_the_same(
     assert math.isnan(low) or low <= found.difference.value <= high
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(PAIRS, min_size=1, max_size=3), st.booleans())
 def test_a_verdict_its_effect_and_its_interval_never_disagree(
     pairs: list[tuple[list[float], list[float]]], higher: bool

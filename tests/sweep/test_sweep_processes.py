@@ -80,6 +80,8 @@ def test_a_killed_launcher_leaves_no_workers_and_loses_what_came_after_the_last_
     assert "2 jobs: 2 resumed" in done.stdout
     assert len(points(tmp_path / "mlflow.db")) == 2
     assert points(tmp_path / "mlflow.db") == reported(folder)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
     (parent,) = sqlite3.connect(tmp_path / "mlflow.db").execute(
         "select status from runs join tags on tags.run_uuid = runs.run_uuid where key = 'hybridopt.kind'"
     )

@@ -16,10 +16,11 @@ import pytest
 from jobs import LIMIT
 
 from hybridopt.errors import ConfigError, ResumeError, TrackingError
+from hybridopt.tracking.checked import CONFIG_FILE
 from hybridopt.tracking.delivery import deliver_leftovers
 from hybridopt.tracking.identity import IDENTITY, find_directory
 from hybridopt.tracking.journal import DELIVERED, Journal, read_delivered
-from hybridopt.tracking.lines import CONFIG_FILE, JOURNAL, read_operations
+from hybridopt.tracking.lines import JOURNAL, read_operations
 from hybridopt.tracking.tracker import open_tracker
 from hybridopt.tracking.writer import MlflowWriter
 
