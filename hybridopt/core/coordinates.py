@@ -174,9 +174,11 @@ class Coordinates:
 
     def _low_rank(self, population: LowRankPopulation) -> Parameters:
         return {
-            name: LowRankParameter(center, population.left[name], population.right[name], population.scale_of(name))
+            name: LowRankParameter(
+                center, population.left[name].to(center), population.right[name].to(center), population.scale_of(name)
+            )
             if name in population.left
-            else center + population.sigma * population.dense[name]
+            else center + population.sigma * population.dense[name].to(center)
             for name, (center,) in self.encoding.decode(population.center[None]).items()
         }
 

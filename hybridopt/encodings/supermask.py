@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hybridopt.core.encoding import SparseEncoding
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.errors import ConfigError
+from hybridopt.engine.weights import weights_of
 from hybridopt.toolbox.ranges import one_of, positive, share
 
 
@@ -51,10 +51,7 @@ class Supermask(SparseEncoding):
     weights: Tensor  # (d,), the frozen values
 
     def attach(self, parameters: Mapping[str, Tensor]) -> int:
-        weights = {name: value for name, value in parameters.items() if value.ndim >= 2}
-        if not weights:
-            raise ConfigError("encoding=supermask needs weights of two or more dimensions, but the model has none.")
-        self.layout = ParameterLayout.of(weights)
+        self.layout = ParameterLayout.of(weights_of(parameters))
         return self.layout.dimension
 
     def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:

@@ -15,28 +15,32 @@ class ParameterLayout:
 
     Args:
         shapes: the shape of each parameter, in the vector's order.
+        types: the type of each, where there are several: a vector then has the widest, and gives each its own back.
     """
 
-    def __init__(self, shapes: Mapping[str, torch.Size]):
+    def __init__(self, shapes: Mapping[str, torch.Size], types: Mapping[str, torch.dtype] | None = None):
         self.shapes = dict(shapes)
+        self.types = dict(types) if types is not None and len({*types.values()}) > 1 else {}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
         self.dimension = sum(self.sizes)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Tensor]) -> ParameterLayout:
         """The layout of these parameters, in their order."""
-        return cls({name: value.shape for name, value in parameters.items()})
+        types = {name: value.dtype for name, value in parameters.items()}
+        return cls({name: value.shape for name, value in parameters.items()}, types)
 
     def flatten(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Name -> (\\*shape), concatenated to a new vector (d,)."""
         return torch.cat([parameters[name].detach().reshape(-1) for name in self.shapes])
 
     def unflatten(self, vectors: Tensor) -> dict[str, Tensor]:
-        """Vectors (n, d) -> name -> (n, \\*shape); views, nothing is copied."""
-        pieces = vectors.split(self.sizes, dim=1)
-        return {
-            name: piece.reshape(-1, *shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
-        }
+        """Vectors (n, d) -> name -> (n, \\*shape); views, nothing is copied unless parameters differ in their types."""
+        pieces = zip(self.shapes.items(), vectors.split(self.sizes, dim=1), strict=True)
+        named = {name: piece.reshape(-1, *shape) for (name, shape), piece in pieces}
+        if not self.types or not vectors.is_floating_point():
+            return named
+        return {name: value.to(self.types[name]) for name, value in named.items()}
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """Vector (d,) -> name -> (\\*shape); views, nothing is copied."""
@@ -51,16 +55,19 @@ class FlatParameters:
     """
 
     def __init__(self, parameters: Mapping[str, Tensor]):
-        self.parameters = [parameter.detach().view(-1) for parameter in parameters.values()]
+        self.parameters = [parameter.detach() for parameter in parameters.values()]
 
     def write(self, part: slice, values: Tensor) -> None:
         """Make ``vector[part]`` these values."""
         first = 0
         for parameter in self.parameters:
-            start, stop = max(part.start, first), min(part.stop, first + len(parameter))
+            start, stop = max(part.start, first), min(part.stop, first + parameter.numel())
             if start < stop:
-                parameter[start - first : stop - first] = values[start - part.start : stop - part.start]
-            first += len(parameter)
+                flat = parameter.reshape(-1)  # a view, unless memory is in another order, such as channels_last
+                flat[start - first : stop - first] = values[start - part.start : stop - part.start]
+                if not parameter.is_contiguous():
+                    parameter.copy_(flat.view(parameter.shape))
+            first += parameter.numel()
 
 
 # -- of a population ---------------------------------------------------------------------------------------------------

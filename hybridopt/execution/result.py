@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from hybridopt.engine.weights import sparsity
 from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
@@ -158,13 +159,6 @@ def phases(trial: Trial) -> list[Phase]:
         Phase(path, phase.forwards, phase.seconds, trial.phase_ends.get(path, {}))
         for path, phase in trial.ledger.tree().items()
     ]
-
-
-def sparsity(model: nn.Module) -> float:
-    """The share of exact zeros among the weights (parameters of two or more dimensions)."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    total = sum(weight.numel() for weight in weights)
-    return sum(int((weight == 0).sum()) for weight in weights) / total if total else 0.0
 
 
 def peak_memory() -> float:

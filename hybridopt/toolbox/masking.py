@@ -15,7 +15,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.errors import ConfigError
+from hybridopt.engine.weights import weights_of
 from hybridopt.toolbox.ranges import positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
@@ -45,12 +45,7 @@ class FrozenWeights(Encoding):
         self.init: Init = init
 
     def attach(self, parameters: Mapping[str, Tensor]) -> int:
-        weights = {name: value for name, value in parameters.items() if value.ndim >= 2}
-        if not weights:
-            raise ConfigError(
-                "A mask needs weights of two or more dimensions, and the model has none: choose another model, such "
-                "as model=mlp."
-            )
+        weights = weights_of(parameters)
         self.layout = ParameterLayout.of(weights)
         self.rest = {name: value.shape for name, value in parameters.items() if name not in weights}
         return self.layout.dimension

@@ -140,7 +140,10 @@ def test_a_sparsity_outside_of_its_range_is_refused(sparsity):
 def test_a_model_without_weights_is_refused():
     with pytest.raises(ConfigError) as caught:
         begun(Supermask(), {"bias": torch.zeros(3)}, source())
-    assert str(caught.value) == ("encoding=supermask needs weights of two or more dimensions, but the model has none.")
+    assert str(caught.value) == (
+        "A mask needs weights of two or more dimensions, and the model has none: choose another model, such as "
+        "model=mlp."
+    )
 
 
 # -- some of the parameters -------------------------------------------------------------------------------------------

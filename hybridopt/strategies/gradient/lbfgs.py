@@ -6,11 +6,11 @@ batch is not that of the next: it is at its best with full batches (dataset.batc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
@@ -80,6 +80,7 @@ class LBFGS(GradientStrategy):
                 penalised.append(losses[-1] + self._penalty(own))
             elif not (losses and oracle.exhausted):
                 losses.append(self.slope(oracle, batch))
+                lay_out(own)
                 if repeats:
                     asked.append(noted(losses[-1], own))
                 penalised.append(losses[-1] + self._penalty(own))
@@ -99,7 +100,7 @@ class LBFGS(GradientStrategy):
 
     def _keep(self, own: list[nn.Parameter], asked: list[Tensor], oracle: Oracle) -> None:
         """What was asked where the step has ended."""
-        here = parameters_to_vector(own).detach()
+        here = flat(own)
         size = len(here)
         self.known = next((each for each in asked if torch.equal(each[1 : 1 + size], here)), here[:0])
         self.unchanged.note(oracle)
@@ -122,13 +123,24 @@ class LBFGS(GradientStrategy):
 def noted(loss: Tensor, own: list[nn.Parameter]) -> Tensor:
     """Loss, parameters and gradient in one vector, (1 + 2 d,)."""
     slopes = [torch.zeros_like(value) if value.grad is None else value.grad for value in own]
-    return torch.cat([loss.reshape(1).to(own[0]), parameters_to_vector(own), parameters_to_vector(slopes)]).detach()
+    return torch.cat([loss.detach().reshape(1).to(own[0]), flat(own), flat(slopes)])
+
+
+def flat(values: Sequence[Tensor]) -> Tensor:
+    """Tensors as one vector, in any memory order."""
+    return torch.cat([value.detach().reshape(-1) for value in values])
+
+
+def lay_out(own: list[nn.Parameter]) -> None:
+    """Bring gradients into the memory order that torch's L-BFGS asks for; those of channels_last have another."""
+    for value in own:
+        value.grad = None if value.grad is None else value.grad.contiguous()
 
 
 def set_gradient(own: list[nn.Parameter], known: Tensor) -> bool:
     """Fill ``.grad`` with what is known at these very parameters; whether it is."""
     size = sum(value.numel() for value in own)
-    if not torch.equal(known[1 : 1 + size], parameters_to_vector(own)):
+    if not torch.equal(known[1 : 1 + size], flat(own)):
         return False
     for value, slope in zip(own, known[1 + size :].split([value.numel() for value in own]), strict=True):
         value.grad = slope.view_as(value).clone()

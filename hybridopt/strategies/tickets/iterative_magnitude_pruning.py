@@ -22,6 +22,7 @@ from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.randomness import shuffled, uniform
+from hybridopt.engine.weights import weights_of
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.ranges import at_least, share
 
@@ -94,12 +95,7 @@ class IterativeMagnitudePruning(Hybrid):
     def attach(self, oracle: Oracle) -> None:
         own = oracle.parameters()
         self.layout = ParameterLayout.of(own)
-        self.prunable = [name for name, value in own.items() if value.ndim >= 2]
-        if not self.prunable:
-            raise ConfigError(
-                "iterative_magnitude_pruning prunes weights of two or more dimensions, and the model has none: choose "
-                "another model, such as model=mlp."
-            )
+        self.prunable = list(weights_of(own))
         super().attach(oracle)
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
