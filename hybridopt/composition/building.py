@@ -77,6 +77,11 @@ def name_of(config: Mapping[str, Any]) -> str:
     return config["name"] if "name" in config else config[TARGET]
 
 
+def asks_for(kind: str, config: Mapping[str, Any], name: str) -> bool:
+    """Whether a plugin takes what the framework hands over by this name, such as "spec"."""
+    return "name" in config and name in find(kind, config["name"]).describe().names
+
+
 def provenances(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
     """Where a plugin and all that are nested in it come from: dotted path -> provenance."""
     return {

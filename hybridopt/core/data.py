@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader, SequentialSampler, TensorDataset, defau
 
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine import trees
 from hybridopt.engine.digest import digest
 from hybridopt.engine.randomness import derived_seed
+from hybridopt.engine.trees import Inputs
 from hybridopt.errors import ConfigError, DataError
 
 ENDLESS = 10**9  # Lightning prefetches (and a checkpoint then skips) a batch when a loader has no length
@@ -51,7 +53,8 @@ class TensorDataModule(DataModule):
     """Data in memory, moved to the device once; batches are cut there.
 
     Args:
-        train: (inputs, targets), tensors with equal first dimension.
+        train: (inputs, targets): tensors with equal first dimension; inputs may be a tree (dictionary, tuple, list) of
+            such tensors.
         val: the same, for model selection.
         test: the same, used once at the end.
         spec: the shape of the problem.
@@ -67,10 +70,11 @@ class TensorDataModule(DataModule):
         super().__init__()
         self.sets = {"train": train, "val": val, "test": test}
         for name, (inputs, targets) in self.sets.items():
-            if len(inputs) != len(targets) or len(inputs) == 0:
+            found = {len(values) for values in trees.leaves(inputs)}
+            if found != {len(targets)} or len(targets) == 0:
                 raise DataError(
                     f"The {name} set must have as many inputs as targets, and at least one, "
-                    f"but has {len(inputs)} and {len(targets)}."
+                    f"but has {', '.join(map(str, sorted(found))) or 'none'} and {len(targets)}."
                 )
         if batch_size is not None and batch_size < 1:
             raise ConfigError(f"dataset.batch_size must be at least 1, or null for the full set, but is {batch_size}.")
@@ -80,7 +84,7 @@ class TensorDataModule(DataModule):
     def facts(self, name: str) -> dict[str, str | int]:
         """The number of samples, and a digest of inputs and targets."""
         inputs, targets = self.sets[name]
-        return {"samples": len(inputs), "digest": digest(inputs, targets)}
+        return {"samples": len(targets), "digest": digest(*trees.leaves(inputs), targets)}
 
     def train_dataloader(self) -> BatchStream:
         inputs, targets = self._on_device("train")
@@ -95,20 +99,20 @@ class TensorDataModule(DataModule):
     def _on_device(self, name: str) -> Batch:
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         inputs, targets = self.sets[name]
-        return inputs.to(device), targets.to(device)
+        return trees.mapped(lambda values: values.to(device), inputs), targets.to(device)
 
 
 class InOrder:
     """A held-out set in large batches, in its own order (a plain list would be many loaders to Lightning).
 
     Args:
-        inputs: (N, ...).
+        inputs: (N, ...), or a tree of such tensors.
         targets: (N, ...).
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor):
-        pairs = zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True)
-        self._batches = list(pairs)
+    def __init__(self, inputs: Inputs, targets: Tensor):
+        parts = [slice(first, first + EVALUATION_BATCH) for first in range(0, len(targets), EVALUATION_BATCH)]
+        self._batches = [(trees.rows(inputs, part), targets[part]) for part in parts]
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -178,10 +182,10 @@ class BatchStream:
 
 
 class TensorStream(BatchStream):
-    """Batches of two tensors, shuffled in each epoch.
+    """Batches of inputs and targets in memory, shuffled in each epoch.
 
     Args:
-        inputs: (N, ...).
+        inputs: (N, ...), or a tree of such tensors.
         targets: (N, ...).
         batch_size: samples per batch; None for all of them, unshuffled.
         seed: fixes the order of all epochs.
@@ -189,10 +193,10 @@ class TensorStream(BatchStream):
 
     on_device: ClassVar[bool] = True
 
-    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int | None, seed: int):
+    def __init__(self, inputs: Inputs, targets: Tensor, batch_size: int | None, seed: int):
         super().__init__(seed)
         self.inputs, self.targets = inputs, targets
-        self.batch_size = None if batch_size is None or batch_size >= len(inputs) else batch_size
+        self.batch_size = None if batch_size is None or batch_size >= len(targets) else batch_size
 
     @property
     def unchanged(self) -> bool:
@@ -202,11 +206,14 @@ class TensorStream(BatchStream):
         if self.batch_size is None:
             return [(self.inputs, self.targets)]
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
-        order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
+        order = torch.randperm(len(self.targets), generator=generator).to(self.targets.device)
         count = len(order) // self.batch_size
         order = order[: count * self.batch_size]
-        pairs = zip(self.inputs[order].chunk(count), self.targets[order].chunk(count), strict=True)
-        return pairs
+        inputs, targets = trees.rows(self.inputs, order), self.targets[order]
+        if isinstance(inputs, Tensor):
+            return zip(inputs.chunk(count), targets.chunk(count), strict=True)
+        parts = [slice(first, first + self.batch_size) for first in range(0, len(order), self.batch_size)]
+        return ((trees.rows(inputs, part), targets[part]) for part in parts)
 
 
 class LoaderStream(BatchStream):
@@ -223,6 +230,11 @@ class LoaderStream(BatchStream):
     def __init__(self, loader: Iterable[Any], seed: int):
         super().__init__(seed)
         self.loader = loader
+
+    @property
+    def once(self) -> bool:
+        """Whether the loader is an iterator, which can be read only once."""
+        return isinstance(self.loader, Iterator)
 
     @property
     def unchanged(self) -> bool:

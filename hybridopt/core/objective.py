@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine.trees import Inputs
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs (B, ...) and targets (B, ...), on the device."""
+Batch = tuple[Inputs, Tensor]
+"""Inputs (B, ...), a tensor or a tree (dictionary, tuple, list) of such tensors, and targets (B, ...)."""
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Inputs], Tensor]
 """Inputs, (B, ...) for all members or (population, B, ...), to outputs (population, B, output_size)."""
 
 

@@ -13,9 +13,11 @@ from hybridopt.core.ledger import FORWARD, GRADIENT, JVP, jacobian_cost
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.view import Closure, View
 from hybridopt.engine.derivatives import directional, jacobians
+from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population, materialize
 from hybridopt.engine.stage import call_with, evaluating
+from hybridopt.engine.trees import samples
 from hybridopt.errors import ConfigError
 
 
@@ -107,7 +109,7 @@ class Oracle(View):
         )
         with hook, torch.no_grad(), evaluating(self.model):
             answer = self.model(batch[0])
-        self.ledger.charge(FORWARD * len(batch[0]), 1)
+        self.ledger.charge(FORWARD * samples(batch[0]), 1)
         if len(seen) != 1:
             raise ConfigError(
                 f"The layer {layer} is called {len(seen)} times in a pass, not once: choose another model."
@@ -119,7 +121,7 @@ class Oracle(View):
         return self._evaluate.sharding.broadcast(measured)
 
     def _asked(self, population: Population, batch: Batch, ask: Callable[[Forward], Tensor]) -> Tensor:
-        self.ledger.check_affordable(len(population), len(batch[0]))
+        self.ledger.check_affordable(len(population), samples(batch[0]))
         if self._improve is not None:
             population = self._improve(population, batch)
         answers, cost = self._evaluate(population, batch[0], ask, self._coordinates.prepare)
@@ -144,7 +146,7 @@ class Oracle(View):
             ConfigError: the objective has no gradient.
         """
         self._require_gradient()
-        self.ledger.check_affordable(len(population), len(batch[0]), GRADIENT)
+        self.ledger.check_affordable(len(population), samples(batch[0]), GRADIENT)
         points: list[Tensor] = []
 
         def prepare(chunk: Population) -> AbstractContextManager[Parameters]:
@@ -164,6 +166,8 @@ class Oracle(View):
     def gradient(self, batch: Batch) -> Tensor:
         """The loss at the model's parameters, in training mode; fills ``.grad``. Costs 3·B forwards.
 
+        Batch normalisation, which cannot normalise by a single sample, then uses its running statistics.
+
         Returns:
             The loss, a detached scalar.
         """
@@ -172,9 +176,11 @@ class Oracle(View):
         inputs, targets = batch
         for parameter in self.model.parameters():
             parameter.grad = None
-        loss = self.objective.loss(self.model(inputs), targets)
+        alone = by_running_statistics(self.model) if samples(inputs) == 1 else nullcontext()
+        with alone:
+            loss = self.objective.loss(self.model(inputs), targets)
         self._backward(loss)
-        self.ledger.charge(GRADIENT * len(inputs), 1)
+        self.ledger.charge(GRADIENT * samples(inputs), 1)
         self._coordinates.mask_gradients()
         return loss.detach()
 
@@ -208,8 +214,8 @@ class Oracle(View):
         with evaluating(self.model):
             directions = self._coordinates.decode(tangents)
             size = self._evaluate.chunk_size(inputs)
-            losses, slopes = directional(loss, self._detached(), directions, size, self._vectorised)
-        self.ledger.charge(JVP * len(inputs) * len(tangents), len(tangents))
+            losses, slopes = directional(loss, self._detached(), directions, size, self._directions)
+        self.ledger.charge(JVP * samples(inputs) * len(tangents), len(tangents))
         return losses[0], slopes
 
     def jacobian(self, batch: Batch) -> Tensor:
@@ -220,17 +226,13 @@ class Oracle(View):
         """
         self._require_direct("jacobian")
         with evaluating(self.model):
-            rows = self._coordinates.apply_to(jacobians(self.model, self._detached(), batch[0], self._vectorised))
+            rows = self._coordinates.apply_to(jacobians(self.model, self._detached(), batch[0], self._samples))
         jacobian = torch.cat([row.flatten(2) for row in rows.values()], dim=2)
-        self.ledger.charge(len(batch[0]) * jacobian_cost(jacobian.shape[1]), 1)
+        self.ledger.charge(samples(batch[0]) * jacobian_cost(jacobian.shape[1]), 1)
         return jacobian
 
     def _detached(self) -> dict[str, Tensor]:
         return {name: value.detach() for name, value in self.parameters().items()}
-
-    @property
-    def _vectorised(self) -> bool:
-        return self._evaluate.forward.mode != "loop"
 
     def _require_direct(self, answer: str) -> None:
         if not self.direct:

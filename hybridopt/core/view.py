@@ -16,9 +16,11 @@ from hybridopt.core.encoding import Direct, Encoding
 from hybridopt.core.handover import Handover
 from hybridopt.core.ledger import Ledger
 from hybridopt.core.objective import Batch, Objective
+from hybridopt.engine.derivatives import EachRow
 from hybridopt.engine.evaluator import Evaluator
 from hybridopt.engine.population import Population
 from hybridopt.engine.sharding import Sharding
+from hybridopt.engine.trees import samples
 from hybridopt.errors import ConfigError
 
 Closure = Callable[[], Tensor]
@@ -100,6 +102,7 @@ class View:
         self._improve: Improve | None = None
         self._group: frozenset[str] | None = None  # the names of the parameters that there are; None for all
         self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding)
+        self._directions, self._samples = EachRow(mode != "loop"), EachRow(mode != "loop")
         self._backward, self._update = backward, update
         self._see_through(Coordinates(self.parameters(), encoding or Direct()))
 
@@ -208,7 +211,7 @@ class View:
 
     def horizon(self, batch: Batch) -> int:
         """How many losses on batches of this size the whole of this account's budget buys."""
-        return self.ledger.losses_of(len(batch[0]))
+        return self.ledger.losses_of(samples(batch[0]))
 
     @property
     def repeats(self) -> bool:

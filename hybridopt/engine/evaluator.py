@@ -10,15 +10,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hybridopt.engine import trees
 from hybridopt.engine.forward import PopulationForward
 from hybridopt.engine.memory import out_of_memory
+from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population
 from hybridopt.engine.sharding import Sharding, SingleProcess
+from hybridopt.engine.trees import Inputs
 
 log = logging.getLogger(__name__)
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Inputs], Tensor]
 Ask = Callable[[Forward], Tensor]  # what is made of the forward passes: (members of the chunk, ...)
 Prepare = Callable[[Population], AbstractContextManager[Parameters]]  # a chunk's parameters by name
 
@@ -47,7 +50,7 @@ class Evaluator:
         self.forward = PopulationForward(module, mode)
         self.sharding = sharding or SingleProcess()
         self._chunk = chunk
-        self._chunks: dict[tuple[int, ...], int] = {}
+        self._chunks: dict[tuple[tuple[int, ...], ...], int] = {}
         self._modes = {"dropout": dropout, "batch_statistics": batch_statistics}
 
     def evaluating(self) -> AbstractContextManager[None]:
@@ -55,13 +58,13 @@ class Evaluator:
         return self.forward.evaluating(**self._modes)
 
     def __call__(
-        self, population: Population, inputs: Tensor, ask: Ask, prepare: Prepare, graph: bool = False
+        self, population: Population, inputs: Inputs, ask: Ask, prepare: Prepare, graph: bool = False
     ) -> tuple[Tensor, int]:
         """Every member's answer: this process evaluates its part, and receives the others'.
 
         Args:
             population: n members.
-            inputs: (B, ...), that all members share.
+            inputs: (B, ...), or a tree of such tensors, that all members share.
             ask: called for each chunk with a function that runs its members.
             prepare: gives the parameters of a chunk, for as long as it is run.
             graph: whether ``ask`` differentiates.
@@ -71,18 +74,19 @@ class Evaluator:
         """
         members = len(population)
         apart = self.sharding.per_rank_rng() if self._modes["dropout"] else nullcontext()
-        with apart, self.evaluating(), torch.set_grad_enabled(graph):
+        alone = by_running_statistics(self.forward.module) if trees.samples(inputs) == 1 else nullcontext()
+        with apart, self.evaluating(), alone, torch.set_grad_enabled(graph):
             answers, cost = self._in_chunks(sliced(population, self.sharding.part(members)), inputs, ask, prepare)
         return self.sharding.gather(answers, members, cost)
 
-    def chunk_size(self, inputs: Tensor) -> int:
+    def chunk_size(self, inputs: Inputs) -> int:
         """How many members are run at a time on inputs (B, ...)."""
-        shape = tuple(inputs.shape)
+        shape = trees.shape_key(inputs)
         if shape not in self._chunks:
             self._chunks[shape] = self.forward.workload(inputs).chunk if self._chunk == "auto" else int(self._chunk)
         return self._chunks[shape]
 
-    def _in_chunks(self, population: Population, inputs: Tensor, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
+    def _in_chunks(self, population: Population, inputs: Inputs, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
         members = len(population)
         size = min(self.chunk_size(inputs), members)
         parts, cost, first = [], 0, 0
@@ -99,21 +103,21 @@ class Evaluator:
             first += size
         return torch.cat(parts) if len(parts) > 1 else parts[0], cost
 
-    def _one_chunk(self, population: Population, inputs: Tensor, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
+    def _one_chunk(self, population: Population, inputs: Inputs, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
         passes, members = 0, len(population)
         with prepare(population) as parameters:
 
-            def forward(rows: Tensor) -> Tensor:
+            def forward(rows: Inputs) -> Tensor:
                 nonlocal passes
-                shared = rows.ndim <= inputs.ndim
+                shared = trees.rank(rows) <= trees.rank(inputs)
                 outputs = self.forward(parameters, rows, shared)
-                passes += members * rows.shape[0 if shared else 1]
+                passes += members * trees.leaves(rows)[0].shape[0 if shared else 1]
                 return outputs
 
             return ask(forward), passes
 
-    def _halve_chunk(self, size: int, inputs: Tensor) -> int:
-        self._chunks[tuple(inputs.shape)] = size = size // 2
+    def _halve_chunk(self, size: int, inputs: Inputs) -> int:
+        self._chunks[trees.shape_key(inputs)] = size = size // 2
         log.warning("Memory ran out: the population is run in chunks of %d from here on.", size)
         return size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,15 +12,35 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hybridopt.engine import trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
 from hybridopt.engine.parameters import LowRankParameter, Parameters, count, members, single
 from hybridopt.engine.stage import Stage, call_with, evaluating, isolated_rng
+from hybridopt.engine.trees import Inputs
 from hybridopt.engine.workload import Workload, measure
 from hybridopt.errors import brief
 
 log = logging.getLogger(__name__)
 
 FEW = 6  # minimum population size for vmap on a small network
+
+
+def of_one(module: nn.Module, inputs: Inputs) -> Callable[[Inputs], Tensor]:
+    """The forward passes of a population of one: the module as it is.
+
+    Args:
+        module: the network.
+        inputs: (B, ...); what is asked for has their rank, or, as one member's own, (1, B, ...).
+
+    Returns:
+        Inputs to outputs (1, B, ...).
+    """
+
+    def forward(rows: Inputs) -> Tensor:
+        shared = trees.rank(rows) <= trees.rank(inputs)
+        return module(rows if shared else trees.rows(rows, 0))[None]
+
+    return forward
 
 
 class PopulationForward:
@@ -36,7 +56,7 @@ class PopulationForward:
         self.module = module
         self.mode = mode
         self._chosen: dict[tuple[Any, ...], str] = {}
-        self._workloads: dict[tuple[int, ...], Workload] = {}
+        self._workloads: dict[tuple[tuple[int, ...], ...], Workload] = {}
         self._stage: Stage | None = None
 
     @contextmanager
@@ -52,54 +72,54 @@ class PopulationForward:
             finally:
                 self._stage = None
 
-    def workload(self, inputs: Tensor) -> Workload:
+    def workload(self, inputs: Inputs) -> Workload:
         """What one network takes for inputs (B, ...) of this shape."""
-        shape = tuple(inputs.shape)
+        shape = trees.shape_key(inputs)
         if shape not in self._workloads:
             self._workloads[shape] = measure(self.module, inputs)
         return self._workloads[shape]
 
-    def __call__(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
+    def __call__(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         """Outputs of every member.
 
         Args:
             parameters: by name, for all members.
-            inputs: (B, ...) if shared, else (n, B, ...).
+            inputs: (B, ...) if shared, else (n, B, ...); a tensor, or a tree of them.
             shared: whether all members see the same inputs.
 
         Returns:
             (n, B, ...).
         """
         if not parameters:  # the module as it is
-            return (self._stage or Stage(self.module)).run({}, inputs if shared else inputs[0])[None]
+            return (self._stage or Stage(self.module)).run({}, inputs if shared else trees.rows(inputs, 0))[None]
         mode = self._mode(parameters, inputs, shared)
         run = self._vmap if mode == "vmap" else self._loop
         return run(parameters, inputs, shared)
 
-    def _mode(self, parameters: Parameters, inputs: Tensor, shared: bool) -> str:
+    def _mode(self, parameters: Parameters, inputs: Inputs, shared: bool) -> str:
         if self.mode != "auto":
             return self.mode
         if count(parameters) < FEW:
             return "loop"  # so few gain less from vmap than it costs
         low_rank = any(isinstance(value, LowRankParameter) for value in parameters.values())
-        key = (tuple(inputs.shape), shared, low_rank)
+        key = (trees.shape_key(inputs), shared, low_rank)
         if key not in self._chosen:
             self._chosen[key] = self._choose(parameters, inputs, shared, low_rank)
         return self._chosen[key]
 
-    def _choose(self, parameters: Parameters, inputs: Tensor, shared: bool, low_rank: bool) -> str:
+    def _choose(self, parameters: Parameters, inputs: Inputs, shared: bool, low_rank: bool) -> str:
         if any(part.training for part in self.module.modules()):
             return "loop"  # no trial can tell whether draws, or statistics, are each member's own
-        if inputs.device.type == "cpu":
-            workload = self.workload(inputs if shared else inputs[0])
+        if trees.device(inputs).type == "cpu":
+            workload = self.workload(inputs if shared else trees.rows(inputs, 0))
             saves = low_rank and workload.parameters > workload.activations  # the products by the centre are shared
             if workload.busy and not saves:
                 return "loop"
         return "vmap" if self._vmap_agrees(parameters, inputs, shared) else "loop"
 
-    def _vmap_agrees(self, parameters: Parameters, inputs: Tensor, shared: bool) -> bool:
+    def _vmap_agrees(self, parameters: Parameters, inputs: Inputs, shared: bool) -> bool:
         few = {name: members(value, slice(0, 2)) for name, value in parameters.items()}
-        inputs = inputs if shared else inputs[:2]
+        inputs = inputs if shared else trees.rows(inputs, slice(0, 2))
         with isolated_rng(), torch.no_grad():
             reference = self._loop(few, inputs, shared)
         name = type(self.module).__name__
@@ -116,26 +136,26 @@ class PopulationForward:
             log.info("%s gives other outputs under vmap: members run one by one.", name)
         return agrees
 
-    def _vmap(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
+    def _vmap(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         low = {name: value for name, value in parameters.items() if isinstance(value, LowRankParameter)}
         dense = {name: value for name, value in parameters.items() if name not in low}
         factors = {name: (value.left, value.right) for name, value in low.items()}
 
-        def member(dense: dict[str, Tensor], factors: dict[str, tuple[Tensor, Tensor]], inputs: Tensor) -> Tensor:
+        def member(dense: dict[str, Tensor], factors: dict[str, tuple[Tensor, Tensor]], inputs: Inputs) -> Tensor:
             weights = {name: LowRankWeight(low[name].center, *pair, low[name].scale) for name, pair in factors.items()}
             return call_with(self.module, {**dense, **weights}, inputs)
 
         vectorised = torch.vmap(member, in_dims=(0, 0, None if shared else 0), randomness="different")
-        with Interception(torch.is_autocast_enabled(inputs.device.type)), warnings.catch_warnings():
+        with Interception(torch.is_autocast_enabled(trees.device(inputs).type)), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
             return vectorised(dense, factors, inputs)
 
-    def _loop(self, parameters: Parameters, inputs: Tensor, shared: bool) -> Tensor:
+    def _loop(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         stage = self._stage or Stage(self.module)
         stands_in = stage.can_hold(parameters) and not torch.is_grad_enabled()  # a graph does not lead through .data
         run = stage.run if stands_in else partial(call_with, self.module)
         outputs = []
         for i in range(count(parameters)):
             member = {name: single(value, i) for name, value in parameters.items()}
-            outputs.append(run(member, inputs if shared else inputs[i]))
+            outputs.append(run(member, inputs if shared else trees.rows(inputs, i)))
         return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from hybridopt.engine.parameters import LowRankParameter, Parameters
+from hybridopt.engine.trees import Inputs
 
 
 class Stage:
@@ -38,7 +39,7 @@ class Stage:
         kinds = {kind_of(value) for value in parameters.values()}
         return kinds <= self.kinds and len(self.kinds) == 1 and not torch.is_autocast_enabled(self.device.type)
 
-    def run(self, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    def run(self, values: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
         """The module's outputs under these parameters; what it writes into its buffers is thrown away."""
         former = [(place, place.data) for place in map(self.places.__getitem__, values)]
         try:
@@ -60,7 +61,7 @@ def kind_of(value: Tensor | LowRankParameter) -> tuple[torch.dtype, torch.device
     return tensor.dtype, tensor.device
 
 
-def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     """The module's outputs under other parameters; what it writes into its buffers is thrown away."""
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     return functional_call(module, {**buffers, **parameters}, (inputs,))

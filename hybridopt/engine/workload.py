@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hybridopt.engine.memory import MEMORY
 from hybridopt.engine.stage import call_with, evaluating, isolated_rng
+from hybridopt.engine.trees import Inputs
 
 BUSY = 2e6  # floating-point operations a call from which on one network keeps a CPU busy, and vmap gains nothing
 
@@ -46,7 +47,7 @@ class Workload:
         return max(1, MEMORY // (4 * (self.activations + self.parameters)))
 
 
-def measure(module: nn.Module, inputs: Tensor) -> Workload:
+def measure(module: nn.Module, inputs: Inputs) -> Workload:
     """Run the network once and count; inputs (B, ...)."""
     fused, kernels = torch.backends.mha.get_fastpath_enabled(), Kernels()
     torch.backends.mha.set_fastpath_enabled(False)  # fused kernels hide their operations

@@ -46,7 +46,7 @@ def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Dat
         "name": building.name_of(config),
         "source_type": "hybridopt",
         "source": json.dumps({"plugin": next(iter(building.provenances("dataset", config).values())), **config}),
-        "schema": json.dumps({"inputs": list(spec.input_shape), "outputs": spec.output_size, "task": spec.task}),
+        "schema": json.dumps({"inputs": spec.input_shape, "outputs": spec.output_size, "task": spec.task}),
     }
     facts = {name: datamodule.facts(name) for name in CONTEXTS} if isinstance(datamodule, DataModule) else {}
     if not any(facts.values()):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine.forward import of_one
 from hybridopt.execution.averages import Averages
 
 
@@ -32,13 +33,9 @@ class Evaluation:
     def update(self, batch: Batch) -> None:
         """One more batch."""
         inputs, targets = batch
-
-        def forward(rows: Tensor) -> Tensor:  # of a population of one
-            return self.model(rows if rows.ndim <= inputs.ndim else rows[0])[None]
-
-        outputs = self.objective.outputs(forward, batch)[0]
+        outputs = self.objective.outputs(of_one(self.model, inputs), batch)[0]
         self.metrics.update(outputs, targets)
-        self._loss.add({"loss": self.objective.loss(outputs, targets)}, weight=len(inputs))
+        self._loss.add({"loss": self.objective.loss(outputs, targets)}, weight=len(targets))
 
     def values(self, stage: str) -> dict[str, float]:
         """Loss and metrics of what was seen, under "<stage>/<name>"."""

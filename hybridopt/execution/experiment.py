@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 
 from hybridopt.composition import building, checking, targets
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine import trees
 from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.code import code_version
@@ -32,6 +33,7 @@ from hybridopt.execution.directory import (
     owning,
     state,
 )
+from hybridopt.execution.feeding import as_batch
 from hybridopt.execution.identity import content_tags, flattened, read_job, tags, without_command
 from hybridopt.execution.parts import build_parts, build_trial, values_of
 from hybridopt.execution.progress import BudgetBar
@@ -141,7 +143,8 @@ class Job:
     def rehearse(self) -> None:
         """Refuse what the first step would refuse."""
         spec = cast(DataSpec, self.trial.spec)
-        rehearse(lambda: build_trial(self.config, spec), self.datamodule, self.trainer.strategy.root_device)
+        device = self.trainer.strategy.root_device
+        rehearse(lambda batch: build_trial(self.config, self.datamodule, batch), self.datamodule, device)
         check_monitors(self.trainer, self.trial.objective, spec)
 
     def run(self, tracker: Tracker, resume: bool) -> Result:
@@ -246,8 +249,10 @@ class Job:
         directory = self.directory
         kept: list[Path | None] = [directory / FILE, plot_curve(self.trial.curve, directory / CURVE_FILE)]
         if self.config["tracking"].get("log_model"):
-            inputs, _ = next(iter(self.datamodule.test_dataloader()))
-            kept.append(save_model(self.trial.model, inputs[:2].cpu(), directory / MODEL))
+            inputs, _ = as_batch(next(iter(self.datamodule.test_dataloader())))
+            kept.append(
+                save_model(self.trial.model, trees.mapped(lambda part: part[:2].cpu(), inputs), directory / MODEL)
+            )
         for path in [*kept, result.save(tracker.position())]:
             if path is not None and path.exists():
                 tracker.log_artifact(path)

@@ -11,7 +11,8 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from hybridopt.core.data import BatchStream
 from hybridopt.core.view import Closure
@@ -71,11 +72,19 @@ class Optimization:
         wrapped = trial.optimizers()
         self._wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
         self._direct = goes_direct(trial, trial.trainer)
+        self._ranks = trial.trainer.world_size if trial.device.type != "cpu" else 1
+        if isinstance(trial.trainer.model, DistributedDataParallel):
+            trial.trainer.model.require_backward_grad_sync = False  # each rank has the gradient of the same batch
         self._model = {id(value) for value in cast(Any, trial).model.parameters()}
 
     def backward(self, loss: Tensor) -> None:
         """Fill ``.grad``."""
         loss.backward() if self._direct else self.trial.manual_backward(loss)
+        if self._ranks > 1:  # kernels of a GPU may differ in the last digits, and ranks must not
+            for value in cast(Any, self.trial).model.parameters():
+                if value.grad is not None:
+                    distributed.all_reduce(value.grad)
+                    value.grad /= self._ranks
 
     def update(self, optimizer: torch.optim.Optimizer, closure: Closure | None = None) -> None:
         """One step; Lightning counts it in any case."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
 
-from pytorch_lightning import LightningModule, Trainer
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities import CombinedLoader
-from torch import Tensor
+from torch import Tensor, nn
 
-from hybridopt.core.data import as_stream, replayable
+from hybridopt.core.data import BatchStream, LoaderStream, as_stream, replayable
+from hybridopt.core.objective import Batch
+from hybridopt.engine import trees
+from hybridopt.engine.normalisation import normalising
+from hybridopt.engine.trees import Inputs
 from hybridopt.errors import ConfigError, DataError
+
+CALIBRATION = 1024  # training samples, or one batch, by which statistics of batch normalisation are estimated
 
 
 def make_endless(trainer: Trainer, seed: int) -> None:
@@ -48,14 +58,81 @@ def one_loader(loader: Any) -> Iterable[Any]:
     return loader[0] if isinstance(loader, list | tuple) else loader
 
 
-def check_is_pair(batch: Any) -> None:
-    """Refuse batches that are not inputs and targets.
+def as_batch(batch: Any) -> Batch:
+    """A loader's batch as inputs, a tensor or a tree of tensors, and targets.
 
     Raises:
-        DataError: in a sentence that says what the batch is.
+        DataError: it is something else; the sentence says what.
     """
-    if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
-        what = [type(part).__name__ for part in batch] if isinstance(batch, tuple | list) else type(batch).__name__
+    pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[1], Tensor)
+    inputs = trees.plain(batch[0]) if pair else None
+    if isinstance(inputs, Tensor):
+        return inputs, batch[1]
+    found = trees.leaves(inputs) if pair else []
+    if not found or not all(isinstance(part, Tensor) for part in found):
         raise DataError(
-            f"A batch must be a pair of tensors, inputs and targets, but is {what}: let the data set return such pairs."
+            f"A batch must be a pair of inputs, a tensor or a dict or tuple of tensors, and targets, a tensor, but is "
+            f"{trees.form(batch)}: let the data set, or the loader's collate_fn, return such pairs."
         )
+    sizes = [len(part) if part.ndim else None for part in found]
+    if set(sizes) != {len(batch[1])}:
+        raise DataError(
+            f"The tensors of a batch must have a sample a row, {len(batch[1])} as the targets, but have "
+            f"{', '.join(map(str, sizes))}: give what all samples share (a causal mask, say) to the model."
+        )
+    return cast(Batch, (inputs, batch[1]))
+
+
+def first_batch(datamodule: LightningDataModule) -> Batch:
+    """The first batch of a new stream of training, where the loader has it."""
+    if getattr(datamodule, "sets", None) is None:
+        datamodule.setup("fit")
+    return as_batch(next(iter(datamodule.train_dataloader())))
+
+
+@contextmanager
+def unnoticed() -> Iterator[None]:
+    """Inside, what is drawn from global generators is not missed outside."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+def peek(trainer: Trainer) -> Batch | None:
+    """A batch of training before training begins, on the device; None of a loader that can be read only once."""
+    found = few(trainer, 1)
+    return found[0] if found else None
+
+
+def calibration(trainer: Trainer, model: nn.Module) -> list[Inputs]:
+    """Inputs of the first batches of training, by which statistics of batch normalisation are estimated.
+
+    Args:
+        trainer: about to fit.
+        model: the network.
+
+    Returns:
+        Inputs (B, ...) on the device, :data:`CALIBRATION` samples or one batch; none where the network keeps no
+        statistics, or where training data can be read only once.
+    """
+    return [inputs for inputs, _ in few(trainer, CALIBRATION)] if normalising(model) else []
+
+
+def few(trainer: Trainer, size: int) -> list[Batch]:
+    """The first batches of an epoch, on the device, that have so many samples together; fewer if there are no more."""
+    data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    stream: Any = data.train_dataloader() if data is not None else trainer.fit_loop._data_source.instance
+    if not isinstance(stream, BatchStream) or (isinstance(stream, LoaderStream) and stream.once):
+        return []
+    taken: list[Batch] = []
+    with unnoticed():
+        for loaded in stream.batches(0):
+            batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(loaded))
+            taken.append(as_batch(batch))
+            if sum(len(targets) for _, targets in taken) >= size:
+                break
+    return taken

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
+from torch import nn
 
 from hybridopt.composition import building, targets
 from hybridopt.core.data import replayable
 from hybridopt.core.ledger import Budget
+from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
-from hybridopt.engine.memory import WithinMemory
-from hybridopt.errors import ConfigError
+from hybridopt.engine.memory import WithinMemory, without_limit
+from hybridopt.errors import ConfigError, HybridoptError
+from hybridopt.execution.feeding import first_batch, unnoticed
+from hybridopt.execution.inspection import declared, inspect
 from hybridopt.execution.runtime import check_population
 from hybridopt.execution.trial import Trial
+
+log = logging.getLogger(__name__)
 
 
 def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
@@ -28,21 +35,78 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
     if seed < 0:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
-    return build_trial(config, cast(Any, datamodule).spec), datamodule  # any data module that has one
+    return build_trial(config, datamodule, peek(datamodule)), datamodule
 
 
-def build_trial(config: Mapping[str, Any], spec: DataSpec) -> Trial:
-    """The trial that a config names, for data of this shape."""
+def build_trial(config: Mapping[str, Any], datamodule: LightningDataModule, batch: Batch | None) -> Trial:
+    """The trial that a config names, for data like a batch's; the network is looked at.
+
+    Args:
+        config: plain values, resolved.
+        datamodule: whose ``spec`` says what the data are like, if it has one.
+        batch: of training; None where none can be had before the run.
+    """
+    spec = declared(datamodule, batch)
     with torch.random.fork_rng(), WithinMemory():
         torch.manual_seed(config["seed"])
-        model, objective, encoding, strategy = (
-            building.build(kind, values_of(config, kind), spec=spec)
-            for kind in ("model", "objective", "encoding", "strategy")
+        model = build_model(config, spec, datamodule)
+        objective = building.build("objective", values_of(config, "objective"), spec=spec)
+        if spec is None:
+            spec = inspect(model, objective, needed(batch), None, named(config))
+        encoding, strategy = (
+            building.build(kind, values_of(config, kind), spec=spec) for kind in ("encoding", "strategy")
         )
-    budget = Budget(**config["budget"])
-    check_population(strategy, budget)
-    kept = {"encoding": encoding, "seed": config["seed"], "spec": spec, **config["oracle"]}
-    return Trial(model, objective, strategy, budget, **kept)
+        budget = Budget(**config["budget"])
+        check_population(strategy, budget)
+        kept = {"encoding": encoding, "seed": config["seed"], "spec": spec, **config["oracle"]}
+        trial = Trial(model, objective, strategy, budget, **kept)
+        if batch is not None:
+            with without_limit():
+                trial.look_at(batch, named(config))
+    return trial
+
+
+def build_model(config: Mapping[str, Any], spec: DataSpec | None, datamodule: LightningDataModule) -> nn.Module:
+    """The network that a config names.
+
+    Raises:
+        ConfigError: it is built for a shape of data, and nobody says what that is.
+    """
+    settings = values_of(config, "model")
+    if spec is None and isinstance(settings, Mapping) and building.asks_for("model", settings, "spec"):
+        raise ConfigError(
+            f"{named(config)} is built for the shape of the data, which {type(datamodule).__name__} does not tell: "
+            "give that class num_classes, or spec = DataSpec(input_shape, output_size, task)."
+        )
+    return building.build("model", settings, spec=spec)
+
+
+def named(config: Mapping[str, Any]) -> str:
+    """The network, as a user names it."""
+    return f"model={building.name_of(config['model'])}"
+
+
+def needed(batch: Batch | None) -> Batch:
+    """A batch, where nothing else tells what data are like."""
+    if batch is None:
+        raise ConfigError("The data set gives no batch before the run, and has no spec: give it one.")
+    return batch
+
+
+def peek(datamodule: LightningDataModule) -> Batch | None:
+    """The first batch of training; None where it cannot be had, of which the run itself will tell.
+
+    Raises:
+        DataError: a batch is none.
+    """
+    with unnoticed():
+        try:
+            return first_batch(datamodule)
+        except HybridoptError:
+            raise
+        except Exception as error:
+            log.debug("No batch can be had before the run.", exc_info=error)
+            return None
 
 
 def build_data(config: Mapping[str, Any], seed: int) -> LightningDataModule:
@@ -50,7 +114,7 @@ def build_data(config: Mapping[str, Any], seed: int) -> LightningDataModule:
     datamodule = building.build("dataset", values_of(config, "dataset"))
     datamodule.prepare_data()
     if not hasattr(datamodule, "spec"):
-        datamodule.setup("fit")
+        datamodule.setup("fit")  # which may tell
     return replayable(datamodule, seed)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Batch
+from hybridopt.engine import trees
 from hybridopt.engine.sharding import ProcessGroup, Sharding
 from hybridopt.errors import ConfigError, DataError
 
@@ -34,7 +35,7 @@ def join(trainer: Trainer, model: nn.Module, metrics: MetricCollection, device: 
 
 def check_batch(sharding: Sharding, batch: Batch) -> None:
     """Refuse batches that differ from rank to rank."""
-    if not sharding.all_equal(part for part in batch if isinstance(part, Tensor)):
+    if not sharding.all_equal([*trees.leaves(batch[0]), batch[1]]):
         raise DataError(
             "The ranks see different batches, so that losses do not compare: give the Trainer the settings "
             "**Trial.trainer_settings, and use data that is shuffled alike everywhere, such as a TensorDataModule."

@@ -8,15 +8,14 @@ which one member of the population answers: that costs a fraction of a step, and
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, NoReturn, cast
 
-import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities import move_data_to_device
 
 from hybridopt.core.hybrid import Hybrid
 from hybridopt.core.ledger import Ledger
@@ -26,12 +25,15 @@ from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
 from hybridopt.engine.evaluator import Evaluator, sliced
 from hybridopt.engine.memory import WithinMemory, out_of_memory, without_limit
-from hybridopt.errors import ConfigError, HybridoptError, brief, options
+from hybridopt.engine.stage import evaluating
+from hybridopt.errors import ConfigError, DataError, HybridoptError, brief, options
 from hybridopt.execution.evaluation import Evaluation
-from hybridopt.execution.feeding import check_is_pair
+from hybridopt.execution.feeding import as_batch, first_batch, unnoticed
 from hybridopt.execution.trial import Trial
 
 log = logging.getLogger(__name__)
+
+FEW = 8  # samples of a held-out set, with which metrics are tried before the run
 
 
 class Answered(BaseException):
@@ -54,13 +56,13 @@ class OneMember(Evaluator):
         raise Answered
 
 
-def rehearse(make: Callable[[], Trial], datamodule: LightningDataModule, device: torch.device) -> None:
+def rehearse(make: Callable[[Batch], Trial], datamodule: LightningDataModule, device: torch.device) -> None:
     """Refuse what the first step of a run would refuse; of a hybrid, the first step of each phase.
 
     What fails in other ways is left to the run itself, whose record says how.
 
     Args:
-        make: gives a trial like the run's, with parts of its own; it is called once.
+        make: gives a trial like the run's, with parts of its own, for a batch; it is called once.
         datamodule: the run's, whose loaders start again at their first batch.
         device: where the run will be.
 
@@ -69,8 +71,9 @@ def rehearse(make: Callable[[], Trial], datamodule: LightningDataModule, device:
     """
     with unnoticed(), WithinMemory(together=False):
         try:
-            trial = make().to(device)
-            batch = first_batch(datamodule, device)
+            batch = move_data_to_device(first_batch(datamodule), device)
+            trial = make(batch).to(device)
+            check_held_out(trial, datamodule)
             for turn in turns(trial.strategy):
                 ask_once(trial, turn, batch)
         except HybridoptError:
@@ -107,6 +110,31 @@ def ask_once(trial: Trial, opening: str | None, batch: Batch) -> None:
         return
 
 
+def check_held_out(trial: Trial, datamodule: LightningDataModule) -> None:
+    """Refuse a held-out set of a few samples, on which metrics (R², say) cannot be computed.
+
+    Raises:
+        DataError: with the words of the metric.
+    """
+    known = ("val", "test") if hasattr(datamodule, "sets") else ("val",)  # others are set up for the test later
+    for name in known:
+        loader: Any = getattr(datamodule, f"{name}_dataloader")()
+        batches = [as_batch(batch) for batch in islice(loader, 2)]
+        if len(batches) != 1 or len(batches[0][1]) > FEW:
+            continue
+        evaluation = Evaluation(trial.model, trial.objective, cast(DataSpec, trial.spec), trial.device)
+        with evaluating(trial.model), without_limit():
+            evaluation.update(move_data_to_device(batches[0], trial.device))
+        try:
+            evaluation.values(name)
+        except ValueError as error:
+            raise DataError(
+                f"The {name} set has {len(batches[0][1])} samples, on which the metrics of "
+                f"{type(trial.objective).__name__} cannot be computed ({brief(error)}): make it larger, such as by "
+                f"dataset.{name}_fraction."
+            ) from error
+
+
 def one_question(trial: Trial) -> Oracle:
     """An oracle that answers one question about one member."""
     generator = torch.Generator(trial.device).manual_seed(trial.seed)
@@ -118,27 +146,6 @@ def one_question(trial: Trial) -> Oracle:
     if trial.spec is not None:
         oracle.feed.directions = Evaluation(trial.model, trial.objective, trial.spec, trial.device).directions
     return oracle
-
-
-def first_batch(datamodule: LightningDataModule, device: torch.device) -> Batch:
-    """The first batch of a new stream."""
-    if getattr(datamodule, "sets", None) is None:
-        datamodule.setup("fit")
-    batch: Any = next(iter(datamodule.train_dataloader()))
-    check_is_pair(batch)
-    return batch[0].to(device), batch[1].to(device)
-
-
-@contextmanager
-def unnoticed() -> Iterator[None]:
-    """Inside, what is drawn from global generators is not missed outside."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
 
 
 def check_monitors(trainer: Trainer, objective: Objective, spec: DataSpec) -> None:

@@ -21,9 +21,11 @@ from hybridopt.core.strategy import Strategy
 from hybridopt.engine.randomness import PrivateRng, derived_seed
 from hybridopt.engine.sharding import Sharding, SingleProcess
 from hybridopt.errors import ConfigError
+from hybridopt.execution.continuation import restore, saved
 from hybridopt.execution.evaluation import Evaluation
 from hybridopt.execution.fastpath import Optimization, may_batch_steps, repeats
-from hybridopt.execution.feeding import check_is_pair, make_endless
+from hybridopt.execution.feeding import as_batch, calibration, make_endless, peek
+from hybridopt.execution.inspection import inspect
 from hybridopt.execution.ranks import check_batch, check_model, join
 from hybridopt.execution.recommendation import Recommendation
 from hybridopt.execution.records import Records
@@ -62,7 +64,7 @@ class Trial(LightningModule):
         encoding: how search vectors become parameters; the parameters themselves if None.
         seed: fixes all that the strategy draws.
         mode, chunk, dropout, batch_statistics: how populations are run, see :class:`~hybridopt.core.oracle.Oracle`.
-        spec: the shape of the data; the datamodule's ``spec`` if None.
+        spec: the shape of the data; if None, the datamodule's ``spec``, or what a batch and the network's outputs tell.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -104,26 +106,39 @@ class Trial(LightningModule):
         self.phase_ends: dict[str, Values] = {}
         self.tested: Values = {}
         self.at_mark = False
-        self._begun = self._loaded = False
+        self.begun = self._loaded = self._seen = False
         self._batch_unchecked = True
         self._marks = 0
-        self._records = Records(self.ledger)
+        self.records = Records(self.ledger)
 
     # -- Lightning's hooks -------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         device = self.trainer.strategy.root_device
         self.to(device)
-        spec = self.spec or getattr(self.trainer.datamodule, "spec", None)  # pyright: ignore[reportAttributeAccessIssue]
-        if spec is None:
+        if stage == "fit":
+            make_endless(self.trainer, self.seed)
+        self.spec = self.spec or getattr(self.trainer.datamodule, "spec", None)  # pyright: ignore[reportAttributeAccessIssue]
+        if not self._seen and stage == "fit" and (batch := peek(self.trainer)) is not None:
+            self.look_at(batch)
+        if self.spec is None:
             raise ConfigError("The shape of the data is unknown: give Trial a spec, or the Trainer a DataModule.")
-        self._evaluation = Evaluation(self.model, self.objective, spec, device)
+        self._evaluation = Evaluation(self.model, self.objective, self.spec, device)
         if self.trainer.world_size > 1:
             self.sharding = join(self.trainer, self.model, self._evaluation.metrics, device)
         if stage == "fit":
-            make_endless(self.trainer, self.seed)
-            check_compatible(self.objective, self.strategy, self.encoding, spec)
+            check_compatible(self.objective, self.strategy, self.encoding, self.spec)
             self._start(device)
+
+    def look_at(self, batch: Batch, name: str | None = None) -> None:
+        """Run the network on a sample, see :mod:`hybridopt.execution.inspection`.
+
+        Args:
+            batch: of training.
+            name: of the network, for sentences; its class if None.
+        """
+        name = name or f"The model {type(self.model).__name__}"
+        self.spec, self._seen = inspect(self.model, self.objective, batch, self.spec, name), True
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
@@ -132,7 +147,7 @@ class Trial(LightningModule):
         return parameters + [name for name, _ in self.named_buffers()]
 
     def _start(self, device: torch.device) -> None:
-        self._global_stream = PrivateRng(derived_seed(self.seed, GLOBAL), device)
+        self.global_stream = PrivateRng(derived_seed(self.seed, GLOBAL), device)
         generator = torch.Generator(device).manual_seed(derived_seed(self.seed, STRATEGY))
         self.oracle = Oracle(
             *(self.model, self.objective, self.ledger, generator),
@@ -142,7 +157,9 @@ class Trial(LightningModule):
             sharding=self.sharding,
             **self._engine,
         )
-        self._recommendation, self.oracle.feed.directions = Recommendation(self.oracle), self.directions
+        estimate, batches = self._engine["batch_statistics"], calibration(self.trainer, self.model)
+        self.recommendation = Recommendation(self.oracle, self.strategy, estimate, batches)
+        self.oracle.feed.directions = self.directions
         self.strategy.attach(self.oracle)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer] | None:
@@ -156,7 +173,7 @@ class Trial(LightningModule):
 
     def on_train_start(self) -> None:
         self._marks = self.ledger.marks_passed
-        self._records.skip()
+        self.records.skip()
         self._batch_unchecked = True
         if self._loaded:
             self.strategy.attach(self.oracle)
@@ -166,27 +183,27 @@ class Trial(LightningModule):
         self._lap = time.perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> int | None:
-        if self.ledger.exhausted or (self._begun and self.strategy.finished()):
+        if self.ledger.exhausted or (self.begun and self.strategy.finished()):
             return -1  # resumed from the last checkpoint: nothing is left to train
         if self._batch_unchecked:
             self._batch_unchecked = False
-            check_is_pair(batch)
-            check_batch(self.sharding, batch)
+            check_batch(self.sharding, as_batch(batch))
         return None
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One step, and as many more as fit into :data:`STEP_WINDOW`, unless somebody must see each batch."""
         end = time.perf_counter() + STEP_WINDOW
-        with self._global_stream.active():
+        with self.global_stream.active():
             self._step(batch)
             while self._turns and not self.at_mark and not self.trainer.should_stop and time.perf_counter() < end:
                 self._step(self.trainer.precision_plugin.convert_input(next(cast(Any, self.trainer.train_dataloader))))
 
-    def _step(self, batch: Batch) -> None:
-        if not self._begun:
+    def _step(self, loaded: Any) -> None:
+        batch = as_batch(loaded)
+        if not self.begun:
             self.strategy.begin(self.oracle, batch)
-            self._begun = True
-        self._records.add(self.strategy.step(self.oracle, batch))
+            self.begun = True
+        self.records.add(self.strategy.step(self.oracle, batch))
         if self._without_optimizer:  # Lightning counts steps of optimisers; this one is a mock
             self._optimization.count_step()
         self._book_time()
@@ -194,12 +211,12 @@ class Trial(LightningModule):
 
     def on_validation_start(self) -> None:
         self._evaluation.reset()
-        if self._begun and self.trainer.state.fn == "fit":
-            self._recommendation.put(self.recommended)
+        if self.begun and self.trainer.state.fn == "fit":
+            self.recommendation.put(self.recommended)
             check_model(self.sharding, self.model, self.ledger.forwards)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._evaluation.update(batch)
+        self._evaluation.update(as_batch(batch))
 
     test_step = validation_step
 
@@ -212,17 +229,16 @@ class Trial(LightningModule):
         self.curve.append((self.ledger.forwards, values))
         for path in self.ledger.paths:
             self.phase_ends[path] = values
-        self._report(values | self._records.costs())
+        self._report(values | self.records.costs())
 
     def on_validation_end(self) -> None:
         """Put the training weights back, once callbacks have kept what they want of the recommendation."""
         if self.trainer.state.fn == "fit":
-            self._recommendation.take()
+            self.recommendation.take()
         self._lap = time.perf_counter()  # validation is not training time
 
     def on_train_end(self) -> None:
-        if self.recommended is not None:
-            self.oracle.assign(self.recommended)
+        self.recommendation.stay(self.recommended)
 
     @property
     def directions(self) -> dict[str, bool | None]:
@@ -232,7 +248,7 @@ class Trial(LightningModule):
     @property
     def recommended(self) -> Tensor | None:
         """What the strategy recommends now (d,), in the oracle's coordinates; None for the model as it stands."""
-        return self.strategy.recommend() if self._begun else None
+        return self.strategy.recommend() if self.begun else None
 
     def recommending(self) -> AbstractContextManager[None]:
         """Inside, the model has the parameters that the strategy recommends; afterwards those of training."""
@@ -246,30 +262,13 @@ class Trial(LightningModule):
         self._report(self.tested)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["hybridopt"] = {
-            "ledger": self.ledger.state_dict(),
-            "generator": self.oracle.generator.get_state(),
-            "global_stream": self._global_stream.states,
-            "averages": self._records.state_dict(),
-            "curve": self.curve,
-            "phase_ends": self.phase_ends,
-            "begun": self._begun,
-            "training_weights": self._recommendation.training_weights(),
-        }
+        checkpoint["hybridopt"] = saved(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is None or self.trainer.state.fn != "fit":
             return  # to validate or test what was recommended: the network is all that it takes
-        state = checkpoint["hybridopt"]
-        self._loaded, self._begun = True, state["begun"]
-        for name, value in state["training_weights"].items():
-            checkpoint["state_dict"][f"model.{name}"] = value
-        self.ledger.load_state_dict(state["ledger"])
-        self.oracle.generator.set_state(state["generator"].cpu())
-        self._global_stream.states = [part.cpu() for part in state["global_stream"]]
-        self._records.load_state_dict(state["averages"])
-        self.curve = [(step, values) for step, values in state["curve"]]
-        self.phase_ends = state["phase_ends"]
+        self._loaded = True
+        restore(self, checkpoint)
 
     # -- after a step ------------------------------------------------------------------------------------------------
 
@@ -285,8 +284,8 @@ class Trial(LightningModule):
         marks = self.ledger.marks_passed
         over = self.ledger.exhausted or self.strategy.finished()
         self.at_mark = marks > self._marks or self.strategy.phase_over() or over
-        if self.at_mark or self._records.due:
-            self._report(self._records.take())
+        if self.at_mark or self.records.due:
+            self._report(self.records.take())
         if self.at_mark:
             self._marks = marks
             self._batch_unchecked = True

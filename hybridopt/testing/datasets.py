@@ -15,6 +15,8 @@ from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine import trees
+from hybridopt.engine.trees import Inputs
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.neighbours import MOST, NEIGHBOURS, by_neighbours, score
 from hybridopt.testing.plugins import Settings, defaults, variants
@@ -58,11 +60,11 @@ def rows_of(data: Any, name: str, seed: int = 0) -> Batch:
     taken, size = [], 0
     for inputs, targets in batches:
         taken.append((inputs, targets))
-        size += len(inputs)
+        size += len(targets)
         if size >= MOST:
             break
     fail_if(not taken, f"its {name} set yields no batch.")
-    inputs, targets = (torch.cat(parts) for parts in zip(*taken, strict=True))
+    inputs, targets = trees.joined(taken)
     return inputs, targets
 
 
@@ -74,9 +76,10 @@ def builds_from_every_option(plugin: Plugin) -> None:
             data = build(plugin, settings)
             fail_if(not isinstance(getattr(data, "spec", None), DataSpec), "it has no spec, which is a DataSpec.")
             inputs, targets = next(iter(stream(data, 0)))
-        fail_if(
-            len(inputs) != len(targets), f"with {what} a batch has {len(inputs)} inputs and {len(targets)} targets."
-        )
+        for part in trees.leaves(inputs):
+            fail_if(
+                len(part) != len(targets), f"with {what} a batch has {len(part)} inputs and {len(targets)} targets."
+            )
 
 
 @check("dataset")
@@ -85,12 +88,13 @@ def spec_is_true(plugin: Plugin) -> None:
     (B, output_size). Nothing is NaN or infinite."""
     spec, sets = usual(plugin).spec, rows(plugin)
     for name, (inputs, targets) in sets.items():
-        shape, promised = tuple(inputs.shape[1:]), tuple(spec.input_shape)
+        shape, promised = trees.sample_shapes(inputs), spec.input_shape
         fail_if(
             shape != promised, f"spec.input_shape is {promised}, but the {name} set's inputs have the shape {shape}."
         )
-        for what, values in {"inputs": inputs, "targets": targets}.items():
-            finite(values, f"its {name} set has {what}")
+        for values in trees.leaves(inputs):
+            finite(values, f"its {name} set has inputs")
+        finite(targets, f"its {name} set has targets")
         if spec.task == "regression":
             fail_if(
                 tuple(targets.shape[1:]) != (spec.output_size,) or not targets.is_floating_point(),
@@ -148,9 +152,9 @@ def splits_disjoint(plugin: Plugin) -> None:
         )
 
 
-def fingerprints(inputs: Tensor) -> list[bytes]:
+def fingerprints(inputs: Inputs) -> list[bytes]:
     """One for each row, equal for equal rows."""
-    return [row.tobytes() for row in inputs.flatten(1).contiguous().cpu().numpy()]
+    return [row.tobytes() for row in trees.flat(inputs).cpu().numpy()]
 
 
 @check("dataset")
@@ -175,16 +179,22 @@ def scaling_knows_the_training_set_only(plugin: Plugin) -> None:
     1, exactly, over several sets together, but not over the training set. Other leaks, such as a selection of features
     by all rows, show in no data set, and are not looked for.
     """
-    inputs = {name: values.double() for name, (values, _) in rows(plugin).items()}
-    for others in (("val", "test"), ("val",), ("test",)):
-        union = torch.cat([inputs["train"], *(inputs[name] for name in others)])
-        for what, scaled in {"standardised": standardised, "brought to a range": ranged}.items():
-            for view in (by_feature, by_channel):
-                fail_if(
-                    scaled(view(union)) and not scaled(view(inputs["train"])),
-                    f"its inputs are {what} by train and {' and '.join(others)} rows together: what is held out has "
-                    "leaked into training; fit the scaling on the training set.",
-                )
+    parts = {name: trees.leaves(inputs) for name, (inputs, _) in rows(plugin).items()}
+    for one in range(len(parts["train"])):
+        inputs = {name: found[one].double() for name, found in parts.items() if found[one].ndim > 1}
+        for others in (("val", "test"), ("val",), ("test",)) if inputs else ():
+            _check_scaling(inputs["train"], [inputs[name] for name in others], " and ".join(others))
+
+
+def _check_scaling(train: Tensor, held_out: list[Tensor], names: str) -> None:
+    union = torch.cat([train, *held_out])
+    for what, scaled in {"standardised": standardised, "brought to a range": ranged}.items():
+        for view in (by_feature, by_channel):
+            fail_if(
+                scaled(view(union)) and not scaled(view(train)),
+                f"its inputs are {what} by train and {names} rows together: what is held out has leaked into "
+                "training; fit the scaling on the training set.",
+            )
 
 
 def by_feature(inputs: Tensor) -> Tensor:
@@ -235,7 +245,7 @@ def inputs_tell_of_targets(plugin: Plugin) -> None:
     task, sets = usual(plugin).spec.task, rows(plugin)
     if task not in ("classification", "regression"):
         return
-    held_out = [torch.cat(pair)[:ASKED] for pair in zip(sets["val"], sets["test"], strict=True)]
+    held_out = trees.rows(trees.joined([sets["val"], sets["test"]]), slice(ASKED))
     guesses = by_neighbours(sets["train"], held_out[0], task)
     generator, answers = torch.Generator().manual_seed(0), held_out[1]
     orders = [torch.randperm(len(answers), generator=generator) for _ in range(PAIRINGS)]
@@ -277,7 +287,7 @@ def batches_reproducible_by_seed(plugin: Plugin) -> None:
 def _full(plugin: Plugin) -> bool:
     """Whether an epoch is a single batch, or all its rows are the same, so that there is no order."""
     batches = list(islice(stream(usual(plugin), 7).batches(0), 2))
-    return len(batches) < 2 or len(set(fingerprints(torch.cat([inputs for inputs, _ in batches])))) == 1
+    return len(batches) < 2 or len(set(fingerprints(trees.joined([inputs for inputs, _ in batches])))) == 1
 
 
 def _listed(one: list[Batch], other: list[Batch]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:

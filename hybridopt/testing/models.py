@@ -14,6 +14,8 @@ from torch.func import functional_call
 from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine import trees
+from hybridopt.engine.trees import Inputs
 from hybridopt.errors import HybridoptError
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
@@ -39,7 +41,7 @@ class Case:
 
     spec: DataSpec
     model: nn.Module
-    inputs: Tensor
+    inputs: Inputs
 
 
 def accepted(plugin: Plugin, settings: Settings | None = None, seed: int = 0) -> list[Case]:
@@ -48,7 +50,7 @@ def accepted(plugin: Plugin, settings: Settings | None = None, seed: int = 0) ->
     cases = [case for spec, inputs in _specs() if (case := _case(plugin, settings, spec, inputs, seed))]
     if "dataset" in conformance(plugin).problem:
         problem = problem_of(plugin)
-        inputs = problem.held_out[0][:BATCH]
+        inputs = trees.rows(problem.held_out[0], slice(BATCH))
         cases.append(Case(problem.spec, _build(plugin, settings, problem.spec, seed), inputs))
     fail_if(
         not cases,
@@ -98,7 +100,7 @@ def builds_from_every_option(plugin: Plugin) -> None:
 def _maps(case: Case, where: str) -> None:
     with during(where), torch.no_grad():
         outputs = case.model(case.inputs)
-    expected = (len(case.inputs), case.spec.output_size)
+    expected = (trees.samples(case.inputs), case.spec.output_size)
     fail_if(
         tuple(outputs.shape) != expected,
         f"{where} its outputs have the shape {tuple(outputs.shape)} and not {expected}.",
@@ -119,7 +121,7 @@ def samples_do_not_influence_each_other(plugin: Plugin) -> None:
     """In evaluation mode a sample's output is the same alone and among others (to 1e-4)."""
     for case in accepted(plugin):
         with torch.no_grad():
-            together, alone = case.model(case.inputs)[2:3], case.model(case.inputs[2:3])
+            together, alone = case.model(case.inputs)[2:3], case.model(trees.rows(case.inputs, slice(2, 3)))
         fail_if(
             not torch.allclose(together, alone, rtol=1e-4, atol=1e-5),
             f"for {case.spec} a sample's output depends on the others in its batch, also in evaluation mode.",
@@ -152,7 +154,7 @@ def stir(model: nn.Module) -> None:
 
 def without_effect(case: Case) -> list[int]:
     """The places in a flattened sample that can change without any change of the outputs; 400 are tried at most."""
-    samples = case.inputs.flatten(1)
+    samples = trees.flat(case.inputs)
     idle = (samples != samples[0]).any(0).nonzero()[:, 0]
     idle = idle[torch.randperm(len(idle), generator=torch.Generator().manual_seed(0))[:MOST_VALUES]]
     for shift in range(1, len(samples)):
@@ -166,7 +168,7 @@ def _moved(case: Case, sample: Tensor, other: Tensor, places: Tensor) -> Tensor:
     changed = sample.repeat(len(places) + 1, 1)
     changed[range(len(places)), places] = other[places]
     with torch.no_grad():
-        outputs = case.model(changed.view(-1, *case.inputs.shape[1:]))
+        outputs = case.model(trees.unflattened(changed, case.inputs))
     return (outputs[:-1] - outputs[-1]).flatten(1).abs().amax(1) > NEGLIGIBLE * outputs.abs().max()
 
 

@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.objective import Batch
+from hybridopt.engine import trees
+from hybridopt.engine.trees import Inputs
 
 MOST = 20_000  # rows of a set that are read: a leak in larger ones shows as well
 NEIGHBOURS = 5  # in the training set, by which a held-out target is guessed
 FAR = 3.0  # deviations from the mean that a feature counts at most: some are constant but for one row
 
 
-def by_neighbours(train: Batch, queries: Tensor, task: str) -> Tensor:
-    """Targets of queries (Q, ...), guessed by the nearest rows of a training set, standardised."""
-    inputs, targets = (part[:MOST] for part in train)
-    known, asked = (part.flatten(1).double().nan_to_num() for part in (inputs, queries))
+def by_neighbours(train: Batch, queries: Inputs, task: str) -> Tensor:
+    """Targets of queries (Q, ...), a tensor or a tree of them, guessed by the nearest rows of a training set."""
+    inputs, targets = trees.rows(train, slice(MOST))
+    known, asked = (trees.flat(part).nan_to_num() for part in (inputs, queries))
     mean, scale = known.mean(0), known.std(0, unbiased=False).clamp_min(1e-12)
     near, far = (((part - mean) / scale).clamp(-FAR, FAR) for part in (asked, known))
     distances = torch.cdist(near, far)

@@ -13,8 +13,10 @@ from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine import trees
 from hybridopt.engine.forward import PopulationForward
 from hybridopt.engine.stage import evaluating
+from hybridopt.engine.trees import Inputs
 from hybridopt.errors import brief
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
@@ -51,9 +53,9 @@ class Case:
         }
         run = PopulationForward(self.model)
 
-        def forward(inputs: Tensor) -> Tensor:
+        def forward(inputs: Inputs) -> Tensor:
             with evaluating(self.model):
-                return run(population, inputs, shared=inputs.ndim <= self.batch[0].ndim)
+                return run(population, inputs, shared=trees.rank(inputs) <= trees.rank(self.batch[0]))
 
         return forward
 

@@ -18,6 +18,7 @@ from hybridopt.composition.registry import Plugin
 from hybridopt.core.data import replayable
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine import trees
 from hybridopt.engine.randomness import derived_seed
 from hybridopt.testing.plugins import USUAL, conformance, filled
 
@@ -92,10 +93,10 @@ def held_out(data: Any) -> Batch:
     taken, size = [], 0
     for batch in data.val_dataloader():
         taken.append(batch)
-        size += len(batch[0])
+        size += len(batch[1])
         if size >= HELD_OUT:
             break
-    inputs, targets = (torch.cat(parts)[:HELD_OUT] for parts in zip(*taken, strict=True))
+    inputs, targets = trees.rows(trees.joined(taken), slice(HELD_OUT))
     return inputs, targets
 
 

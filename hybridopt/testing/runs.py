@@ -22,6 +22,8 @@ from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Strategy
+from hybridopt.engine import trees
+from hybridopt.engine.forward import of_one
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.testing.plugins import defaults
 from hybridopt.testing.problems import Problem
@@ -114,8 +116,8 @@ class Run:
         self.layout = ParameterLayout.of(dict(self.model.named_parameters()))
         self._seed, self._batches = seed, problem.batches(seed)
         self._weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.first_batch = self._moved(next(problem.batches(seed)))
-        self.ledger = SpyLedger(budget or Budget(forwards=LOSSES * len(self.first_batch[0])))
+        self.first_batch = self.moved(next(problem.batches(seed)))
+        self.ledger = SpyLedger(budget or Budget(forwards=LOSSES * len(self.first_batch[1])))
         generator = torch.Generator(self.device).manual_seed(seed)
         self.oracle = Oracle(self.model, self.objective, self.ledger, generator, encoding=encoding)
         if mask is not None:
@@ -124,15 +126,15 @@ class Run:
         self.strategy.attach(self.oracle)
         self.optimizers = self.strategy.optimizers()
 
-    def _moved(self, batch: Batch) -> Batch:
-        inputs, targets = (
-            part.to(self.device, self.dtype if part.is_floating_point() else part.dtype) for part in batch
+    def moved(self, batch: Batch) -> Batch:
+        inputs, targets = trees.mapped(
+            lambda part: part.to(self.device, self.dtype if part.is_floating_point() else part.dtype), batch
         )
         return inputs, targets
 
     def step(self) -> Mapping[str, float | Tensor]:
         """One step on the next batch."""
-        batch = self._moved(next(self._batches))
+        batch = self.moved(next(self._batches))
         self.begin(batch)
         self.taken += 1
         return self.strategy.step(self.oracle, batch)
@@ -176,11 +178,8 @@ class Run:
 
     def loss(self) -> float:
         """The loss of what the strategy recommends now, on the data held out; not charged."""
-        inputs, targets = batch = self._moved(self.problem.held_out)
-
-        def forward(rows: Tensor) -> Tensor:
-            return self.model(rows if rows.ndim <= inputs.ndim else rows[0])[None]
-
+        inputs, targets = batch = self.moved(self.problem.held_out)
+        forward = of_one(self.model, inputs)
         self.model.eval()
         with torch.no_grad(), self.recommending():
             loss = float(self.objective.loss(self.objective.outputs(forward, batch)[0], targets))

@@ -198,9 +198,7 @@ class Watched:
     def _validate(self) -> None:
         self.evaluation.reset()
         with self.run.recommending(), torch.no_grad():
-            inputs, targets = self.run.problem.held_out
-            dtype = self.run.dtype if inputs.is_floating_point() else inputs.dtype
-            self.evaluation.update((inputs.to(self.run.device, dtype), targets.to(self.run.device)))
+            self.evaluation.update(self.run.moved(self.run.problem.held_out))
         self.curve.append((self.run.ledger.forwards, self.evaluation.values("val")))
 
     # -- checkpoints -------------------------------------------------------------------------------------------------

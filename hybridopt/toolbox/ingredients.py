@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -45,6 +45,7 @@ class Mixing(Hybrid):
         ConfigError: a number is out of range.
     """
 
+    averages: ClassVar[bool] = True
     kept: Tensor  # (k, d), recommendations on the way
 
     def __init__(

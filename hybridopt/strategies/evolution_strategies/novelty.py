@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
+from hybridopt.engine import trees
 from hybridopt.engine.randomness import normal
+from hybridopt.engine.trees import Inputs
 from hybridopt.toolbox.descent import AdamDescent, centered_ranks
 from hybridopt.toolbox.ranges import at_least, even, positive
 
@@ -50,8 +52,7 @@ class NoveltyES(Strategy):
     best: Tensor  # (d,), that with the lowest loss
     weight: Tensor  # a scalar, of the loss
     stale: Tensor  # a whole number, generations without a new best
-    inputs: Tensor  # (probe, ...)
-    targets: Tensor  # (probe, ...)
+    targets: Tensor  # (probe, ...); of the inputs each tensor (probe, ...) is a buffer inputs_<i>
     own: Tensor  # (M, b), behaviours of the agents
     seen: Tensor  # (k, b), behaviours in the archive
 
@@ -86,9 +87,10 @@ class NoveltyES(Strategy):
         self.register_buffer("stale", torch.zeros((), dtype=torch.int64))
         for adam in self.adams:
             adam.start(x0)
-        for name, part in zip(("inputs", "targets"), batch, strict=True):
-            self.register_buffer(name, part[: self.probe].clone())
-        self.register_buffer("own", self._behaviours(oracle, self.thetas))
+        self.register_buffer("targets", batch[1][: self.probe].clone())
+        for i, part in enumerate(trees.leaves(batch[0])):
+            self.register_buffer(f"inputs_{i}", part[: self.probe].clone())
+        self.register_buffer("own", self._behaviours(oracle, self.thetas, batch))
         self.register_buffer("seen", self.own.clone())
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
@@ -144,13 +146,18 @@ class NoveltyES(Strategy):
         """Losses (n,) on the batch, and behaviours (n, b) on the probe."""
         outputs = oracle.outputs(population, batch)
         losses = oracle.objective.losses(outputs, batch[1]).nan_to_num(torch.inf, torch.inf, torch.inf)
-        count = len(self.inputs)
-        if torch.equal(batch[0][:count], self.inputs):  # the batch begins with the probe, as where there is but one
+        count = len(self.targets)
+        if trees.equal(trees.rows(batch[0], slice(count)), self._inputs(batch)):  # as where there is but one batch
             return losses, flat(outputs[:, :count])
-        return losses, self._behaviours(oracle, population)
+        return losses, self._behaviours(oracle, population, batch)
 
-    def _behaviours(self, oracle: Oracle, population: Tensor) -> Tensor:
-        return flat(oracle.outputs(population, (self.inputs, self.targets)))
+    def _behaviours(self, oracle: Oracle, population: Tensor, batch: Batch) -> Tensor:
+        return flat(oracle.outputs(population, (self._inputs(batch), self.targets)))
+
+    def _inputs(self, batch: Batch) -> Inputs:
+        """The probe's inputs, in the form of those of any batch."""
+        kept = [cast(Tensor, self._buffers[f"inputs_{i}"]) for i in range(len(trees.leaves(batch[0])))]
+        return trees.rebuilt(batch[0], kept)
 
 
 def flat(outputs: Tensor) -> Tensor:

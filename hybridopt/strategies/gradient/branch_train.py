@@ -16,6 +16,8 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
+from hybridopt.engine import trees
+from hybridopt.engine.trees import Inputs
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
 from hybridopt.toolbox.ranges import at_least, one_of, positive, share
@@ -101,23 +103,24 @@ class BranchTrain(Strategy):
         for branch in range(self.branches):
             mine = owners == branch
             if mine.any():
-                loss, slope = oracle.gradients(self.members[branch : branch + 1], (inputs[mine], targets[mine]))
+                share = (trees.rows(inputs, mine), targets[mine])
+                loss, slope = oracle.gradients(self.members[branch : branch + 1], share)
                 losses.append(loss)
                 slopes[branch] = slope[0]
         return torch.cat(losses), slopes
 
 
-def part_of(inputs: Tensor, parts: int) -> Tensor:
+def part_of(inputs: Inputs, parts: int) -> Tensor:
     """To which of so many parts each sample belongs: always the same for the same inputs, and about as many to each.
 
     Args:
-        inputs: (B, ...).
+        inputs: (B, ...), or a tree of such tensors.
         parts: how many.
 
     Returns:
         (B,), whole numbers from 0.
     """
-    values = inputs.flatten(1).double()
+    values = trees.flat(inputs)
     weights = 1 + (torch.arange(1, values.shape[1] + 1, device=values.device) * GOLDEN).frac()
     projected = 1e3 * (values * weights).sum(1)  # whose fractions differ also where inputs hardly do
     return (projected.frac().abs() * parts).long().clamp(max=parts - 1)
