@@ -187,6 +187,14 @@ def test_a_class_of_which_only_held_out_samples_are_given_is_refused():
         split(numbered(40), labels, places=places)
 
 
+def test_classes_that_cannot_be_spread_over_what_is_drawn_are_named():
+    places, labels = np.repeat(["train", "test"], [20, 20]), [*"abcdefghij"] * 4
+    with pytest.raises(
+        DataError, match=r"over 18 training and 2 validation samples: .* or change dataset\.val_fraction\."
+    ):
+        split(numbered(40), labels, places=places, val_fraction=0.1)
+
+
 def test_inputs_of_an_integer_type_are_not_standardised():
     sets = split(numbered(40) + 2**40, np.arange(40) % 2, dtype=torch.int64)
     assert sets["train"][0].dtype == torch.int64

@@ -228,9 +228,12 @@ def too_few(labels: np.ndarray, parts: str, settings: str) -> DataError:
 
 
 def _cannot_spread(strata: np.ndarray, sizes: tuple[int, int]) -> DataError:
-    train, (val, test) = len(strata) - sum(sizes), sizes
-    parts = f"{train} training, {val} validation and {test} test samples"
-    return too_few(strata, parts, "dataset.val_fraction and dataset.test_fraction")
+    """What is wrong where classes cannot be spread over the training set and what is drawn from it."""
+    drawn = {name: size for name, size in zip(SETS[1:], sizes, strict=True) if size}
+    words = {"val": "validation", "test": "test"}
+    *parts, last = [f"{len(strata) - sum(sizes)} training", *(f"{size} {words[name]}" for name, size in drawn.items())]
+    settings = " and ".join(f"dataset.{name}_fraction" for name in drawn)
+    return too_few(strata, f"{', '.join(parts)} and {last} samples", settings)
 
 
 def _standardised(sets: list[np.ndarray]) -> list[np.ndarray]:
