@@ -17,6 +17,7 @@ from hybridopt.errors import ConfigError, DataError, brief, options
 from hybridopt.toolbox.tables import Names, Part, as_array, chosen_columns, refuse_shared, without_words
 
 SUFFIXES = (".npz", ".csv", ".parquet")
+SEPARATORS = (";", "\t", "|")  # that files called .csv have in the place of commas
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def _table(file: Path) -> pd.DataFrame:
     """The rows of a table, whose columns have text for names, each another one."""
     text = file.suffix.lower() == ".csv"
     try:
-        _refuse_twins(file, _header(file) if text else pq.read_schema(file).names)
+        names = _header(file) if text else pq.read_schema(file).names
+        _refuse_odd_names(file, names)
         table = _text_table(file) if text else pd.read_parquet(file)
     except DataError:
         raise
@@ -162,9 +164,14 @@ def _header(file: Path) -> list[str]:
     return [name for name in first.iloc[0].tolist() if name]
 
 
-def _refuse_twins(file: Path, names: list[str]) -> None:
+def _refuse_odd_names(file: Path, names: list[str]) -> None:
     if twins := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{file} has several columns of the name {twins[0]!r}: give each a name of its own.")
+    if len(names) == 1 and (found := next((mark for mark in SEPARATORS if mark in names[0]), None)):
+        raise DataError(
+            f"{file} has one column, {names[0]!r}, whose fields seem to be separated by {found!r}: write it with "
+            f"commas, as pandas.read_csv(path, sep={found!r}).to_csv(path, index=False) does."
+        )
 
 
 def _text_table(file: Path) -> pd.DataFrame:

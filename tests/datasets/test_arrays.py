@@ -1,5 +1,6 @@
 """The user's own files: what is read, and one sentence for each thing that cannot be."""
 
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -274,6 +275,12 @@ def test_columns_of_one_name_are_refused(tmp_path):
     twins = pa.table([[1, 2], [3, 4], ["x", "y"]], names=["b", "b", "target"])
     pq.write_table(twins, tmp_path / "twins.parquet")
     refused(str(tmp_path / "twins.parquet"), "several columns of the name 'b'")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_fields_that_no_comma_separates(separator, tmp_path):
+    TABLE.to_csv(tmp_path / "data.csv", index=False, sep=separator)
+    refused(str(tmp_path / "data.csv"), f"separated by {re.escape(repr(separator))}: write it with commas")
 
 
 def test_channels_come_to_the_front(savez):
