@@ -195,12 +195,11 @@ def without_words(column: pd.Series) -> pd.Series:
     """
     if isinstance(column.dtype, np.dtype) and column.dtype != object:
         return column
-    said = ["" if pd.isna(value) else str(value).strip() for value in column]
-    there = [word for word in said if word.lower() not in MISSING]
+    said = {value: str(value).strip() for value in column.dropna().unique()}
+    there = {value: word for value, word in said.items() if word.lower() not in MISSING}
     for read in (BOOLEANS.get, _number):
-        values = {word: read(word) for word in there}
-        if there and None not in values.values():
-            return pd.Series([values.get(word, np.nan) for word in said], column.index, name=column.name)
+        if there and all(read(word) is not None for word in there.values()):
+            return column.astype(object).map({value: read(word) for value, word in there.items()})
     return column
 
 
