@@ -11,6 +11,7 @@ from hybridopt.toolbox.splits import split_arrays
 
 SETS = ("train", "val", "test")
 DEFAULTS = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0}
+RAW = {"standardise": False}
 
 
 def split(inputs, targets, task="classification", **overrides):
@@ -152,3 +153,51 @@ def test_the_training_set_knows_every_class_or_the_split_is_refused(counts, val_
         assert min(counts) < 5 or len(labels) * min(fractions.values()) < len(counts) + 1
     else:
         assert set(sets["train"][1].tolist()) == set(range(len(counts)))
+
+
+# -- sets that are given ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(SETS), min_size=30, max_size=60), st.integers(0, 2**32 - 1))
+def test_each_sample_is_where_it_is_given(places, seed):
+    places = np.array([*SETS, *places])
+    sets = split(numbered(len(places)), numbered(len(places)), "regression", places=places, split_seed=seed, **RAW)
+    for name in SETS:
+        assert sets[name][0].flatten().tolist() == np.flatnonzero(places == name).tolist()
+
+
+@pytest.mark.parametrize(("given_set", "drawn"), [("test", "val"), ("val", "test")])
+def test_a_set_that_is_not_given_is_drawn_from_the_training_samples(given_set, drawn):
+    places = np.repeat(["train", given_set], [50, 10])
+    fraction = {f"{drawn}_fraction": 0.3, f"{given_set}_fraction": 5.0}  # a share of nothing
+    sets = split(numbered(60), np.arange(60) % 2, places=places, **fraction, **RAW)
+    assert sets[given_set][0].flatten().tolist() == list(range(50, 60))
+    assert len(sets[drawn][0]) == 15
+    assert sorted(torch.cat([sets[drawn][0], sets["train"][0]]).flatten().tolist()) == list(range(50))
+    with pytest.raises(ConfigError, match=rf"dataset\.{drawn}_fraction must lie in \(0, 1\), but is 1"):
+        split(numbered(60), np.arange(60) % 2, places=places, **{f"{drawn}_fraction": 1.0})
+
+
+def test_a_class_of_which_only_held_out_samples_are_given_is_refused():
+    places = np.repeat(["train", "test"], [30, 10])
+    labels = np.array([*["a", "b"] * 15, *["a", "c"] * 5])
+    with pytest.raises(
+        DataError, match="The test set has samples of the class 'c', of which the training set has none"
+    ):
+        split(numbered(40), labels, places=places)
+
+
+def test_classes_that_cannot_be_spread_over_what_is_drawn_are_named():
+    places, labels = np.repeat(["train", "test"], [20, 20]), [*"abcdefghij"] * 4
+    with pytest.raises(
+        DataError, match=r"over 18 training and 2 validation samples: .* or change dataset\.val_fraction\."
+    ):
+        split(numbered(40), labels, places=places, val_fraction=0.1)
+
+
+def test_inputs_of_an_integer_type_are_not_standardised():
+    sets = split(numbered(40) + 2**40, np.arange(40) % 2, dtype=torch.int64)
+    assert sets["train"][0].dtype == torch.int64
+    assert sorted(torch.cat([inputs for inputs, _ in sets.values()]).flatten().tolist()) == [
+        2**40 + i for i in range(40)
+    ]

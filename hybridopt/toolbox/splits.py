@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -15,7 +14,9 @@ from hybridopt.core.data import TensorDataModule
 from hybridopt.core.spec import DataSpec
 from hybridopt.errors import ConfigError, DataError
 from hybridopt.toolbox import ranges
+from hybridopt.toolbox.weighting import WeightedDataModule, Weights
 
+SETS = ("train", "val", "test")
 LARGEST_SEED = 2**32 - 1  # numpy's
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -27,11 +28,14 @@ def split_arrays(
     targets: np.ndarray,
     task: str,
     *,
-    val_fraction: float,
-    test_fraction: float,
+    val_fraction: float = 0.2,
+    test_fraction: float = 0.2,
     split_seed: int,
     batch_size: int | None = 256,
     standardise: bool = True,
+    dtype: torch.dtype = torch.float32,
+    places: np.ndarray | None = None,
+    weights: Weights | None = None,
 ) -> TensorDataModule:
     """Cut arrays into a training, a validation and a test set.
 
@@ -48,28 +52,38 @@ def split_arrays(
         split_seed: fixes which sample goes where.
         batch_size: samples in a training batch; None for all of them.
         standardise: bring inputs to mean 0 and variance 1: each feature of (F,) and of (T, F), each channel of
-            (C, H, W). In regression the targets too, hence loss and metrics are in standard deviations.
+            (C, H, W). In regression the targets too, hence loss and metrics are in standard deviations. Inputs of an
+            integer type stay as they are.
+        dtype: of the inputs.
+        places: (N,) the set of each sample, "train", "val" or "test", where it is given. A set that none is given for
+            is drawn from the samples of "train"; its fraction is a share of these.
+        weights: how much each training sample counts; validation and test are never weighted.
 
     Returns:
-        Inputs float32 (N, ...); targets int64 (N,) for classes, float32 (N, outputs) for values.
+        Inputs of ``dtype`` (N, ...); targets int64 (N,) for classes, float32 (N, outputs) for values.
 
     Raises:
-        ConfigError: a fraction or the seed is out of range.
+        ConfigError: a fraction, the seed or a weight is out of range.
         DataError: there are too few samples, a class has too few, or the targets are all the same.
     """
-    check_settings(val_fraction, test_fraction, split_seed)
+    places = np.full(len(inputs), SETS[0]) if places is None else places
+    fractions = _of_drawn(val_fraction, test_fraction, places)
+    check_seed(split_seed=split_seed)
     classes = task == "classification"
     encoded, output_size = _encode(targets) if classes else _as_columns(targets)
-    held_out = _sizes(len(inputs), val_fraction, test_fraction)
-    parts = list(_split(len(inputs), held_out, targets if classes else None, split_seed))
+    parts = _parts(places, fractions, targets if classes else None, split_seed)
     input_sets, target_sets = [inputs[part] for part in parts], [encoded[part] for part in parts]
     if standardise:
-        input_sets = _standardised(input_sets)
+        input_sets = _standardised(input_sets) if dtype.is_floating_point else input_sets
         target_sets = target_sets if classes else _standardised(target_sets)
-    dtype = torch.int64 if classes else torch.float32
-    sets = [(_tensor(x, torch.float32), _tensor(y, dtype)) for x, y in zip(input_sets, target_sets, strict=True)]
+    kind = torch.int64 if classes else torch.float32
+    sets = [(_tensor(x, dtype), _tensor(y, kind)) for x, y in zip(input_sets, target_sets, strict=True)]
     train, val, test = sets
-    return TensorDataModule(train, val, test, DataSpec(tuple(inputs.shape[1:]), output_size, task), batch_size)
+    spec = DataSpec(tuple(inputs.shape[1:]), output_size, task)
+    if weights is None:
+        return TensorDataModule(train, val, test, spec, batch_size)
+    drawn = weights.of(parts[0], targets if classes else None)
+    return WeightedDataModule(train, val, test, spec, batch_size, drawn)
 
 
 def check_settings(val_fraction: float, test_fraction: float, split_seed: int) -> None:
@@ -78,12 +92,21 @@ def check_settings(val_fraction: float, test_fraction: float, split_seed: int) -
     Raises:
         ConfigError: a setting is out of range.
     """
+    check_fractions(val_fraction, test_fraction)
+    check_seed(split_seed=split_seed)
+
+
+def check_fractions(val_fraction: float, test_fraction: float) -> None:
+    """Refuse fractions that leave a set empty.
+
+    Raises:
+        ConfigError: one is out of range.
+    """
     if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
         raise ConfigError(
             "dataset.val_fraction and dataset.test_fraction must each be above 0 and together below 1, "
             f"but are {val_fraction} and {test_fraction}: write for example 0.2 for both."
         )
-    check_seed(split_seed=split_seed)
 
 
 def check_seed(**seeds: int) -> None:
@@ -116,9 +139,53 @@ def _as_columns(values: np.ndarray) -> tuple[np.ndarray, int]:
     return columns, columns.shape[1]
 
 
+def _of_drawn(val_fraction: float, test_fraction: float, places: np.ndarray) -> tuple[float, float]:
+    """The fractions for validation and test, 0 where the set is given."""
+    val, test = (name in places for name in SETS[1:])
+    if not (val or test):
+        check_fractions(val_fraction, test_fraction)
+    elif not val:
+        ranges.share("dataset", "(0, 1)", val_fraction=val_fraction)
+    elif not test:
+        ranges.share("dataset", "(0, 1)", test_fraction=test_fraction)
+    return 0.0 if val else val_fraction, 0.0 if test else test_fraction
+
+
+def _parts(
+    places: np.ndarray, fractions: tuple[float, float], labels: np.ndarray | None, seed: int
+) -> list[np.ndarray]:
+    """The numbers of the training, validation and test samples; a set with a fraction is drawn from those of "train",
+    in proportion to the labels if there are any."""
+    train, *held_out = (np.flatnonzero(places == name) for name in SETS)
+    sizes = val, test = _sizes(len(train), *fractions)
+    strata = None if labels is None else labels.reshape(-1)
+    whole = train
+    try:
+        rest, drawn_test = cut(train, test, strata, seed) if test else (train, held_out[1])
+        train, drawn_val = cut(rest, val, strata, seed) if val else (rest, held_out[0])
+    except ValueError as error:  # scikit-learn's error where these classes cannot be spread over these sets
+        raise error if strata is None else _cannot_spread(strata[whole], sizes) from error
+    parts = [train, drawn_val, drawn_test]
+    if strata is not None and len(np.unique(strata[train])) < len(np.unique(strata)):
+        raise _cannot_spread(strata, sizes) if all(sizes) else _unlearned(strata, parts)
+    return parts
+
+
+def _unlearned(labels: np.ndarray, parts: list[np.ndarray]) -> DataError:
+    """What is wrong where a held-out set has a class that the training set lacks."""
+    known, *held_out = (np.unique(labels[part]) for part in parts)
+    name, foreign = next(
+        (name, new) for name, found in zip(SETS[1:], held_out, strict=True) if len(new := np.setdiff1d(found, known))
+    )
+    return DataError(
+        f"The {name} set has samples of the class {foreign.tolist()[0]!r}, of which the training set has none: add "
+        "training samples of that class, or leave it out."
+    )
+
+
 def _sizes(count: int, val_fraction: float, test_fraction: float) -> tuple[int, int]:
-    """The number of samples for validation and for the test, at least one each."""
-    val, test = (max(1, round(count * fraction)) for fraction in (val_fraction, test_fraction))
+    """The number of samples to draw for validation and for the test, at least one where the fraction is above 0."""
+    val, test = (max(1, round(count * fraction)) if fraction else 0 for fraction in (val_fraction, test_fraction))
     if count - val - test < 1:
         raise DataError(
             f"{count} samples cannot be split into a training, a validation and a test set by "
@@ -126,20 +193,6 @@ def _sizes(count: int, val_fraction: float, test_fraction: float) -> tuple[int, 
             "give more samples or smaller fractions."
         )
     return val, test
-
-
-def _split(count: int, sizes: tuple[int, int], labels: np.ndarray | None, seed: int) -> Iterator[np.ndarray]:
-    """The indices of the training, validation and test samples, in proportion to the labels if there are any."""
-    val, test = sizes
-    strata = None if labels is None else labels.reshape(-1)
-    try:
-        rest, test_part = cut(np.arange(count), test, strata, seed)
-        train_part, val_part = cut(rest, val, strata, seed)
-    except ValueError as error:  # scikit-learn's error where these classes cannot be spread over these sets
-        raise error if strata is None else _cannot_spread(strata, sizes) from error
-    if strata is not None and len(np.unique(strata[train_part])) < len(np.unique(strata)):
-        raise _cannot_spread(strata, sizes)
-    yield from (train_part, val_part, test_part)
 
 
 def cut(rows: np.ndarray, size: int, labels: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -175,9 +228,12 @@ def too_few(labels: np.ndarray, parts: str, settings: str) -> DataError:
 
 
 def _cannot_spread(strata: np.ndarray, sizes: tuple[int, int]) -> DataError:
-    train, (val, test) = len(strata) - sum(sizes), sizes
-    parts = f"{train} training, {val} validation and {test} test samples"
-    return too_few(strata, parts, "dataset.val_fraction and dataset.test_fraction")
+    """What is wrong where classes cannot be spread over the training set and what is drawn from it."""
+    drawn = {name: size for name, size in zip(SETS[1:], sizes, strict=True) if size}
+    words = {"val": "validation", "test": "test"}
+    *parts, last = [f"{len(strata) - sum(sizes)} training", *(f"{size} {words[name]}" for name, size in drawn.items())]
+    settings = " and ".join(f"dataset.{name}_fraction" for name in drawn)
+    return too_few(strata, f"{', '.join(parts)} and {last} samples", settings)
 
 
 def _standardised(sets: list[np.ndarray]) -> list[np.ndarray]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,21 @@ NUMERIC = "biuf"  # numpy's kinds: bool, int, unsigned, float
 TEXT = "OUST"  # Python objects, text, bytes, numpy 2's strings
 MOST_CLASSES = 20  # of whole numbers that task=auto takes for classes without asking
 FEWEST_SAMPLES = 5  # that each of them must have on average
+MOST_EXACT = 2**53  # whole numbers that a float holds exactly
+MISSING = (
+    "",
+    "na",
+    "n/a",
+    "<na>",
+    "nan",
+    "-nan",
+    "null",
+    "none",
+    "#na",
+    "#n/a",
+    "#n/a n/a",
+)  # pandas', whatever their case
+BOOLEANS = dict.fromkeys(["True", "TRUE", "true"], True) | dict.fromkeys(["False", "FALSE", "false"], False)  # likewise
 Names = str | Sequence[str] | None
 """One column or several; None for the default."""
 
@@ -85,14 +102,34 @@ class Part:
         Raises:
             DataError: there is text among them, or a value is missing, infinite or too large.
         """
+        self._refuse_others()
+        self._refuse_non_finite()
+        return np.column_stack([values.astype(np.float64) for values in self.columns.values()])
+
+    def whole_numbers(self) -> np.ndarray:
+        """Whole numbers (N, ...) in int64, or (N, columns) of a table.
+
+        Raises:
+            DataError: there are text or fractions among them, or a value is missing or too large to be exact.
+        """
+        self._refuse_others()
+        self._refuse_non_finite()
+        for name, values in self.columns.items():
+            bad = _not_whole(values)
+            if bad.any():
+                raise DataError(
+                    f"dataset.dtype=int64 needs whole numbers, but {self.kind} {name!r} of {self.file} has "
+                    f"{values[bad][0]!s}: take dataset.dtype=float32, or round it."
+                )
+        return np.column_stack([values.astype(np.int64) for values in self.columns.values()])
+
+    def _refuse_others(self) -> None:
         if text := {name: values for name, values in self.columns.items() if values.dtype.kind not in NUMERIC}:
             found = ", ".join(f"{name!r} (such as {_example(values)!r})" for name, values in text.items())
             raise DataError(
                 f"{self.file} must have numbers to learn from, but has other values in {self.kind} {found}: turn them "
                 "into numbers, or leave them out with dataset.inputs."
             )
-        self._refuse_non_finite()
-        return np.column_stack([values.astype(np.float64) for values in self.columns.values()])
 
     def _refuse_non_finite(self) -> None:
         bad = {name: unfit(values) for name, values in self.columns.items()}
@@ -108,6 +145,13 @@ class Part:
             )
 
 
+def _not_whole(values: np.ndarray) -> np.ndarray:
+    """Where finite numbers (N, ...) are fractions, or whole numbers that int64 does not hold exactly."""
+    if values.dtype.kind == "f":
+        return (values % 1 != 0) | (np.abs(values) > MOST_EXACT)
+    return values > np.iinfo(np.int64).max if values.dtype.kind == "u" else np.zeros(values.shape, bool)
+
+
 def _example(values: np.ndarray) -> Any:
     """The first value that is no number, where text hides one among numbers."""
     found = values.ravel().tolist()
@@ -120,6 +164,50 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return value is None
     return True
+
+
+def as_array(column: pd.Series) -> np.ndarray:
+    """The values of a column (N,): numbers, decimals and nullable booleans among them, as numbers with NaN where one is
+    missing, all else as it is."""
+    if isinstance(column.dtype, np.dtype) or not pd.api.types.is_numeric_dtype(column):
+        values = column.to_numpy()
+        return _of_objects(values) if values.dtype == object else values
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)  # pandas' own types, which know NA
+
+
+def _of_objects(values: np.ndarray) -> np.ndarray:
+    """Python's numbers as floats; objects of another type stay."""
+    known = ~pd.isna(values)
+    if not known.any() or not all(isinstance(value, Real | Decimal) for value in values[known]):
+        return values
+    return np.array([float(value) if there else np.nan for value, there in zip(values, known, strict=True)])
+
+
+def without_words(column: pd.Series) -> pd.Series:
+    """A column of a text file whose only text are words for missing values, such as "NA", as numbers or booleans.
+
+    Args:
+        column: in which an empty field is missing, and each word is text still.
+
+    Returns:
+        Numbers, or Python's booleans, with NaN for what is missing; the column as it is where other text is in it, for
+        which such a word may be a label.
+    """
+    if isinstance(column.dtype, np.dtype) and column.dtype != object:
+        return column
+    said = {value: str(value).strip() for value in column.dropna().unique()}
+    there = {value: word for value, word in said.items() if word.lower() not in MISSING}
+    for read in (BOOLEANS.get, _number):
+        if there and all(read(word) is not None for word in there.values()):
+            return column.astype(object).map({value: read(word) for value, word in there.items()})
+    return column
+
+
+def _number(word: str) -> float | None:
+    try:
+        return None if "_" in word else float(word)  # of Python's numbers, 1_000 is none of a table's
+    except ValueError:
+        return None
 
 
 # -- what any table asks ----------------------------------------------------------------------------------------------

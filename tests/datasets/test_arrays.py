@@ -1,7 +1,12 @@
 """The user's own files: what is read, and one sentence for each thing that cannot be."""
 
+import re
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -145,6 +150,176 @@ def test_task_overrules_the_guess(savez):
 def test_missing_values_of_pandas_own_types_are_seen(tmp_path):
     TABLE.assign(b=pd.array([None, *range(1, COUNT)], dtype="Int64")).to_parquet(tmp_path / "data.parquet")
     refused(str(tmp_path / "data.parquet"), r"column 'b' \(1, the first at \[0\]\)")
+
+
+# -- sets that the files give -----------------------------------------------------------------------------------------
+
+
+def rows_of(module, name):
+    """Which samples of TABLE a set holds, by its column "b"."""
+    return sorted(module.sets[name][0][:, -1].int().tolist())
+
+
+def test_a_file_of_its_own_is_the_test_set(write, tmp_path):
+    apart = tmp_path / "apart.csv"
+    TABLE[:12].assign(more=1, b=range(100, 112)).to_csv(apart, index=False)
+    module = arrays(write(TABLE), test_path=str(apart), standardise=False)
+    assert rows_of(module, "test") == list(range(100, 112))
+    assert sorted(rows_of(module, "train") + rows_of(module, "val")) == list(range(COUNT))
+    assert len(module.sets["val"][0]) == 12
+    assert module.sets["test"][1].tolist() == [["maybe", "no", "yes"].index(label) for label in TABLE["target"][:12]]
+
+
+def test_the_test_file_is_scaled_by_the_training_set(write, tmp_path):
+    TABLE[:12].assign(a=1e6).to_csv(tmp_path / "apart.csv", index=False)
+    module = arrays(write(TABLE), test_path=str(tmp_path / "apart.csv"))
+    assert abs(float(module.sets["train"][0][:, 0].mean())) < 1e-5
+    assert float(module.sets["test"][0][:, 0].min()) > 1e5
+
+
+def test_an_npz_may_have_a_test_file(savez, tmp_path):
+    np.savez(tmp_path / "apart.npz", x=np.ones((7, 3)), y=np.arange(7) % 2)
+    path = savez(x=np.zeros((COUNT, 3)), y=np.arange(COUNT) % 2)
+    module = arrays(path, inputs="x", target="y", test_path=str(tmp_path / "apart.npz"))
+    assert len(module.sets["test"][0]) == 7
+
+
+def test_a_test_file_must_be_like_the_first(savez, tmp_path):
+    path = savez(inputs=np.zeros((COUNT, 3)), target=np.arange(COUNT) % 2)
+    refused(path, r"are both '.*', so that the test would be on what was learned", test_path=path)
+    np.savez(tmp_path / "wide.npz", inputs=np.zeros((9, 4)), target=np.arange(9) % 2)
+    refused(path, r"have the shape \(3,\) .*\.test_path \(4,\)", test_path=str(tmp_path / "wide.npz"))
+    TABLE.to_csv(tmp_path / "apart.csv", index=False)
+    refused(path, "must both be tables", test_path=str(tmp_path / "apart.csv"))
+    refused(path, r"dataset\.test_path is 'no\.npz'", test_path="no.npz")
+    table = tmp_path / "table.csv"
+    TABLE.to_csv(table, index=False)
+    TABLE.drop(columns="a").to_csv(tmp_path / "narrow.csv", index=False)
+    refused(str(table), r"narrow\.csv has no column 'a'", test_path=str(tmp_path / "narrow.csv"))
+
+
+PLACES = np.tile(["train", "train", "train", "val", "test"], 12)
+
+
+def test_a_column_says_which_set_a_sample_is_in(write):
+    module = arrays(write(TABLE.assign(part=PLACES)), split="part", standardise=False)
+    assert module.spec.input_shape == (2,)
+    for name in ("train", "val", "test"):
+        assert rows_of(module, name) == np.flatnonzero(name == PLACES).tolist()
+
+
+def test_a_key_says_it_of_an_npz(savez):
+    inputs = np.arange(COUNT)[:, None]
+    module = arrays(savez(inputs=inputs, target=np.arange(COUNT) % 2, part=PLACES), split="part", standardise=False)
+    assert rows_of(module, "val") == np.flatnonzero(PLACES == "val").tolist()
+
+
+def test_a_column_and_a_test_file_go_together(write, tmp_path):
+    TABLE[:9].to_csv(tmp_path / "apart.csv", index=False)
+    test = {"test_path": str(tmp_path / "apart.csv"), "split": "part"}
+    part = np.where(PLACES == "test", "train", PLACES)
+    module = arrays(write(TABLE.assign(part=part)), **test)
+    assert [len(module.sets[name][0]) for name in ("train", "val", "test")] == [48, 12, 9]
+    refused(write(TABLE.assign(part=PLACES)), r"column 'part' .* calls 'test': take one", **test)
+
+
+def test_words_that_name_no_set(write, savez):
+    refused(
+        write(TABLE.assign(part=np.where(PLACES == "val", "dev", PLACES))), r"column 'part' .* has 'dev'", split="part"
+    )
+    refused(write(TABLE.assign(part=[None, *PLACES[1:]])), r"has ''", split="part")
+    refused(write(TABLE.assign(part="test")), "calls no sample 'train'", split="part")
+    refused(write(TABLE), r"no column 'part' for dataset\.split", split="part")
+    path = savez(inputs=np.zeros((9, 2)), target=np.arange(9) % 3, part=np.tile("val", 8))
+    refused(path, r"9 inputs but 8 values for dataset\.split", split="part")
+
+
+# -- whole numbers, decimals, images, weights -------------------------------------------------------------------------
+
+
+def test_tokens_stay_whole(savez):
+    tokens = RNG.integers(0, 50_000, size=(COUNT, 7))
+    module = arrays(savez(inputs=tokens, target=np.arange(COUNT) % 2), dtype="int64")
+    inputs = gathered(module, 0)
+    assert inputs.dtype == torch.int64
+    assert sorted(map(tuple, inputs.tolist())) == sorted(map(tuple, tokens.tolist()))
+
+
+def test_targets_beside_whole_numbers_are_standardised(savez):
+    path = savez(inputs=np.arange(COUNT)[:, None], target=1000 + RNG.normal(size=COUNT))
+    assert abs(arrays(path, dtype="int64").sets["train"][1].mean()) < 1e-3
+    assert arrays(path, dtype="int64", standardise=False).sets["train"][1].mean() > 900
+
+
+def test_whole_numbers_cannot_be_standardised(savez):
+    path = savez(inputs=np.zeros((9, 2)), target=np.arange(9))
+    refused(path, r"dataset\.dtype=int64 keeps .* dataset\.standardise=true", dtype="int64", standardise=True)
+
+
+def test_decimals_are_amounts(tmp_path):
+    prices = [Decimal(f"{price:.2f}") for price in RNG.integers(1, 900, COUNT) / 7]
+    TABLE.assign(target=prices, b=prices).to_parquet(tmp_path / "data.parquet")
+    module = arrays(str(tmp_path / "data.parquet"), standardise=False)
+    assert (module.spec.task, module.spec.output_size) == ("regression", 1)
+    torch.testing.assert_close(gathered(module, 0)[:, 1:], gathered(module, 1))
+
+
+def test_words_for_missing_values_are_classes(tmp_path):
+    TABLE.assign(target=np.tile(["None", "NA", "oak"], 20)).to_csv(tmp_path / "data.csv", index=False)
+    assert arrays(str(tmp_path / "data.csv")).spec.output_size == 3
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "twins.csv").write_text("a,b,b,target\n" + "1,2,3,x\n4,5,6,y\n" * 9)
+    refused(str(tmp_path / "twins.csv"), "several columns of the name 'b': give each a name of its own")
+    twins = pa.table([[1, 2], [3, 4], ["x", "y"]], names=["b", "b", "target"])
+    pq.write_table(twins, tmp_path / "twins.parquet")
+    refused(str(tmp_path / "twins.parquet"), "several columns of the name 'b'")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_fields_that_no_comma_separates(separator, tmp_path):
+    TABLE.to_csv(tmp_path / "data.csv", index=False, sep=separator)
+    refused(str(tmp_path / "data.csv"), f"separated by {re.escape(repr(separator))}: write it with commas")
+
+
+def test_channels_come_to_the_front(savez):
+    images = RNG.normal(size=(COUNT, 8, 9, 3))
+    path = savez(inputs=images, target=np.arange(COUNT) % 2)
+    refused(path, r"looks like images .* say dataset\.channels=last")
+    assert arrays(path, channels="first").spec.input_shape == (8, 9, 3)
+    module = arrays(path, channels="last", standardise=False)
+    assert module.spec.input_shape == (3, 8, 9)
+    assert sorted(gathered(module, 0)[:, 2, 7, 5].tolist()) == sorted(images[:, 7, 5, 2].astype(np.float32).tolist())
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 0.25),
+        ({"class_weights": "balanced"}, 0.5),
+        ({"class_weights": {"rare": 9}}, 0.75),
+        ({"sample_weight": "weight"}, 0.0),
+    ],
+)
+def test_what_weighs_more_is_trained_on_more(settings, share, tmp_path):
+    rare = np.tile([True, False, False, False], 60)
+    table = pd.DataFrame({"a": RNG.normal(size=240), "target": np.where(rare, "rare", "often")})
+    table.assign(weight=np.where(rare, 0, 0.3)).to_csv(tmp_path / "data.csv", index=False)
+    module = arrays(str(tmp_path / "data.csv"), inputs="a", batch_size=None, **settings)
+    _, targets = next(iter(module.train_dataloader()))
+    assert float(targets.float().mean()) == pytest.approx(share, abs=0.01)
+    assert all(float(module.sets[name][1].float().mean()) == 0.25 for name in ("val", "test"))
+
+
+def test_weights_that_are_none(write):
+    refused(
+        write(TABLE.assign(w=-1.0)),
+        r"dataset\.sample_weight must be at least 0 .* between -1 and -1",
+        sample_weight="w",
+    )
+    refused(write(TABLE.assign(w="heavy")), r"column 'w' \(such as 'heavy'\)", sample_weight="w")
+    refused(write(TABLE), r"names 'nope', which is no class", class_weights={"nope": 2})
 
 
 # -- files that cannot be read ----------------------------------------------------------------------------------------

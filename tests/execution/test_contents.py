@@ -75,6 +75,15 @@ def test_a_setting_that_names_a_file_stands_for_what_is_in_it(
     assert (reading(path=text) != before) == differs
 
 
+def test_each_setting_that_names_a_file_has_a_digest_of_its_own(here: Path) -> None:
+    """A test set in a file of its own decides the result as the training data do."""
+    settings = {"path": "a.csv", "test_path": "b.csv"}
+    before = reading(**settings)
+    edit("b.csv")
+    now = reading(**settings)
+    assert [name for name in now if now[name] != before[name]] == ["dataset.test_path"]
+
+
 def test_what_names_nothing_to_read_has_no_digest(here: Path) -> None:
     (here / "inner").mkdir()
     os.chdir(here / "inner")  # where runs are kept, and above
