@@ -55,7 +55,7 @@ def _used(module: nn.Module) -> Iterator[Tensor]:
         plain = [value for name, value in layer.named_parameters(recurse=False) if not PARAMETRISED.match(name)]
         hooked = [layer.weight] if any(name in layer._parameters for name in ("weight_g", "weight_orig")) else []
         for value in [*plain, *(getattr(layer, name) for name in computed), *hooked]:
-            inside = type(layer).__module__ == parametrize.__name__  # the list of a parametrisation's own tensors
+            inside = isinstance(layer, parametrize.ParametrizationList)  # what the weight is computed from
             if isinstance(value, Tensor) and value.ndim >= 2 and not inside and id(value) not in seen:
                 seen[id(value)] = value
                 yield value
