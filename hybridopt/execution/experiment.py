@@ -33,6 +33,7 @@ from hybridopt.execution.directory import (
     state,
 )
 from hybridopt.execution.identity import content_tags, flattened, read_job, tags, without_command
+from hybridopt.execution.note import page_tags
 from hybridopt.execution.parts import build_parts, build_trial, values_of
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
@@ -117,6 +118,8 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))
             tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
+            if not resume:
+                tracker.set_tags(page_tags(job.directory))
             result = job.run(tracker, resume)
             result.undelivered = tracker.finish("FINISHED")
     return result
@@ -172,6 +175,7 @@ class Job:
         tracker.log_metrics(summary, self.trial.ledger.forwards)
         if result.diverged:
             tracker.set_tags({"hybridopt.diverged": ", ".join(result.diverged)})
+            tracker.set_tags(page_tags(self.directory, result.warning))
             log.warning("%s", result.warning)
         self._tell_reports(result, tracker)
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]

@@ -74,7 +74,8 @@ class SweepRun:
                 "hydra.sweep.dir=<folder>."
             ) from error
         tracking = cast(dict[str, Any], OmegaConf.to_container(self.master.tracking, resolve=True))
-        self.parent = ParentRun(self.directory, self.name, tracking, self.command)
+        chosen = [each for each in self.master.hydra.overrides.hydra if not each.startswith("hydra.mode=")]
+        self.parent = ParentRun(self.directory, self.name, tracking, [*self.command, *chosen])
         identity = self.parent.tracker.identity
         if identity is not None and self.rerun != "all":
             self._elsewhere = finished_runs(identity.tracking_uri, identity.experiment_id, identity.run_id)
