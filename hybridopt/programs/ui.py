@@ -13,7 +13,7 @@ import time
 import urllib.request
 import webbrowser
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
@@ -55,12 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
     try:
         uri = prepare_store(chosen.uri, create=False)
-        page = latest_page(uri)
+        pages = latest_pages(uri)
         if uri.startswith("http"):
-            tell(f"{address(uri)}/{page}", chosen.open)
+            tell(address(uri), pages, chosen.open)
             return
         with serving(uri, free_port(chosen.port)) as (place, server):
-            tell(f"{place}/{page}", chosen.open)
+            tell(place, pages, chosen.open)
             print("Ctrl-C ends it.", flush=True)
             server.wait()
     except HybridoptError as error:
@@ -119,21 +119,22 @@ def free_port(wanted: int) -> int:
     raise TrackingError(f"The ports {wanted} to {wanted + TRIED - 1} are in use: type --port 0 for any that is free.")
 
 
-def latest_page(uri: str) -> str:
-    """The page of the latest sweep, relative to the UI's address; the list of experiments where there is none."""
+def latest_pages(uri: str) -> dict[str, str]:
+    """The pages of the latest sweep, relative to the UI's address; the list of experiments where there is none."""
     reader = Reader(uri)
     try:
         sweep = reader.sweep(None)
     except TrackingError:
-        return "#/experiments"
-    return reader.page(sweep)
+        return {"experiments": "#/experiments"}
+    return reader.pages(sweep)
 
 
-def tell(address: str, show: bool) -> None:
-    """Say the address, and open it in a browser where that is asked for."""
-    print(address, flush=True)
-    if show and not webbrowser.open(address):
-        print("No browser was found: open the address above by hand.")
+def tell(place: str, pages: Mapping[str, str], show: bool) -> None:
+    """Say the addresses, and open the first in a browser where that is asked for."""
+    for name, page in pages.items():
+        print(f"{name:<8} {place}/{page}", flush=True)
+    if show and not webbrowser.open(f"{place}/{next(iter(pages.values()))}"):
+        print("No browser was found: open an address by hand.")
 
 
 def parser() -> argparse.ArgumentParser:

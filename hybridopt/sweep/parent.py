@@ -123,13 +123,13 @@ class ParentRun:
         except StorageError:
             self.tracker.finish("FAILED")
             raise
-        self._share_view(jobs)
+        self._share_view(jobs, failed=any(outcome.word == "failed" for outcome in outcomes))
         finished = sum(outcome.word in GOOD for outcome in outcomes)
         counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
         self.tracker.set_tags({f"hybridopt.jobs{name}": str(number) for name, number in counts.items()})
         return self.tracker.finish(cast(Any, status))
 
-    def _share_view(self, jobs: Sequence[Job]) -> None:
+    def _share_view(self, jobs: Sequence[Job], failed: bool) -> None:
         """A view for the UI; a store that is away does without."""
         identity = self.tracker.identity
         if identity is None:
@@ -138,6 +138,7 @@ class ParentRun:
         metrics = [name for name in METRICS if name in found][:1]
         try:
             more = ["control"] if any("hybridopt.control" in job.tags for job in jobs) else []
+            more += ["failure"] if failed else []
             self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], more)
         except Exception as error:
             log.debug("The view of the sweep is not kept.", exc_info=error)

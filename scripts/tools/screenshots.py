@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from hybridopt.programs.ui import free_port, serving
+from hybridopt.tracking.pages import run as run_page
 from hybridopt.tracking.reading import Reader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -33,18 +34,18 @@ def take(browser: str, address: str, picture: Path) -> None:
 
 
 def pages(uri: str, sweep: str | None) -> dict[str, str]:
-    """The pages of a sweep, relative to the UI's address: its table of runs, the charts, the run with its report."""
+    """The pages of a sweep, relative to the UI's address: those that hybridopt-ui says, and two of a job.
+
+    The job is one that failed, where there is one.
+    """
     reader = Reader(uri)
     parent = reader.sweep(sweep)
-    table = reader.page(parent)
-    experiment = table.split("/")[2]
-    run = f"#/experiments/{experiment}/runs/{parent.run_id}"
+    experiment = reader.client.get_run(parent.run_id).info.experiment_id
+    job = min(reader.children(parent), key=lambda run: (run.status != "FAILED", run.start))
     return {
-        "runs": table,
-        "charts": f"{table}&compareRunsMode=CHART",
-        "sweep": run,
-        "report": f"{run}/artifacts/report/report.html",
-        "job": f"#/experiments/{experiment}/runs/{reader.children(parent)[0].run_id}/model-metrics",
+        **reader.pages(parent),
+        "job": run_page(experiment, job.run_id),
+        "job-metrics": run_page(experiment, job.run_id, "/model-metrics"),
     }
 
 
