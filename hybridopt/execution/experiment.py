@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 
 from hybridopt.composition import building, checking, targets
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine.memory import begin_peak
 from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.code import code_version
@@ -96,6 +97,7 @@ def run(
     if not resume:  # what was read is checked already
         checking.check(config)
     config = with_masked_store(config)
+    begin_peak()
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):

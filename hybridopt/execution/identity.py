@@ -19,6 +19,7 @@ from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError, ResumeError, brief
 from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, TAG, short_hash
 from hybridopt.execution.directory import CONFIG_FILE, DIGESTS_FILE, traces
+from hybridopt.execution.hardware import hardware
 from hybridopt.toolbox import credentials
 from hybridopt.tracking.files import write_atomically
 
@@ -162,7 +163,8 @@ def tags(config: Mapping[str, Any]) -> dict[str, str]:
     plugins = {
         f"hybridopt.plugin.{node.path}": _plugin(node) for kind in PARTS for node in building.walk(kind, config[kind])
     }
-    where = {"hybridopt.host": socket.gethostname(), "hybridopt.version": version("hybridopt")}
+    where = {"hybridopt.host": socket.gethostname(), "hybridopt.hardware": hardware()}
+    where["hybridopt.version"] = version("hybridopt")
     return (
         named
         | plugins

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 
+from hybridopt.engine.memory import peak_memory
 from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
@@ -165,14 +163,6 @@ def sparsity(model: nn.Module) -> float:
     weights = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     total = sum(weight.numel() for weight in weights)
     return sum(int((weight == 0).sum()) for weight in weights) / total if total else 0.0
-
-
-def peak_memory() -> float:
-    """The process's peak resident memory, or the GPU's, in MB."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def best(trial: Trial) -> dict[str, float]:
