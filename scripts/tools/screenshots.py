@@ -2,6 +2,10 @@
 
     python scripts/tools/screenshots.py --uri sqlite:///mlflow.db --out screenshots
 
+The one of the README is curves.png of
+
+    hybridopt -m strategy=adam,openai_es,lottery_ticket dataset=iris,wine seeds=3 budget.forwards=5e5
+
 It serves the store on loopback, as hybridopt-ui does, and needs Chromium (Debian's package is called chromium).
 """
 
