@@ -24,7 +24,7 @@ from hybridopt.tracking.reading import Reader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = "1600,1000"
-PATIENCE = 40_000  # milliseconds of the page's own time
+PATIENCE = 300_000  # milliseconds of the page's own time, which passes faster; with less, reports are not there yet
 
 
 def take(browser: str, address: str, picture: Path) -> None:
