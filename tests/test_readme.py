@@ -68,7 +68,9 @@ def assert_review(directory: Path) -> None:
         [installed("hybridopt-ui"), *line[1:], "--port", "0"], cwd=directory, stdout=subprocess.PIPE, text=True
     ) as served:
         try:
-            address = served.stdout.readline().strip()
+            addresses = dict(served.stdout.readline().split() for _ in range(4))
+            assert addresses.keys() == {"curves", "jobs", "sweep", "report"}
+            address = addresses["curves"]
             assert "viewStateShareKey" in address
             with urllib.request.urlopen(address, timeout=LIMIT) as answer:
                 assert "MLflow" in answer.read().decode()

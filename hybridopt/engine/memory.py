@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import sys
+from contextlib import suppress
 from functools import cache
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from hybridopt.errors import ConfigError
 
 MEMORY = 128 * 2**20  # bytes of activations and parameters that a chunk of members may take
+
+PEAK_RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -68,6 +73,38 @@ FACTORIES = {"empty", "empty_strided", "zeros", "ones", "full", "rand", "randn",
 
 def _is_whole(size: Any) -> bool:
     return isinstance(size, int)
+
+
+def begin_peak() -> None:
+    """From now on :func:`peak_memory` measures, as far as the system can forget a former peak.
+
+    What the process has freed is returned to the kernel before, since glibc's heap would count as in use.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
+        with suppress(OSError):  # a sandbox may refuse it
+            PEAK_RESET.write_text("5")  # Linux, proc(5): the peak becomes what is resident now
+
+
+def peak_memory() -> float:
+    """The greatest memory since :func:`begin_peak`, in MB (2^20 bytes).
+
+    On a GPU, what tensors took on it. Else what was resident of the whole process: with the interpreter, its libraries,
+    and whatever else was alive before, but not with a peak of before. Where the system cannot forget that (macOS, a
+    sandbox without ``/proc/self/clear_refs``) it is the peak since the process began.
+    """
+    if torch.cuda.is_initialized() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
+    if sys.platform == "linux":
+        with suppress(OSError):
+            lines = STATUS.read_text(encoding="utf-8", errors="replace").splitlines()
+            return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:"))
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 @cache

@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 from hybridopt.composition import building, checking, targets
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
+from hybridopt.engine.memory import begin_peak
 from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
 from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
 from hybridopt.execution.code import code_version
@@ -35,6 +36,7 @@ from hybridopt.execution.directory import (
 )
 from hybridopt.execution.feeding import as_batch
 from hybridopt.execution.identity import content_tags, flattened, read_job, tags, without_command
+from hybridopt.execution.note import page_tags
 from hybridopt.execution.parts import build_parts, build_trial, values_of
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
@@ -97,6 +99,7 @@ def run(
     if not resume:  # what was read is checked already
         checking.check(config)
     config = with_masked_store(config)
+    begin_peak()
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model):
@@ -119,6 +122,8 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))
             tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
+            if not resume:
+                tracker.set_tags(page_tags(job.directory))
             result = job.run(tracker, resume)
             result.undelivered = tracker.finish("FINISHED")
     return result
@@ -175,6 +180,7 @@ class Job:
         tracker.log_metrics(summary, self.trial.ledger.forwards)
         if result.diverged:
             tracker.set_tags({"hybridopt.diverged": ", ".join(result.diverged)})
+            tracker.set_tags(page_tags(self.directory, result.warning))
             log.warning("%s", result.warning)
         self._tell_reports(result, tracker)
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]

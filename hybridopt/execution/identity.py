@@ -15,9 +15,11 @@ import yaml
 
 from hybridopt.composition import building, checking
 from hybridopt.composition.kinds import PARTS
+from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError, ResumeError, brief
 from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, TAG, short_hash
 from hybridopt.execution.directory import CONFIG_FILE, DIGESTS_FILE, traces
+from hybridopt.execution.hardware import hardware
 from hybridopt.toolbox import credentials
 from hybridopt.tracking.files import write_atomically
 
@@ -159,11 +161,10 @@ def tags(config: Mapping[str, Any]) -> dict[str, str]:
     """What a run can be searched by."""
     named = {f"hybridopt.{kind}": building.name_of(config[kind]) for kind in PARTS}
     plugins = {
-        f"hybridopt.plugin.{path}": where
-        for kind in PARTS
-        for path, where in building.provenances(kind, config[kind]).items()
+        f"hybridopt.plugin.{node.path}": _plugin(node) for kind in PARTS for node in building.walk(kind, config[kind])
     }
-    where = {"hybridopt.host": socket.gethostname(), "hybridopt.version": version("hybridopt")}
+    where = {"hybridopt.host": socket.gethostname(), "hybridopt.hardware": hardware()}
+    where["hybridopt.version"] = version("hybridopt")
     return (
         named
         | plugins
@@ -173,6 +174,13 @@ def tags(config: Mapping[str, Any]) -> dict[str, str]:
             "hybridopt.fingerprint": fingerprint(config),
         }
     )
+
+
+def _plugin(node: building.Node) -> str:
+    """A plugin's name and the version of its package, or what is called in a plugin's place."""
+    if node.plugin is None:
+        return node.settings[TARGET]
+    return f"{node.plugin.distribution}=={node.plugin.version} {node.plugin.name}"
 
 
 def content_tags(digests: Mapping[str, str], identified_by: str) -> dict[str, str]:

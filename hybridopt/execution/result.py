@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 
+from hybridopt.engine.memory import peak_memory
 from hybridopt.engine.weights import sparsity
 from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.table import html
@@ -161,23 +159,17 @@ def phases(trial: Trial) -> list[Phase]:
     ]
 
 
-def peak_memory() -> float:
-    """The process's peak resident memory, or the GPU's, in MB."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
 def best(trial: Trial) -> dict[str, float]:
     """The best of each validation metric over the marks, where it is known whether high or low is good.
 
-    NaN is never the best; it is what is left where all marks are NaN.
+    NaN is never the best; it is what is left where all marks are NaN. The names, such as ``val_best/accuracy``, are
+    last in the alphabet, by which MLflow orders the charts of a run: those of a single point do not come first.
     """
     choices = {name: max if higher else min for name, higher in trial.directions.items() if higher is not None}
     marks = [values for _, values in trial.curve]
     known = {name: [mark[name] for mark in marks if not math.isnan(mark[name])] for name in choices}
-    return {f"best/{name}": choice(known[name], default=math.nan) for name, choice in choices.items() if marks}
+    found = {name: choice(known[name], default=math.nan) for name, choice in choices.items() if marks}
+    return {f"val_best/{name.removeprefix('val/')}": value for name, value in found.items()}
 
 
 def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:

@@ -15,6 +15,7 @@ from hybridopt.errors import Interrupted, ResumeError, StorageError
 from hybridopt.execution.checkpoint import FILE, check_resumable, check_same
 from hybridopt.execution.directory import TRACEBACK_FILE, leave_traceback, undone_if_refused
 from hybridopt.execution.identity import digests_of, note_digests, read_config, run_name, write_config
+from hybridopt.execution.note import page_tags, without_failure
 from hybridopt.tracking.files import explaining
 from hybridopt.tracking.tracker import Tracker, open_tracker
 from hybridopt.tracking.trust import remember
@@ -52,6 +53,7 @@ def begin(
         tracker = open_tracker(settings, directory, run_name=name, parent_run_id=parent_run_id, resume=True, lock=lock)
         (directory / TRACEBACK_FILE).unlink(missing_ok=True)  # of the former attempt
         note_digests(directory, digests)  # a former version kept none
+        tracker.set_tags(without_failure(directory))
         return tracker
     with explaining(directory, "make room, and type the same command again"), undone_if_refused(directory):
         if settings.get("uri"):
@@ -83,5 +85,6 @@ def closing_run(tracker: Tracker, directory: Path) -> Iterator[None]:
     except BaseException as error:
         with suppress(OSError, StorageError):  # such as a disk that is full, which is what the error is about
             tracker.log_artifact(leave_traceback(directory, error))
+            tracker.set_tags(page_tags(directory))
         tracker.finish("FAILED")
         raise

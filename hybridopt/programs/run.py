@@ -186,7 +186,7 @@ def job(config: DictConfig) -> float | None:
 
     keep_freed_memory()  # this process is ours
 
-    result = run(plain, directory, instantiate_targets=targets.granted())
+    result = run(plain, directory, more_tags=typed(hydra_config), instantiate_targets=targets.granted())
     if result is None:
         return None  # another rank than the first: it has nothing to say
     show(result)
@@ -219,13 +219,24 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
 
         keep_freed_memory()
         with command_line_of_the_job(hydra_config, goes_on):
-            result = run(plain, directory, part.run_id, part.tags, targets.granted())
+            result = run(plain, directory, part.run_id, {**typed(hydra_config), **part.tags}, targets.granted())
     except Exception as error:
         if not isinstance(error, (Interrupted, InUse, Taken)):  # what another process writes is left alone
             with suppress(OSError):  # such as a disk that is full: then the launcher tells
                 leave_traceback(directory, error)
         raise
     return None if result is None else result.summary.get(plain["sweep"]["metric"])
+
+
+def typed(hydra_config: DictConfig) -> dict[str, str]:
+    """The tag that says how to run a job again; none of one that goes on, which has it."""
+    from hybridopt.execution.note import COMMAND, command_line
+
+    overrides = hydra_config.overrides.task
+    if any(override.startswith("resume=") for override in overrides):
+        return {}
+    folders = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
+    return {COMMAND: masked(command_line(overrides, folders))}
 
 
 @contextmanager

@@ -8,10 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
@@ -25,6 +27,7 @@ PORT = 5000  # MLflow's own
 TRIED = 20  # ports after it, where it is in use
 PATIENCE = 120.0  # seconds until the server has to answer; 12 were measured
 PAUSE = 5  # seconds that the server has to end by itself
+KEPT = 50  # of its last lines, for the sentence that says why it does not start
 STORE = "MLFLOW_BACKEND_STORE_URI"  # read by mlflow server; what is in the command line, anybody sees in ps
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # fifteen processes less, of 2 GB together
 
@@ -35,7 +38,7 @@ import os, signal, subprocess, sys, threading
 signal.signal(signal.SIGTERM, lambda *_: None)
 server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
 def follow():
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # unbuffered: no lock is held when the program ends first
     os.killpg(0, signal.SIGTERM)
     try:
         server.wait({PAUSE})
@@ -52,12 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
     try:
         uri = prepare_store(chosen.uri, create=False)
-        page = latest_page(uri)
+        pages = latest_pages(uri)
         if uri.startswith("http"):
-            tell(f"{address(uri)}/{page}", chosen.open)
+            tell(address(uri), pages, chosen.open)
             return
         with serving(uri, free_port(chosen.port)) as (place, server):
-            tell(f"{place}/{page}", chosen.open)
+            tell(place, pages, chosen.open)
             print("Ctrl-C ends it.", flush=True)
             server.wait()
     except HybridoptError as error:
@@ -86,9 +89,10 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, subprocess.Popen]]:
         command, env={**os.environ, **LEAN, STORE: reveal(uri)}, start_new_session=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    said = LastLines(cast(IO[bytes], server.stdout))
     former = _raising_on_terminate()
     try:
-        _wait(server, port)
+        _wait(server, port, said)
         yield f"http://{HOST}:{port}", server
     finally:
         cast(IO[bytes], server.stdin).close()  # the guard ends the server
@@ -96,7 +100,7 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, subprocess.Popen]]:
             server.wait(PAUSE + 2)
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)  # its children outlive it by seconds
-        cast(IO[bytes], server.stdout).close()
+        said.ended(PAUSE)
         if former is not None:
             signal.signal(signal.SIGTERM, former)
 
@@ -115,21 +119,22 @@ def free_port(wanted: int) -> int:
     raise TrackingError(f"The ports {wanted} to {wanted + TRIED - 1} are in use: type --port 0 for any that is free.")
 
 
-def latest_page(uri: str) -> str:
-    """The page of the latest sweep, relative to the UI's address; the list of experiments where there is none."""
+def latest_pages(uri: str) -> dict[str, str]:
+    """The pages of the latest sweep, relative to the UI's address; the list of experiments where there is none."""
     reader = Reader(uri)
     try:
         sweep = reader.sweep(None)
     except TrackingError:
-        return "#/experiments"
-    return reader.page(sweep)
+        return {"experiments": "#/experiments"}
+    return reader.pages(sweep)
 
 
-def tell(address: str, show: bool) -> None:
-    """Say the address, and open it in a browser where that is asked for."""
-    print(address, flush=True)
-    if show and not webbrowser.open(address):
-        print("No browser was found: open the address above by hand.")
+def tell(place: str, pages: Mapping[str, str], show: bool) -> None:
+    """Say the addresses, and open the first in a browser where that is asked for."""
+    for name, page in pages.items():
+        print(f"{name:<8} {place}/{page}", flush=True)
+    if show and not webbrowser.open(f"{place}/{next(iter(pages.values()))}"):
+        print("No browser was found: open an address by hand.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -141,12 +146,37 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _wait(server: subprocess.Popen, port: int) -> None:
+class LastLines:
+    """Reads all that a process says, so that it never waits for a reader, and keeps the end of it.
+
+    A pipe holds 64 KB, which are a few hundred requests to MLflow's server: from then on it stands still.
+
+    Args:
+        stream: the process's output; it is read until it ends, and then closed.
+    """
+
+    def __init__(self, stream: IO[bytes]):
+        self._kept: deque[bytes] = deque(maxlen=KEPT)
+        self._reader = threading.Thread(target=self._read, args=[stream], daemon=True)
+        self._reader.start()
+
+    def ended(self, patience: float) -> str:
+        """The last line that says something, once the process has said all or ``patience`` seconds have passed."""
+        self._reader.join(patience)
+        lines = [line.decode(errors="replace").strip() for line in list(self._kept)]
+        return next(filter(None, reversed(lines)), "")
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream:
+            self._kept.extend(stream)
+
+
+def _wait(server: subprocess.Popen, port: int, said: LastLines) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if server.poll() is not None:
-            said = cast(IO[bytes], server.stdout).read().decode(errors="replace").strip().splitlines()
-            raise TrackingError(f"MLflow's server does not start: {masked(said[-1]) if said else 'it says nothing'}.")
+            why = masked(said.ended(PAUSE)) or "it says nothing"
+            raise TrackingError(f"MLflow's server does not start: {why}.")
         with suppress(OSError):
             urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
             return

@@ -6,6 +6,7 @@
 * :mod:`~hybridopt.report.statistics`: other intervals, and effect sizes
 * :mod:`~hybridopt.report.verdict`: what they say, in sentences
 * :mod:`~hybridopt.report.caveats`: threats to the validity of the comparison
+* :mod:`~hybridopt.report.conditions`: what was run, and how
 * :mod:`~hybridopt.report.pictures`: curves over cost, profiles, ranks
 * :mod:`~hybridopt.report.page`: all of it as Markdown and HTML
 * :mod:`~hybridopt.report.make`: from a sweep's name to its report

@@ -30,6 +30,11 @@ def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
     return [note for make in makers for note in make(comparison, planned)]
 
 
+def unfinished(comparison: Comparison, planned: int | None = None) -> list[str]:
+    """Those of the sentences that say which runs are not there, or are worth nothing."""
+    return [note for make in (_missing, _diverged) for note in make(comparison, planned)]
+
+
 def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
     for status in ("FAILED", "KILLED", "RUNNING", "SCHEDULED"):
         runs = [run for run in comparison.left_out if run.status == status]
@@ -54,11 +59,12 @@ def _odd(comparison: Comparison, _: int | None) -> Iterator[str]:
 def _diverged(comparison: Comparison, _: int | None) -> Iterator[str]:
     for dataset in comparison.datasets:
         for strategy in comparison.strategies:
-            count, runs = comparison.diverged(strategy, dataset), len(comparison.of(strategy, dataset))
+            count, runs = comparison.diverged(strategy, dataset), comparison.of(strategy, dataset).values()
             if count:
+                named = _names([run.record for run in runs if run.diverged(comparison.metric)])
                 yield (
-                    f"On {dataset}, {count} of {runs} runs of {strategy} diverged to numbers that are not finite: each "
-                    "counts as the worst run on that data set."
+                    f"On {dataset}, {count} of {len(runs)} runs of {strategy} diverged to numbers that are not finite: "
+                    f"each counts as the worst run on that data set ({named})."
                 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hybridopt.errors import ConfigError, TrackingError
 from hybridopt.report import caveats, page, pictures
+from hybridopt.report.conditions import conditions
 from hybridopt.report.contributions import contributions
 from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison, choose_metric, compared_runs, is_arm, is_trial, latest
@@ -75,7 +76,7 @@ def make_report(
         records, title = reader.children(parent), f"Sweep {parent.sweep}"
     comparison = read(reader, records, metric, title)
     out.mkdir(parents=True, exist_ok=True)
-    report = write(comparison, title, _planned(parent), target, out)
+    report = write(comparison, title, parent, target, out)
     if parent is not None and attach:
         files = [report.markdown, report.html, *report.pictures]  # whatever else lies in that folder is not ours
         reader.attach(parent, report.text, report.aggregates, sorted(files))
@@ -106,18 +107,19 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
     return Comparison(in_order(found), name, higher, left_out, trials, arms)
 
 
-def write(comparison: Comparison, title: str, planned: int | None, target: float | None, out: Path) -> Report:
+def write(comparison: Comparison, title: str, parent: StoredRun | None, target: float | None, out: Path) -> Report:
     """Compute, draw and write."""
+    run = conditions(comparison, parent)
     comparison = told_apart(comparison)
     table = arm_summaries(comparison, target)
     what, values = compared(comparison)
     told, parts = verdicts(values, comparison), contributions(comparison)
-    notes = caveats.notes(comparison, planned)
+    notes = caveats.notes(comparison, _planned(parent))
     drawn = draw(comparison, what, values, out)
-    text = page.markdown(title, comparison, table, what, told, parts, notes, drawn)
+    text = page.markdown(title, comparison, table, what, told, parts, notes, drawn, run)
     (out / "report.md").write_text(text, encoding="utf-8")
     (out / "report.html").write_text(page.page(title, text, out), encoding="utf-8")
-    short = page.short(comparison, table, what, told, parts)
+    short = page.short(comparison, table, what, told, parts, caveats.unfinished(comparison, _planned(parent)))
     return Report(short, out / "report.md", out / "report.html", aggregates(comparison, table), tuple(drawn.values()))
 
 
@@ -126,20 +128,20 @@ def draw(comparison: Comparison, what: str, values: dict, out: Path) -> dict[str
     drawn = {}
     for dataset in comparison.datasets:
         caption = f"{dataset}: median and quartiles over seeds; a dotted line is where a phase ends"
-        drawn[caption] = pictures.curves(comparison, dataset, out / f"curves_{_file(dataset)}.png")
+        drawn[caption] = pictures.curves(comparison, dataset, out / f"curves_{_file(dataset)}.svg")
     over = overall(comparison, values)
     sign, label = (1, what) if comparison.higher else (-1, f"-({what})")
     if len(over) > 1:
         means = {strategy: mean for strategy, (mean, _) in over.items()}
         caption = "Interquartile mean over all data sets and seeds, with 95 % stratified bootstrap intervals"
-        drawn[caption] = pictures.intervals(means, what, out / "interquartile_mean.png")
+        drawn[caption] = pictures.intervals(means, what, out / "interquartile_mean.svg")
         scores = {name: [sign * v for stratum in strata for v in stratum] for name, (_, strata) in over.items()}
         caption = "Performance profiles over all data sets and seeds"
-        drawn[caption] = pictures.profiles(scores, label, out / "profiles.png")
+        drawn[caption] = pictures.profiles(scores, label, out / "profiles.svg")
     if len(over) > 2 and len(comparison.datasets) >= pictures.RANKED:
         medians = {name: [sign * _median(s) for s in strata] for name, (_, strata) in over.items()}
         caption = "Mean ranks over data sets; a bar joins what cannot be told apart (Nemenyi)"
-        drawn[caption] = pictures.ranks(medians, out / "ranks.png")
+        drawn[caption] = pictures.ranks(medians, out / "ranks.svg")
     return drawn
 
 

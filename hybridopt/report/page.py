@@ -37,7 +37,12 @@ PARTS = (
     "deviation over seeds."
 )
 
-PICTURE = re.compile(r"[\w.-]+\.png")
+CONDITIONS = (
+    "A strategy has its label of above, and all of its settings; *a / b* is a setting in which runs differ. *command*: "
+    "what makes the sweep again, or goes on with it. *commit*: of the repository in which it was typed."
+)
+
+PICTURE = re.compile(r"[\w.-]+\.svg")
 POLICY = (  # for the browser: no script, and nothing from elsewhere
     '<meta http-equiv="Content-Security-Policy" '
     "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
@@ -64,6 +69,7 @@ def markdown(
     parts: Sequence[Contribution],
     notes: Sequence[str],
     pictures: dict[str, Path],
+    conditions: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The whole report.
 
@@ -76,6 +82,7 @@ def markdown(
         parts: what each part of a hybrid contributes.
         notes: what may mislead.
         pictures: captions and files, beside the page.
+        conditions: what was run, and how.
     """
     text = [f"# {escaped(title)}", intro(comparison, what), "## Verdict", _list(sentences(verdicts, what))]
     if parts:
@@ -85,6 +92,8 @@ def markdown(
     if verdicts:
         text += ["## Pairs", *(pairs(verdicts, dataset, what) for dataset in comparison.datasets), PAIRS]
     text += ["## Pictures", *(_picture(caption, path) for caption, path in pictures.items())]
+    if conditions:
+        text += ["## What was run", _table(["in all runs", ""], conditions), CONDITIONS]
     text += ["## Threats to validity", _list(notes or ["Nothing to note: all runs are there, and alike."])]
     return "\n\n".join(text) + "\n"
 
@@ -93,12 +102,17 @@ def intro(comparison: Comparison, what: str) -> str:
     """What is compared, in a sentence."""
     seeds = {len(comparison.of(s, d)) for s in comparison.strategies for d in comparison.datasets} - {0}
     told = str(seeds.pop()) if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
-    better = "higher" if comparison.higher else "lower"
+    better, noun = "higher" if comparison.higher else "lower", "seed" if told == "1" else "seeds"
     datasets = escaped(", ".join(comparison.datasets))
     return (
-        f"{len(comparison.results)} runs of {len(comparison.strategies)} strategies on "
-        f"{datasets}, {told} seeds each, compared in {escaped(what)}; {better} is better."
+        f"{_count(len(comparison.results), 'run')} of {_count(len(comparison.strategies), 'strategy')} on "
+        f"{datasets}, {told} {noun} each, compared in {escaped(what)}; {better} is better."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def table(rows: Sequence[ArmSummary], dataset: str, comparison: Comparison) -> str:
@@ -146,8 +160,9 @@ def short(
     what: str,
     verdicts: Sequence[Verdict],
     parts: Sequence[Contribution] = (),
+    unfinished: Sequence[str] = (),
 ) -> str:
-    """What fits into a run's description: a table of medians, the verdicts, and what parts contribute."""
+    """What fits into a run's description: medians, verdicts, parts of hybrids, and which runs are worth nothing."""
     head = ["median", *(f"{dataset}" for dataset in comparison.datasets)]
     found = {(row.strategy, row.dataset): row.test or row.validation for row in rows}
     body = [
@@ -159,7 +174,7 @@ def short(
     tables = [pairs(verdicts, dataset, what) for dataset in comparison.datasets] if 0 < len(verdicts) <= TOLD else []
     contributed = _list([part.sentence() for part in parts[:TOLD]])
     shown = ["What each part contributes:", contributed] if parts else []
-    return "\n\n".join([intro(comparison, what), _table(head, body), _list(told), *shown, *tables])
+    return "\n\n".join([intro(comparison, what), _table(head, body), _list([*told, *unfinished]), *shown, *tables])
 
 
 def interval(found: Interval | None) -> str:
@@ -194,7 +209,8 @@ def page(title: str, text: str, folder: Path) -> str:
 
 def escaped(text: str) -> str:
     """A text of others, such as the name of a run, as Markdown that shows it and does nothing else."""
-    return re.sub(r"[\\`*\[\]!]", r"\\\g<0>", html.escape(_printable(text), quote=False))
+    marks = re.sub(r"[\\`*\[\]!]", r"\\\g<0>", html.escape(_printable(text), quote=False))
+    return re.sub(r"(?<!\w)_+|_+(?!\w)", lambda found: r"\_" * len(found[0]), marks)  # in a word they say nothing
 
 
 def _printable(text: str) -> str:
@@ -210,7 +226,7 @@ def _embedded(folder: Path, name: str) -> str:
     """A picture of the folder itself as data; nothing for any other address."""
     picture = folder / name
     inside = PICTURE.fullmatch(name) and picture.is_file() and not picture.is_symlink()
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode() if inside else ""
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.read_bytes()).decode() if inside else ""
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 POINTS = 200  # of an interpolated curve
 SIZE = (6.4, 4.2)  # inches
+TICKS = 12  # at most, on an axis of costs
 RANKED = 5  # data sets from which on ranks are worth a picture
 
 
@@ -35,13 +36,29 @@ def curves(comparison: Comparison, dataset: str, path: Path) -> Path:
                 left.axvline(end, color=colours[strategy], linestyle=":", linewidth=1.2)
     if limit < max(comparison.ends(dataset), default=0.0):
         left.axvline(limit, color="0.4", linestyle="--", linewidth=0.8)
-    left.set(xlabel="forwards", ylabel=f"val/{comparison.metric}", xscale="log", title=dataset)
-    right.set(xlabel="seconds of training", xscale="log")
+    left.set(xlabel="forwards", ylabel=f"val/{comparison.metric}", title=dataset)
+    right.set(xlabel="seconds of training")
     for axes in (left, right):
+        _scale(axes)
         axes.grid(alpha=0.3)
-        axes.tick_params(axis="x", which="minor", labelsize=7, rotation=30)
     _legend(figure, left)
     return _save(figure, path)
+
+
+def _scale(axes: Axes) -> None:
+    """A logarithmic scale of costs, with plain numbers at few places, however narrow its range is."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    steps = (1.0,) if high / low > 1000 else (1.0, 2.0, 5.0)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=TICKS))
+    axes.xaxis.set_major_formatter(FuncFormatter(_cost))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _cost(value: float, _: int | None = None) -> str:
+    return f"{value:,.0f}" if 1 <= value < 1e7 else f"{value:g}"
 
 
 def _band(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]], colour: str, label: str) -> None:
@@ -154,5 +171,8 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=110, metadata={"Software": None})  # nothing in it but the picture
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": path.name}):  # else ids are drawn at random
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})  # nothing but the picture
     return path

@@ -230,7 +230,7 @@ def _metrics_of(records: Sequence[StoredRun]) -> list[set[str]]:
 
 
 def _bare(metric: str) -> str:
-    for prefix in ("final/val/", "best/val/", "val/", "test/"):
+    for prefix in ("final/val/", "val_best/", "val/", "test/"):
         metric = metric.removeprefix(prefix)
     return metric
 
@@ -250,8 +250,17 @@ def _differing(records: Sequence[StoredRun]) -> dict[str, list[str]]:
 
 
 def _label(record: StoredRun, keys: Sequence[str]) -> str:
-    parts = [f"{_short(key)}={record.params.get(key)}" for key in keys]
+    parts = [f"{_short(key)}={plain_number(str(record.params.get(key)))}" for key in keys]
     return " ".join([said(record, "strategy"), *parts])
+
+
+def plain_number(text: str) -> str:
+    """A setting as somebody would type it: 1e+09 for 1000000000.0; what is no such number as it is."""
+    try:
+        short = f"{float(text):g}"
+    except ValueError:
+        return text
+    return short if len(short) < len(text) and float(short) == float(text) else text
 
 
 def _short(key: str) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from hybridopt.errors import StorageError, brief
 from hybridopt.execution.directory import CONFIG_FILE
 from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
+from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import explaining, hold, write_atomically
 from hybridopt.tracking.sweeps import add_tags, adopt_sweep, share_view
@@ -49,7 +51,7 @@ class ParentRun:
         lock = hold(directory)  # before anything is asked: of two sweeps at once, the second finds what the first made
         try:
             resume = adopt_sweep(directory, settings, name) or _has_begun(directory)
-            tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": " ".join(command)}
+            tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": name, "hybridopt.command": typed(command)}
             self.tracker: Tracker = open_tracker(
                 settings, directory, run_name=f"sweep {name}", resume=resume, tags=tags, lock=lock
             )
@@ -121,13 +123,13 @@ class ParentRun:
         except StorageError:
             self.tracker.finish("FAILED")
             raise
-        self._share_view(jobs)
+        self._share_view(jobs, failed=any(outcome.word == "failed" for outcome in outcomes))
         finished = sum(outcome.word in GOOD for outcome in outcomes)
         counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
         self.tracker.set_tags({f"hybridopt.jobs{name}": str(number) for name, number in counts.items()})
         return self.tracker.finish(cast(Any, status))
 
-    def _share_view(self, jobs: Sequence[Job]) -> None:
+    def _share_view(self, jobs: Sequence[Job], failed: bool) -> None:
         """A view for the UI; a store that is away does without."""
         identity = self.tracker.identity
         if identity is None:
@@ -136,9 +138,15 @@ class ParentRun:
         metrics = [name for name in METRICS if name in found][:1]
         try:
             more = ["control"] if any("hybridopt.control" in job.tags for job in jobs) else []
+            more += ["failure"] if failed else []
             self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], more)
         except Exception as error:
             log.debug("The view of the sweep is not kept.", exc_info=error)
+
+
+def typed(command: Sequence[str]) -> str:
+    """What makes the sweep again, or go on, quoted for a shell."""
+    return masked(shlex.join(["hybridopt", "-m", *command]))
 
 
 def _has_begun(directory: Path) -> bool:

@@ -26,6 +26,7 @@ from hybridopt.sweep.plan import Job, check_rerun, quoted
 from hybridopt.toolbox.credentials import address
 from hybridopt.toolbox.orphans import starting_workers
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
+from hybridopt.tracking.sweeps import GROUP
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class SweepRun:
                 "hydra.sweep.dir=<folder>."
             ) from error
         tracking = cast(dict[str, Any], OmegaConf.to_container(self.master.tracking, resolve=True))
-        self.parent = ParentRun(self.directory, self.name, tracking, self.command)
+        chosen = [each for each in self.master.hydra.overrides.hydra if not each.startswith("hydra.mode=")]
+        self.parent = ParentRun(self.directory, self.name, tracking, [*self.command, *chosen])
         identity = self.parent.tracker.identity
         if identity is not None and self.rerun != "all":
             self._elsewhere = finished_runs(identity.tracking_uri, identity.experiment_id, identity.run_id)
@@ -106,6 +108,8 @@ class SweepRun:
         start = len(self.jobs)
         self.jobs += jobs
         trouble = None
+        for job in jobs:
+            job.tags = {GROUP: group(job), **job.tags}
         self.parent.announce(jobs)
         over = [job for job in jobs if id(job) not in due]
         deliver(over)
@@ -205,6 +209,12 @@ class SweepRun:
             log.warning(
                 "There is no report (%s); to try again, type: hybridopt-report %s", board.failure(error), self.name
             )
+
+
+def group(job: Job) -> str:
+    """What a job has in common with those that differ from it in the seed alone, in words; trials are told apart."""
+    kept = [part for part in job.label.split(" · ") if not part.startswith(("seed ", "trial "))]
+    return " · ".join(["tuning", *kept] if job.tags.get("hybridopt.role") == "trial" else kept)
 
 
 def deliver(jobs: Sequence[Job]) -> None:

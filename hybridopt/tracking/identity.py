@@ -158,13 +158,18 @@ def _identity_of(client: MlflowClient, run: Run) -> RunIdentity:
 
 
 def origin(directory: Path, parent_run_id: str | None) -> dict[str, str]:
-    """The tags that say where a run comes from; MLflow sets them only for its fluent API."""
+    """The tags that say where a run comes from; MLflow sets them only for its fluent API.
+
+    The commit is that of the repository in which the command was typed; hybridopt's own is in ``hybridopt.code``.
+    """
+    commit = provenance.commit(Path.cwd()) or ""
     tags = {
         DIRECTORY_TAG: str(directory),
         "mlflow.user": provenance.user(),
         "mlflow.source.name": sys.argv[0],
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": provenance.commit(Path.cwd()) or provenance.own_commit(),
+        "mlflow.source.git.commit": commit.removesuffix("-dirty"),
+        "hybridopt.uncommitted": "files were changed since the commit" if commit.endswith("-dirty") else "",
         "mlflow.parentRunId": parent_run_id,
     }
     return {name: value for name, value in tags.items() if value}

@@ -23,13 +23,12 @@ def user() -> str | None:
 
 
 def commit(directory: Path) -> str | None:
-    """The full hash of the commit that is checked out around ``directory``; None without git, repository or commit."""
-    return _git(directory, "rev-parse", "--verify", "HEAD")
+    """The commit that is checked out around ``directory``.
 
-
-def own_commit() -> str | None:
-    """The full hash of the commit that hybridopt runs from; None for an installed package."""
-    return None if _is_installed() else commit(SOURCE)
+    Returns:
+        Its full hash, with ``-dirty`` where files were changed since; None without git, repository or commit.
+    """
+    return _git(directory, "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40")
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import TrackingError, brief, options
 from hybridopt.toolbox.credentials import masked_uri
+from hybridopt.tracking import pages
 from hybridopt.tracking.store import PAGE, connect, search_runs
 from hybridopt.tracking.sweeps import SHARED_VIEW
 from hybridopt.tracking.tables import SOME, Row, Tables
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 READERS = 4  # histories that a server is asked for at a time
+REPORT = "report"  # the folder among a sweep's artifacts
 NOTE_LENGTH = 8000  # MLflow's limit for a tag, which a description is
 
 History = tuple[tuple[int, float], ...]
@@ -104,14 +106,24 @@ class Reader:
         runs = self._search({"hybridopt.strategy": ""}, [found.experiment_id])
         return sorted(runs, key=lambda run: (run.start, run.run_id))
 
-    def page(self, parent: StoredRun) -> str:
-        """Where the UI shows the jobs of a sweep, relative to its address."""
-        run = self.client.get_run(parent.run_id)
-        name = parent.sweep
-        experiment = self.client.get_experiment(run.info.experiment_id)
-        if f"{SHARED_VIEW}{name}" in experiment.tags:
-            return f"#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={name}"
-        return f"#/experiments/{experiment.experiment_id}/runs/{parent.run_id}"
+    def pages(self, parent: StoredRun) -> dict[str, str]:
+        """Where the UI shows a sweep, relative to its address: what there is of curves, jobs, sweep and report."""
+        experiment = self.client.get_experiment(self.client.get_run(parent.run_id).info.experiment_id)
+        place, name = experiment.experiment_id, parent.sweep
+        shared = f"{SHARED_VIEW}{name}" in experiment.tags
+        found = {"curves": pages.curves(place, name), "jobs": pages.jobs(place, name)} if shared else {}
+        found["sweep"] = pages.run(place, parent.run_id)
+        if self._has_report(parent):
+            found["report"] = pages.run(place, parent.run_id, f"/artifacts/{REPORT}/report.html")
+        return found
+
+    def _has_report(self, parent: StoredRun) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self.client.list_artifacts(parent.run_id, REPORT))
+        except (MlflowException, OSError):  # kept on another machine
+            return False
 
     def histories(
         self, runs: Sequence[str], metric: str, advance: Callable[[int], Any] = lambda _: None
@@ -143,7 +155,7 @@ class Reader:
                 yield from ((run_id, point.step, point.value) for point in points)
 
     def attach(self, parent: StoredRun, description: str, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
-        """Write a report to a sweep's run: its description, numbers to compare sweeps by, and files under ``report``.
+        """Write a report to a sweep's run: its description, numbers to compare sweeps by, and its files.
 
         Raises:
             TrackingError: the store takes none.
@@ -158,7 +170,7 @@ class Reader:
             for start in range(0, len(numbers), PAGE):
                 self.client.log_batch(parent.run_id, metrics=numbers[start : start + PAGE], synchronous=True)
             for file in files:
-                self.client.log_artifact(parent.run_id, str(file), "report")
+                self.client.log_artifact(parent.run_id, str(file), REPORT)
         except (MlflowException, OSError) as error:
             raise TrackingError(f"{self.uri} does not take the report ({brief(error)}): type --no-attach.") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.toolbox.credentials import masked_uri
+from hybridopt.tracking import pages
 from hybridopt.tracking.identity import RunIdentity, holds_identity, write_identity
 from hybridopt.tracking.patience import patient
 from hybridopt.tracking.store import client_of, connect, ensure_experiment, search_runs
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SHARED_VIEW = "mlflow.sharedViewState."  # the UI's own name for such tags
+GROUP = "hybridopt.group"  # the tag that jobs which differ in their seeds alone have in common
 
 
 def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool:
@@ -48,7 +50,9 @@ def adopt_sweep(directory: Path, settings: Mapping[str, Any], name: str) -> bool
 
 
 def share_view(identity: RunIdentity, name: str, metrics: Sequence[str], tags: Sequence[str] = ()) -> str:
-    """Have the MLflow UI show the jobs of a sweep with the columns that matter, under a link.
+    """Have the MLflow UI show the jobs of a sweep with the columns that matter, and their curves, under a link.
+
+    A curve is the mean of the jobs that have :data:`GROUP` in common, in a band from the least of them to the greatest.
 
     The UI keeps views that users share as tags of the experiment; this is one of them, and others stay as they are.
 
@@ -69,11 +73,13 @@ def share_view(identity: RunIdentity, name: str, metrics: Sequence[str], tags: S
         "orderByAsc": True,
         "selectedColumns": [*named, *numbers],
         "runsHiddenMode": "SHOW_ALL",  # or else charts have the first ten only
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": GROUP}]},
+        "useGroupedValuesInCharts": True,
         "chartsSearchFilter": "^val/",
     }
     client = client_of(identity.tracking_uri)
     client.set_experiment_tag(identity.experiment_id, f"{SHARED_VIEW}{name}", json.dumps(view))
-    return f"#/experiments/{identity.experiment_id}/runs?viewStateShareKey={name}"
+    return pages.jobs(identity.experiment_id, name)
 
 
 def finished_runs(uri: str, experiment_id: str, parent_run_id: str) -> dict[str, list[tuple[str, Mapping[str, str]]]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hybridopt.errors import ConfigError, StorageError, brief, options
 from hybridopt.toolbox.credentials import address
+from hybridopt.tracking import pages
 from hybridopt.tracking.files import hold
 from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
 from hybridopt.tracking.journal import Journal
@@ -56,7 +57,7 @@ class Tracker:
         """Where to look at the run: a page of the MLflow UI, the command that opens it, or the journal."""
         if self.identity is None:
             return str(self.directory / JOURNAL)
-        page = f"#/experiments/{self.identity.experiment_id}/runs/{self.identity.run_id}"
+        page = pages.run(self.identity.experiment_id, self.identity.run_id)
         if self.identity.tracking_uri.startswith("http"):
             return f"{address(self.identity.tracking_uri)}/{page}"
         return f"mlflow ui --backend-store-uri '{self.identity.tracking_uri}', then http://127.0.0.1:5000/{page}"

@@ -18,7 +18,14 @@ import tempfile
 from importlib.metadata import entry_points
 from pathlib import Path
 
-UNTIMED = ("final/", "best/", "test/", "model/", "cost/forwards", "cost/evaluations")  # what the clock has no part in
+UNTIMED = (
+    "final/",
+    "val_best/",
+    "test/",
+    "model/",
+    "cost/forwards",
+    "cost/evaluations",
+)  # not timed
 
 
 def built_in() -> list[str]:

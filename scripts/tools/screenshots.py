@@ -2,6 +2,10 @@
 
     python scripts/tools/screenshots.py --uri sqlite:///mlflow.db --out screenshots
 
+The one of the README is curves.png of
+
+    hybridopt -m strategy=adam,openai_es,lottery_ticket dataset=iris,wine seeds=3 budget.forwards=5e5
+
 It serves the store on loopback, as hybridopt-ui does, and needs Chromium (Debian's package is called chromium).
 """
 
@@ -15,11 +19,12 @@ import tempfile
 from pathlib import Path
 
 from hybridopt.programs.ui import free_port, serving
+from hybridopt.tracking.pages import run as run_page
 from hybridopt.tracking.reading import Reader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = "1600,1000"
-PATIENCE = 40_000  # milliseconds of the page's own time
+PATIENCE = 300_000  # milliseconds of the page's own time, which passes faster; with less, reports are not there yet
 
 
 def take(browser: str, address: str, picture: Path) -> None:
@@ -33,18 +38,18 @@ def take(browser: str, address: str, picture: Path) -> None:
 
 
 def pages(uri: str, sweep: str | None) -> dict[str, str]:
-    """The pages of a sweep, relative to the UI's address: its table of runs, the charts, the run with its report."""
+    """The pages of a sweep, relative to the UI's address: those that hybridopt-ui says, and two of a job.
+
+    The job is one that failed, where there is one.
+    """
     reader = Reader(uri)
     parent = reader.sweep(sweep)
-    table = reader.page(parent)
-    experiment = table.split("/")[2]
-    run = f"#/experiments/{experiment}/runs/{parent.run_id}"
+    experiment = reader.client.get_run(parent.run_id).info.experiment_id
+    job = min(reader.children(parent), key=lambda run: (run.status != "FAILED", run.start))
     return {
-        "runs": table,
-        "charts": f"{table}&compareRunsMode=CHART",
-        "sweep": run,
-        "report": f"{run}/artifacts/report/report.html",
-        "job": f"#/experiments/{experiment}/runs/{reader.children(parent)[0].run_id}/model-metrics",
+        **reader.pages(parent),
+        "job": run_page(experiment, job.run_id),
+        "job-metrics": run_page(experiment, job.run_id, "/model-metrics"),
     }
 
 

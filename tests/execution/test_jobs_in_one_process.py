@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from directories import assert_same
 from jobs import SMALL
 
@@ -35,6 +38,16 @@ def test_the_order_of_jobs_does_not_matter(composed: Composed, tmp_path: Path) -
     first, *_, last = JOBS
     for job in JOBS:
         assert_same(tmp_path / first / job, tmp_path / last / job)
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system cannot forget a peak")
+def test_the_peak_of_memory_is_the_runs_own(composed: Composed, tmp_path: Path) -> None:
+    block = torch.ones(2**26)  # 256 MB, by somebody who was there before
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    del block
+    result = experiment.run(composed(*overrides("es")), tmp_path / "run")
+    assert result is not None
+    assert 50 < result.summary["cost/peak_memory_mb"] < before - 200
 
 
 @pytest.mark.slow

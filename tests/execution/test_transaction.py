@@ -116,6 +116,25 @@ def test_whoever_goes_on_after_a_kill_ends_the_same_run(
     assert not list(directory.rglob(f"*{files.PARTIAL}"))
 
 
+def test_the_page_of_a_failed_run_says_why_and_how_to_run_it_again(
+    composed: Composed, uri: str, tmp_path: Path
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a line\nand a `last` one")
+
+    config, directory = composed(*TRACKED, f"tracking.uri={uri}"), tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(RuntimeError):  # noqa: PT012
+        patched.setattr(experiment.Trainer, "test", fails)
+        experiment.run(config, directory, more_tags={"hybridopt.command": "hybridopt seed=0"})
+    ((failed,), command) = runs(uri), "```bash\nhybridopt seed=0\n```"
+    assert failed.data.tags["hybridopt.failure"] == "and a 'last' one"
+    assert failed.data.tags["mlflow.note.content"] == f"**Failed:** `and a 'last' one`\n\n{command}"
+    resume(directory)
+    (went_on,) = runs(uri)
+    assert went_on.data.tags["hybridopt.failure"] == "none, since it went on"
+    assert went_on.data.tags["mlflow.note.content"] == command
+
+
 def test_a_directory_has_one_owner(composed: Composed, half_done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LOCK_PATIENCE", 0.1)
     before = contents(half_done)

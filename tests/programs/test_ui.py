@@ -1,4 +1,4 @@
-"""The server of hybridopt-ui: it ends with the program, and nobody reads its store in the list of processes."""
+"""The server of hybridopt-ui: it answers on, ends with the program, and nobody reads its store in the process list."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from jobs import LIMIT
+
+from hybridopt.errors import TrackingError
+from hybridopt.programs import ui
 
 STARTER = """
 import sys, time
@@ -51,6 +56,46 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+# A server that notes each request, as MLflow's does, in its place: 64 KB are 250 of these lines.
+TALKATIVE = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        print("x" * 256, flush=True)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_): pass
+HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
+"""
+
+
+def test_a_server_that_says_much_answers_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve_by(TALKATIVE, tmp_path, monkeypatch)
+    port = ui.free_port(0)
+    with ui.serving("sqlite:///x.db", port), closing(HTTPConnection(ui.HOST, port, timeout=min(LIMIT, 120))) as client:
+        for _ in range(2000):
+            client.request("GET", "/")
+            assert client.getresponse().read() == b""
+
+
+def test_a_server_that_does_not_start_is_told_by_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve_by("print('x' * 100_000); print(); raise SystemExit('no such table: runs')", tmp_path, monkeypatch)
+    with (
+        pytest.raises(TrackingError, match=r"^MLflow's server does not start: no such table: runs\.$"),
+        ui.serving("sqlite:///x.db", ui.free_port(0)),
+    ):
+        pass
+
+
+def serve_by(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a module of this code is what serves, in MLflow's place."""
+    (folder / "mlflow.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")

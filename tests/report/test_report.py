@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,8 @@ def test_a_diverged_run_is_the_worst_of_its_data_set(store: Store, tmp_path: Pat
     report = store.report(tmp_path / "out", attach=False)
     text = report.markdown.read_text()
     assert "On digits, 4 of 6 runs of wild diverged to numbers that are not finite" in text
+    assert "(wild · digits · seed 0, wild · digits · seed 1, wild · digits · seed 2, wild · digits · seed 3)" in text
+    assert "4 of 6 runs of wild diverged" in report.text, "and so does the sweep's page"
     assert "| wild | 6 | diverged | diverged | " in text
     assert "| steady - wild | " in text
     assert "| 0.67 | " in text, "four of six runs of wild are below all of steady"
@@ -158,7 +161,7 @@ def test_it_is_attached_to_the_sweep(store: Store, tmp_path: Path) -> None:
     assert parent.data.metrics["good.digits/test/accuracy/median"] == pytest.approx(0.949)
     assert "| good |" in parent.data.tags["mlflow.note.content"]
     assert {Path(each.path).name for each in store.client.list_artifacts(store.parent, "report")} == {
-        "report.html", "report.md", "curves_digits.png",
+        "report.html", "report.md", "curves_digits.svg",
     }  # fmt: skip
 
 
@@ -166,8 +169,34 @@ def test_the_page_stands_alone(store: Store, tmp_path: Path) -> None:
     store.add("good", 0, 0.95)
     page = store.report(tmp_path / "out", attach=False).html.read_text()
     assert "<table>" in page
-    assert 'src="data:image/png;base64,' in page
-    assert ".png" not in page
+    assert 'src="data:image/svg+xml;base64,' in page
+    assert ".svg" not in page
+
+
+def test_it_says_what_was_run(store: Store, tmp_path: Path) -> None:
+    store.client.set_tag(store.parent, "hybridopt.command", "hybridopt -m seeds=2 'strategy.x=[1,2]'")
+    for seed, lr in enumerate(("1000000000.0", "0.5")):
+        tags = {"mlflow.source.git.commit": "abc", "hybridopt.hardware": "a fast one", "hybridopt.host": f"h{seed}"}
+        tags |= {"hybridopt.uncommitted": "yes"} if seed else {}
+        settings = {
+            "strategy.name": "good",
+            "strategy.lr": lr,
+            "model.name": "mlp",
+            "model.hidden": "[16]",
+            "seed": str(seed),
+        }
+        store.add("good", seed, 0.95, tags=tags, params=settings | {"objective.name": "l1", "trainer.profiler": "None"})
+    text = store.report(tmp_path / "out", attach=False).markdown.read_text()
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]*) \|$", text, re.MULTILINE))
+    assert rows["command"] == "hybridopt -m seeds=2 'strategy.x=\\[1,2\\]'"
+    assert rows["model"] == "mlp, hidden=\\[16\\]"
+    assert rows["objective"] == "l1"
+    assert rows["budget"] == "forwards=1000"
+    assert rows["good"] == "good, lr=1e+09 / 0.5"
+    assert rows["commit"] == "abc, and changes that were not committed"
+    assert (rows["hardware"], rows["machine"]) == ("a fast one", "h0 / h1")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC( to .*)?", rows["date"])
+    assert "trainer" not in rows, "it was left as it is"
 
 
 def test_unreached_targets_cost_what_was_spent_in_vain(store: Store, tmp_path: Path) -> None:
@@ -185,7 +214,7 @@ def test_a_run_that_did_not_finish_is_told_and_not_counted(store: Store, tmp_pat
     store.add("good", 1, 0.1, status=status)
     text = store.report(tmp_path / "out", attach=False).markdown.read_text()
     assert f"1 of the runs are {status} and count for nothing here: good · digits · seed 1." in text
-    assert "1 runs of 1 strategies" in text
+    assert "1 run of 1 strategy" in text
 
 
 def test_of_two_runs_of_one_config_the_later_counts(store: Store, tmp_path: Path) -> None:
@@ -255,7 +284,7 @@ def test_ranks_are_drawn_for_many_data_sets(store: Store, tmp_path: Path) -> Non
         for strategy, best in (("a", 0.9), ("b", 0.8 + number / 100), ("c", 0.7 + number / 50)):
             store.add(strategy, 0, best, dataset=f"set{number}")
     store.report(tmp_path / "out", attach=False)
-    assert (tmp_path / "out" / "ranks.png").stat().st_size > 5000
+    assert (tmp_path / "out" / "ranks.svg").stat().st_size > 5000
 
 
 def test_what_is_not_there_is_named(store: Store, tmp_path: Path) -> None:
@@ -305,10 +334,10 @@ def test_runs_that_diverge_are_reported_on(
                 "trainer.enable_progress_bar=false",
             )  # fmt: skip
             result = experiment.run(config, tmp_path / f"{lr} {seed}", store.parent)
-            assert math.isfinite(result.summary["best/val/r2"])
+            assert math.isfinite(result.summary["val_best/r2"])
     text = store.report(tmp_path / "out").markdown.read_text()
-    assert "On diabetes, 2 of 2 runs of sgd lr=100.0 diverged" in text
-    assert "| sgd lr=100.0 | 2 | diverged | diverged | never |" in text
+    assert "On diabetes, 2 of 2 runs of sgd lr=100 diverged" in text
+    assert "| sgd lr=100 | 2 | diverged | diverged | never |" in text
 
 
 @pytest.mark.slow
@@ -344,7 +373,7 @@ def test_tags_that_were_changed_or_taken_away_cost_no_report(store: Store, tmp_p
     report = make_report(store.uri, out=tmp_path / "none", attach=False)
     text = report.markdown.read_text()
     assert "(hybridopt.dataset, hybridopt.seed, hybridopt.strategy)" in text
-    assert "10 runs of 1 strategies on unknown dataset, 10 seeds each" in text
+    assert "10 runs of 1 strategy on unknown dataset, 10 seeds each" in text
 
 
 def test_a_database_says_what_a_server_would(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

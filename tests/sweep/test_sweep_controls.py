@@ -172,7 +172,7 @@ def test_arms_run_beside_their_hybrid_and_are_adopted(sweep, directories, tmp_pa
     configs = [yaml.safe_load((path / "config.yaml").read_text()) for path in directories().values()]
     assert sorted(config["strategy"]["name"] for config in configs) == ["adam"] * 2 + ["lottery_ticket"] * 4
     report = next(tmp_path.glob("multirun/*/report/report.md")).read_text()
-    assert "2 runs of 1 strategies on iris" in report
+    assert "2 runs of 1 strategy on iris" in report
     _, section = report.split("## What each part contributes")
     assert f"lottery_ticket on iris: {SEARCH}, 2 seeds cannot tell a difference" in section
     assert f"| lottery_ticket, {MASK} |" in section

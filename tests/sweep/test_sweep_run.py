@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -15,8 +16,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
+from hybridopt import compose
+from hybridopt.composition.compose import plain_values
 from hybridopt.errors import Interrupted
 from hybridopt.execution import experiment
+from hybridopt.execution.identity import fingerprint
 from hybridopt.programs import run as cli
 from hybridopt.sweep.plan import all_combinations
 
@@ -65,7 +69,7 @@ def test_a_job_has_the_numbers_that_it_has_alone(sweep, directories, composed, t
     )  # fmt: skip
     alone = experiment.run(config, tmp_path / "alone").summary
     of_sweep = json.loads((there / "result.json").read_text())["summary"]
-    same = [name for name in alone if name.startswith(("final", "test", "best")) or name == "cost/forwards"]
+    same = [name for name in alone if name.startswith(("final", "test", "val_best")) or name == "cost/forwards"]
     assert {name: alone[name] for name in same} == {name: of_sweep[name] for name in same}
 
 
@@ -111,6 +115,17 @@ def test_a_failing_job_does_not_stop_the_others(sweep, directories, tmp_path) ->
         rows = list(csv.DictReader(file))
     assert sorted(row["outcome"] for row in rows) == ["failed", "ran", "ran", "ran"]
     assert "needs a gradient" in next(row["why"] for row in rows if row["outcome"] == "failed")
+
+
+def test_the_commands_that_runs_are_tagged_with_run_them_again(sweep, tmp_path) -> None:
+    sweep("strategy=adam,openai_es", "model.hidden=[2,2]", NO_MODEL, tracking=TRACKED)
+    (parent,) = parents(tmp_path / "mlflow.db")
+    assert parent.data.tags["hybridopt.command"].startswith("hybridopt -m ")
+    assert parent.data.tags["hybridopt.command"].endswith(f"strategy=adam,openai_es 'model.hidden=[2,2]' {NO_MODEL}")
+    for run in children(tmp_path / "mlflow.db", parent.info.run_id):
+        program, *overrides = shlex.split(run.data.tags["hybridopt.command"])
+        assert program == "hybridopt"
+        assert fingerprint(plain_values(compose(*overrides))) == run.data.tags["hybridopt.fingerprint"]
 
 
 @pytest.mark.parametrize(

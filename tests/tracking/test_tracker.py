@@ -91,9 +91,23 @@ def test_the_commit_is_that_of_the_directory_where_the_command_was_typed(
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    for name, uncommitted in (("clean", False), ("dirty", True)):
+        (tmp_path / "file").write_text(name)
+        subprocess.run(["git", "add", "file"] if uncommitted else ["true"], check=True)
+        tracker = open_tracker(settings, tmp_path / name, run_name="a")
+        tracker.finish("FINISHED")
+        tags = client(settings["uri"]).get_run(tracker.run_id).data.tags
+        assert tags["mlflow.source.git.commit"] == commit
+        assert ("hybridopt.uncommitted" in tags) == uncommitted
+
+
+def test_outside_of_a_repository_a_run_has_no_commit_of_its_own(
+    settings: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     tracker = open_tracker(settings, tmp_path / "run", run_name="a")
     tracker.finish("FINISHED")
-    assert client(settings["uri"]).get_run(tracker.run_id).data.tags["mlflow.source.git.commit"] == commit
+    assert "mlflow.source.git.commit" not in client(settings["uri"]).get_run(tracker.run_id).data.tags
 
 
 def test_without_git_there_is_a_run_all_the_same(

@@ -144,7 +144,7 @@ def swept(settings: dict, tmp_path: Path) -> Any:
     tags = {"hybridopt.kind": "sweep", "hybridopt.sweep": "s"}
     parent = open_tracker(settings, tmp_path / "sweep", run_name="sweep s", tags=tags)
     child = open_tracker(settings, tmp_path / "sweep" / "a", run_name="a · b · seed 0", parent_run_id=parent.run_id)
-    child.set_tags({"hybridopt.fingerprint": "f", "hybridopt.strategy": "a"})
+    child.set_tags({"hybridopt.fingerprint": "f", "hybridopt.strategy": "a", "hybridopt.group": "a on b"})
     child.log_metrics({"test/accuracy": 0.5, "val/accuracy": 0.5, "cost/forwards": 10}, 10)
     child.finish("FINISHED")
     share_view(parent.identity, "s", ["test/accuracy"])
@@ -156,7 +156,11 @@ def test_a_sweep_is_found_by_any_of_its_names(swept: Any, uri: str) -> None:
     reader = Reader(uri)
     assert {reader.sweep(name).run_id for name in (None, "s", "sweep s", swept.run_id)} == {swept.run_id}
     assert [run.name for run in reader.children(reader.sweep("s"))] == ["a · b · seed 0"]
-    assert reader.page(reader.sweep("s")).endswith("/runs?viewStateShareKey=s")
+    pages = reader.pages(reader.sweep("s"))
+    assert pages["jobs"].endswith("/runs?viewStateShareKey=s&workflowType=machine_learning")
+    assert pages["curves"] == f"{pages['jobs']}&compareRunsMode=CHART"
+    assert pages["sweep"].endswith(f"/runs/{swept.run_id}?workflowType=machine_learning")
+    assert "report" not in pages  # it has none
 
 
 def test_a_sweep_is_adopted_where_its_directory_is_not(swept: Any, settings: dict, tmp_path: Path) -> None:
@@ -173,6 +177,7 @@ def test_a_view_is_what_the_ui_reads(swept: Any, uri: str) -> None:
     view = json.loads(tags["mlflow.sharedViewState.s"])
     assert "metrics.`test/accuracy`" in view["selectedColumns"]
     assert swept.run_id in view["searchFilter"]
+    assert view["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "hybridopt.group"}]
 
 
 def test_ports_that_are_in_use_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +196,9 @@ def test_the_ui_serves_the_sweep_and_leaves_nothing_behind(swept: Any, uri: str,
     call = [sys.executable, "-c", "from hybridopt.programs.ui import main; main()", "--uri", uri, "--port", "0"]
     served = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        address = served.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#/experiments/\d+/runs\?viewStateShareKey=s", address), address
+        name, address = served.stdout.readline().split()
+        page = r"http://127\.0\.0\.1:\d+/#/experiments/\d+/runs\?viewStateShareKey=s&workflowType=machine_learning"
+        assert (name, bool(re.fullmatch(rf"{page}&compareRunsMode=CHART", address))) == ("curves", True), address
         port = int(re.search(r":(\d+)/", address)[1])
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=LIMIT).status == 200
         served.send_signal(signal.SIGINT)
@@ -209,13 +215,17 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium: install Debian's package chromium")
-def test_a_browser_shows_the_jobs_without_a_click(swept: Any, uri: str, tmp_path: Path) -> None:
-    page = Reader(uri).page(Reader(uri).sweep("s"))
+def test_a_browser_shows_jobs_and_curves_without_a_click(swept: Any, uri: str, tmp_path: Path) -> None:
+    pages = Reader(uri).pages(Reader(uri).sweep("s"))
     with ui.serving(uri, ui.free_port(0)) as (address, _):
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1000"]
         options += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=40000", "--dump-dom"]
-        command = [BROWSER, *options, f"{address}/{page}"]
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
-    text = re.sub(r"<[^>]+>", " ", shown)
-    for wanted in ("a · b · seed 0", "test/accuracy", "cost/forwards", "0.5"):
-        assert wanted in text, wanted
+        shown = {}
+        for name in ("jobs", "curves"):
+            command = [BROWSER, *options, f"{address}/{pages[name]}"]
+            shown[name] = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+    text = {name: re.sub(r"<[^>]+>", " ", html) for name, html in shown.items()}
+    for wanted in ("Group: a on b", "a · b · seed 0", "test/accuracy", "cost/forwards", "0.5"):
+        assert wanted in text["jobs"], wanted
+    for wanted in ("Group: a on b", "val/accuracy"):
+        assert wanted in text["curves"], wanted
