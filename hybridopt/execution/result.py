@@ -162,14 +162,12 @@ def phases(trial: Trial) -> list[Phase]:
 def best(trial: Trial) -> dict[str, float]:
     """The best of each validation metric over the marks, where it is known whether high or low is good.
 
-    NaN is never the best; it is what is left where all marks are NaN. The names, such as ``val_best/accuracy``, are
-    last in the alphabet, by which MLflow orders the charts of a run: those of a single point do not come first.
+    NaN is never the best; it is what is left where all marks are NaN.
     """
     choices = {name: max if higher else min for name, higher in trial.directions.items() if higher is not None}
     marks = [values for _, values in trial.curve]
     known = {name: [mark[name] for mark in marks if not math.isnan(mark[name])] for name in choices}
-    found = {name: choice(known[name], default=math.nan) for name, choice in choices.items() if marks}
-    return {f"val_best/{name.removeprefix('val/')}": value for name, value in found.items()}
+    return {f"best/{name}": choice(known[name], default=math.nan) for name, choice in choices.items() if marks}
 
 
 def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:

@@ -53,12 +53,8 @@ def _scale(axes: Axes) -> None:
     low, high = axes.get_xlim()
     steps = (1.0,) if high / low > 1000 else (1.0, 2.0, 5.0)
     axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=TICKS))
-    axes.xaxis.set_major_formatter(FuncFormatter(_cost))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _cost(value: float, _: int | None = None) -> str:
-    return f"{value:,.0f}" if 1 <= value < 1e7 else f"{value:g}"
 
 
 def _band(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]], colour: str, label: str) -> None:

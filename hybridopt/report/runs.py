@@ -230,7 +230,7 @@ def _metrics_of(records: Sequence[StoredRun]) -> list[set[str]]:
 
 
 def _bare(metric: str) -> str:
-    for prefix in ("final/val/", "val_best/", "val/", "test/"):
+    for prefix in ("final/val/", "best/val/", "val/", "test/"):
         metric = metric.removeprefix(prefix)
     return metric
 

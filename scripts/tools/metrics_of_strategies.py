@@ -18,14 +18,7 @@ import tempfile
 from importlib.metadata import entry_points
 from pathlib import Path
 
-UNTIMED = (
-    "final/",
-    "val_best/",
-    "test/",
-    "model/",
-    "cost/forwards",
-    "cost/evaluations",
-)  # not timed
+UNTIMED = ("final/", "best/", "test/", "model/", "cost/forwards", "cost/evaluations")  # what the clock has no part in
 
 
 def built_in() -> list[str]:

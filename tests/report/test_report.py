@@ -334,7 +334,7 @@ def test_runs_that_diverge_are_reported_on(
                 "trainer.enable_progress_bar=false",
             )  # fmt: skip
             result = experiment.run(config, tmp_path / f"{lr} {seed}", store.parent)
-            assert math.isfinite(result.summary["val_best/r2"])
+            assert math.isfinite(result.summary["best/val/r2"])
     text = store.report(tmp_path / "out").markdown.read_text()
     assert "On diabetes, 2 of 2 runs of sgd lr=100 diverged" in text
     assert "| sgd lr=100 | 2 | diverged | diverged | never |" in text

@@ -69,7 +69,7 @@ def test_a_job_has_the_numbers_that_it_has_alone(sweep, directories, composed, t
     )  # fmt: skip
     alone = experiment.run(config, tmp_path / "alone").summary
     of_sweep = json.loads((there / "result.json").read_text())["summary"]
-    same = [name for name in alone if name.startswith(("final", "test", "val_best")) or name == "cost/forwards"]
+    same = [name for name in alone if name.startswith(("final", "test", "best")) or name == "cost/forwards"]
     assert {name: alone[name] for name in same} == {name: of_sweep[name] for name in same}
 
 
