@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import nn
 
@@ -47,3 +50,17 @@ class Evaluation:
         """Of each metric of validation: whether higher is better, None where neither is."""
         known = {name: metric.higher_is_better for name, metric in self.metrics.items(copy_state=False)}
         return {"val/loss": False} | {f"val/{name}": direction for name, direction in known.items()}
+
+
+def best(curve: Sequence[tuple[int, Mapping[str, float]]], directions: Mapping[str, bool | None]) -> dict[str, float]:
+    """The best of each validation metric over the marks, where it is known whether high or low is good.
+
+    NaN is never the best; it is what is left where all marks are NaN.
+
+    Args:
+        curve: (forwards, values by name) at each mark.
+        directions: of each metric, whether higher is better; None where neither is.
+    """
+    choices = {name: max if higher else min for name, higher in directions.items() if higher is not None}
+    known = {name: [mark[name] for _, mark in curve if not math.isnan(mark[name])] for name in choices}
+    return {f"best/{name}": choice(known[name], default=math.nan) for name, choice in choices.items() if curve}

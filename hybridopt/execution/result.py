@@ -15,6 +15,7 @@ from torch import nn
 from hybridopt.engine.memory import peak_memory
 from hybridopt.engine.weights import sparsity
 from hybridopt.execution.directory import RESULT_FILE
+from hybridopt.execution.evaluation import best
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
 from hybridopt.tracking.checked import config_digest, json_of, read_checked
@@ -135,7 +136,7 @@ def summarise(trial: Trial, wall: float) -> dict[str, float]:
     final = trial.curve[-1][1] if trial.curve else {}
     return {
         **{f"final/{name}": value for name, value in final.items()},
-        **best(trial),
+        **best(trial.curve, trial.directions),
         **trial.tested,
         "cost/forwards": ledger.forwards,
         "cost/evaluations": ledger.evaluations,
@@ -157,17 +158,6 @@ def phases(trial: Trial) -> list[Phase]:
         Phase(path, phase.forwards, phase.seconds, trial.phase_ends.get(path, {}))
         for path, phase in trial.ledger.tree().items()
     ]
-
-
-def best(trial: Trial) -> dict[str, float]:
-    """The best of each validation metric over the marks, where it is known whether high or low is good.
-
-    NaN is never the best; it is what is left where all marks are NaN.
-    """
-    choices = {name: max if higher else min for name, higher in trial.directions.items() if higher is not None}
-    marks = [values for _, values in trial.curve]
-    known = {name: [mark[name] for mark in marks if not math.isnan(mark[name])] for name in choices}
-    return {f"best/{name}": choice(known[name], default=math.nan) for name, choice in choices.items() if marks}
 
 
 def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:

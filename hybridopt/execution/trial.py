@@ -22,7 +22,7 @@ from hybridopt.engine.randomness import PrivateRng, derived_seed
 from hybridopt.engine.sharding import Sharding, SingleProcess
 from hybridopt.errors import ConfigError
 from hybridopt.execution.continuation import restore, saved
-from hybridopt.execution.evaluation import Evaluation
+from hybridopt.execution.evaluation import Evaluation, best
 from hybridopt.execution.fastpath import Optimization, may_batch_steps, repeats
 from hybridopt.execution.feeding import as_batch, calibration, make_endless, peek
 from hybridopt.execution.inspection import inspect
@@ -229,7 +229,7 @@ class Trial(LightningModule):
         self.curve.append((self.ledger.forwards, values))
         for path in self.ledger.paths:
             self.phase_ends[path] = values
-        self._report(values | self.records.costs())
+        self._report(values | best(self.curve, self.directions) | self.records.costs())
 
     def on_validation_end(self) -> None:
         """Put the training weights back, once callbacks have kept what they want of the recommendation."""
