@@ -23,7 +23,7 @@ from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.testing.by_hand import begin, deploy
 from proofs import Finding, proves, spread
 
-FORWARDS = 1e5
+LOSSES = 1000  # that a run may ask for, on one batch each
 Batch = tuple[Tensor, Tensor]
 
 
@@ -66,7 +66,7 @@ def tuned(settings: dict[str, Any], seed: int, size: int) -> float:
     """The test loss after fine-tuning on batches of this size."""
     _, train, test = digits()
     model = copy.deepcopy(pretrained(seed))
-    oracle = Oracle(model, CrossEntropy(), Ledger(Budget(forwards=FORWARDS)), torch.Generator().manual_seed(seed))
+    oracle = Oracle(model, CrossEntropy(), Ledger(Budget(forwards=LOSSES * size)), torch.Generator().manual_seed(seed))
     batches = stream(train, size, seed)
     strategy = begin(building.build("strategy", dict(settings)), oracle, next(batches))
     while not oracle.exhausted:
@@ -95,7 +95,7 @@ def beats_mezo(name: str, size: int, claim: str) -> Callable[[int], Iterator[Fin
         own, mezo = (best(each, seeds, size) for each in (name, "mezo"))
         untouched = statistics.median(untuned(seed) for seed in range(seeds))
         said = f"test loss {spread(own)}, mezo {spread(mezo)}, {untouched:.3g} before"
-        yield Finding(claim, said, statistics.median(own) < statistics.median(mezo), FORWARDS)
+        yield Finding(claim, said, statistics.median(own) < statistics.median(mezo), LOSSES * size)
 
     return proof
 
