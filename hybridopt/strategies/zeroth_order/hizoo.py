@@ -31,11 +31,11 @@ TINY = 1e-30
 class HiZOO(Search):
     """Descent along random directions that are long where the loss is flat: three losses a step, one more vector kept.
 
-    Good for few hundred parameters of unequal curvature; it learns slower, the more there are.
+    Good for some dozens of parameters of unequal curvature; the more there are, the slower it learns their curvatures.
 
     Args:
         epsilon: the distance at which the losses are asked for, on both sides, in units of Sigma^(1/2).
-        lr: the step size at the start; at 1/2 a step goes to the lowest point of the parabola.
+        lr: the step size at the start; at 1/2 a step goes to the lowest point along its direction, in the mean.
         smoothing: alpha, the share of the newest estimate in the moving average of curvatures.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
         final_lr: the last step size as a share of the first.

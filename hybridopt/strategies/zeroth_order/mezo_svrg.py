@@ -53,7 +53,7 @@ class MezoSVRG(Search):
     seed: Tensor  # a whole number: of the direction of that estimate
     slope: Tensor  # a scalar: along it, so far the mean over as many batches as were seen
     t: Tensor  # a whole number, steps since the anchor was set
-    _direction: Tensor  # the seed of this step's direction
+    _direction: int  # the seed of this step's direction
     _there: float  # the slope along it at the weights
 
     def __init__(
@@ -95,9 +95,9 @@ class MezoSVRG(Search):
 
     def ask(self) -> SeededPopulation:
         if self._anchoring:
-            return self._pair(self.anchor, self.seed)
+            return self._pair(self.anchor, int(self.seed))
         if self.move == 0:
-            self._direction = self._drawn()
+            self._direction = int(self._drawn())
         return self._pair(self.theta if self.move == 0 else self.anchor, self._direction)
 
     def tell(self, population: SeededPopulation, losses: Tensor) -> None:
@@ -105,12 +105,13 @@ class MezoSVRG(Search):
         if self._anchoring:
             self.slope += (slope - self.slope) / (int(self.t) + 1)
             if int(self.t) + 1 == self._batches:
-                self._descend(self.anchor_lr, {self.seed: float(self.slope)})
+                self._descend(self.anchor_lr, (int(self.seed), float(self.slope)))
         elif self.move == 0:
             self._there = slope
             return
         else:
-            self._descend(self.lr, {self._direction: self._there - slope, self.seed: float(self.slope)})
+            corrected = (self._direction, self._there - slope)
+            self._descend(self.lr, corrected, (int(self.seed), float(self.slope)))
         self._go_on()
 
     def recommend(self) -> Tensor:
@@ -131,16 +132,16 @@ class MezoSVRG(Search):
             self.anchor.copy_(self.theta)
             self.seed, self.slope, self.t = self._drawn(), torch.zeros_like(self.slope), torch.zeros_like(self.t)
 
-    def _descend(self, lr: float, slopes: dict[Tensor, float]) -> None:
-        """A step against a sum of slopes times the directions of seeds."""
+    def _descend(self, lr: float, *terms: tuple[int, float]) -> None:
+        """A step against a sum of slopes times directions, each given by (seed, slope)."""
         rate = self.curvature.rate(lr) * self.schedule(self.progress)
-        seeds, weights = torch.stack(list(slopes)), torch.tensor(list(slopes.values()))
+        seeds, weights = map(torch.tensor, zip(*terms, strict=True))
         for part, gradient in SeededPopulation(self.theta, seeds, weights).weighted_noise(weights):
             self.theta[part] -= rate * gradient
 
-    def _pair(self, center: Tensor, seed: Tensor) -> SeededPopulation:
+    def _pair(self, center: Tensor, seed: int) -> SeededPopulation:
         """Both sides along the direction of a seed."""
-        return SeededPopulation(center, seed.repeat(2), torch.tensor([self.epsilon, -self.epsilon]))
+        return SeededPopulation(center, torch.tensor([seed, seed]), torch.tensor([self.epsilon, -self.epsilon]))
 
     def _slope(self, losses: Tensor) -> float:
         """(L(x + epsilon z) - L(x - epsilon z)) / 2 epsilon, or 0 where one of them failed."""

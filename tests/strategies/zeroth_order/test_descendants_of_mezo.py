@@ -129,7 +129,7 @@ def test_at_the_anchor_the_corrected_estimate_does_not_depend_on_the_batch() -> 
 
 def direction(svrg: Search) -> Tensor:
     """The anchor's, from its seed."""
-    return (svrg._pair(torch.zeros(D), svrg.seed).materialize()[0]) / svrg.epsilon
+    return (svrg._pair(torch.zeros(D), int(svrg.seed)).materialize()[0]) / svrg.epsilon
 
 
 def test_an_anchor_is_a_mean_over_batches_and_the_weights_stand_still_meanwhile() -> None:
