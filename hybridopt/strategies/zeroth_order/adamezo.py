@@ -4,6 +4,10 @@ An estimate is a slope times a direction that a seed makes again, and a moving a
 the last h steps are enough, since older ones hardly count. So seeds and slopes are kept, and both moments are made
 again from them, block by block, in each step. As Adam's correction of the bias does for few steps, weights are divided
 by their sum over the window; the paper's sums are not, whose step is longer where h is below 1 / (1 - beta2).
+
+The paper's claim against MeZO does not hold at this scale: on shifted digits, a network of 2,410 parameters that Adam
+has trained ends at a test loss of 1.23, and at 1.15 by ``mezo``, after 64,000 forwards each (medians of five seeds;
+``python scripts/claims/reproduce.py adamezo``).
 """
 
 from __future__ import annotations

@@ -10,6 +10,11 @@ away.
 The paper begins with Sigma = I, and leaves the scale to lr. Here all coordinates begin with 2 / tr H, where they would
 rest if all curvatures were alike: lr then is the same for all networks, and epsilon^2 the rise in loss by a
 perturbation. A step goes no further than to the lowest point of the parabola through its three losses.
+
+On a quadratic of condition 1000 in 20 dimensions it ends many orders of magnitude below MeZO after as many losses. For
+networks the paper's claim does not hold at this scale: on shifted digits, a network of 2,410 parameters that Adam has
+trained ends at a test loss of 1.53, and at 1.15 by ``mezo``, after 64,000 forwards each (medians of five seeds;
+``python scripts/claims/reproduce.py hizoo``).
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ https://proceedings.neurips.cc/paper/2013/hash/ac1dd209cbcc5e5d1c6e28598e8cbbe8-
 noise of the batches cancels. The paper's anchor estimate is on the full training set. A strategy sees batches; here it
 is a mean over ``anchor_batches`` of them, during which the weights stand still, or over one where that is the full set.
 Kept besides the parameters are the anchor, a seed and a slope.
+
+The paper's claim against MeZO does not hold at this scale: on shifted digits, in batches of eight, a network of 2,410
+parameters that Adam has trained ends at a test loss of 3.86, and at 2.39 by ``mezo``, after 8,000 forwards each
+(medians of five seeds; ``python scripts/claims/reproduce.py mezo_svrg``).
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ P msign(g), where msign makes all singular values 1 (Muon: Jordan et al. 2024, h
 Here that is by a singular value decomposition, of r rows, and not by Newton and Schulz's iteration. A vector is a
 matrix of one column, whose msign is its direction. Steps are scaled to a root mean square of 1, so that ``lr`` is the
 size of a step in a coordinate, as Adam's; epsilon is the standard deviation of the perturbation of each parameter.
+
+The paper's claim against MeZO does not hold at this scale: on shifted digits, a network of 2,410 parameters that Adam
+has trained ends at a test loss of 1.60, and at 1.15 by ``mezo``, after 64,000 forwards each (medians of five seeds;
+``python scripts/claims/reproduce.py zo_muon``).
 """
 
 from __future__ import annotations
