@@ -19,7 +19,7 @@ MECHANISMS = {  # what a strategy asks of its oracle in a step, and nothing besi
     "seeded": {"losses of SeededPopulation"},
     "low-rank": {"losses of LowRankPopulation"},
     "outputs": {"outputs"},
-    "jvp": {"jvp"},
+    "jvp": {"jvp", "losses of SeededPopulation"},
 }
 
 

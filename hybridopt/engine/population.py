@@ -7,7 +7,7 @@ its members can be kept in a smaller form.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -70,7 +70,7 @@ class LowRankPopulation:
 
 @dataclass(frozen=True)
 class SeededPopulation:
-    """Members that stand for a common centre, a seed and a scale: ``center + scales[i] * noise(seeds[i])``.
+    """Members that stand for a common centre, a seed and a scale: ``center + scales[i] * widths * noise(seeds[i])``.
 
     They are made when they are evaluated, a chunk at a time: memory does not grow with their number, and a member is
     the same in any chunk and in any process. Mirrored members share a seed.
@@ -81,24 +81,26 @@ class SeededPopulation:
         scales: (n,) floats, on the CPU.
         table: (T,) standard normal values of which a seed's noise is a window of length d, as in Salimans et al. 2017
             (https://arxiv.org/abs/1703.03864); None to draw each seed's noise by itself, which takes ten times longer.
+        widths: (d,) standard deviations of the noise in each coordinate; ones if None.
     """
 
     center: Tensor
     seeds: Tensor
     scales: Tensor
     table: Tensor | None = None
+    widths: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.seeds)
 
     def __getitem__(self, members: slice) -> SeededPopulation:
         """The same population, restricted to a slice of its members."""
-        return SeededPopulation(self.center, self.seeds[members], self.scales[members], self.table)
+        return replace(self, seeds=self.seeds[members], scales=self.scales[members])
 
     def materialize(self) -> Tensor:
         """The members as a dense matrix (n, d)."""
         if self._gathers:
-            scales = self.scales.to(self.center)[:, None]
+            scales = self.scales.to(self.center)[:, None] * (1.0 if self.widths is None else self.widths)
             return torch.addcmul(self.center, self._windows(slice(None)), scales)
         dense = torch.empty(len(self), len(self.center), device=self.center.device, dtype=self.center.dtype)
         for i, member in enumerate(dense):
@@ -110,10 +112,14 @@ class SeededPopulation:
         """Member i block by block: (where, values)."""
         scale = float(self.scales[i])
         for part, noise in self._noise(i):
+            noise = noise if self.widths is None else self.widths[part] * noise
             yield part, torch.add(self.center[part], noise, alpha=scale)
 
     def weighted_noise(self, weights: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """sum_i weights_i noise(seeds_i) over the first len(weights) members, block by block: (where, values)."""
+        """sum_i weights_i noise(seeds_i) over the first len(weights) members, block by block: (where, values).
+
+        The noise is standard normal, whatever the ``widths``.
+        """
         if self._gathers:
             rows = max(1, BLOCK // len(self.center))
             parts = zip(weights.split(rows), range(0, len(weights), rows), strict=True)

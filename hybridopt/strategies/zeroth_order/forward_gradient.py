@@ -15,6 +15,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
+from hybridopt.toolbox.curvature import Curvature
 from hybridopt.toolbox.descent import AdamDescent
 from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
@@ -27,16 +28,18 @@ class ForwardGradient(Strategy):
 
     Args:
         samples: directions per step.
-        lr: the step size at the start.
+        lr: the step size at the start, of which ``probe`` takes less where the loss is curved.
         descent: "sgd" steps along the estimate; "adam" rescales it.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
         final_lr: the last step size as a share of the first.
+        probe: directions in which the loss's curvature is measured on the first batch; the step size is at most what
+            that allows (:mod:`hybridopt.toolbox.curvature`). 0 takes ``lr`` as it is.
 
     Raises:
         ConfigError: a number is out of range.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"jvp", "direct"})
+    requires: ClassVar[frozenset[str]] = frozenset({"jvp", "losses", "direct"})
     search_space: ClassVar[dict[str, str]] = {
         "lr": "tag(log, interval(1e-4, 0.1))",
         "descent": "choice(sgd, adam)",
@@ -50,6 +53,7 @@ class ForwardGradient(Strategy):
         descent: Literal["sgd", "adam"] = "sgd",
         schedule: Schedule = "cosine",
         final_lr: float = 0.01,
+        probe: int = 2,
     ):
         super().__init__()
         at_least("strategy", 1, samples=samples)
@@ -57,15 +61,21 @@ class ForwardGradient(Strategy):
         self.samples, self.lr, self.descent = samples, lr, descent
         self.schedule = Decay(schedule, final_lr)
         self.adam = AdamDescent() if descent == "adam" else None
+        self.curvature = Curvature(probe)
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
         self.register_buffer("theta", oracle.start)
         if self.adam is not None:
             self.adam.start(self.theta)
+        self.curvature.start(self.theta)
+        probes = self.curvature.ask(self.theta, oracle.generator, oracle.horizon(batch))
+        if probes is not None:
+            self.curvature.tell(probes, oracle.losses(probes, batch))
 
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         loss, gradient = self.estimate(oracle, batch)
-        rate = self.lr * self.schedule(oracle.progress)
+        first = self.curvature.rate(self.lr) if self.adam is None else self.curvature.size(self.lr)
+        rate = first * self.schedule(oracle.progress)
         self.theta = self.theta + (-rate * gradient if self.adam is None else self.adam.step(gradient, rate))
         oracle.assign(self.theta)
         return {"loss": loss, "lr": rate}

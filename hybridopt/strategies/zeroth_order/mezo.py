@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation
+from hybridopt.toolbox.curvature import Curvature
 from hybridopt.toolbox.descent import AdamDescent
 from hybridopt.toolbox.ranges import at_least, one_of, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
@@ -27,12 +28,14 @@ class Mezo(Search):
     Args:
         samples: directions per step, each of two losses (the paper's n-SPSA).
         epsilon: the distance at which the losses are asked for, on both sides.
-        lr: the step size at the start.
+        lr: the step size at the start, of which ``probe`` takes less where the loss is curved.
         schedule: how the step size goes to ``final_lr`` times itself over the budget.
         final_lr: the last step size as a share of the first.
         weight_decay: coefficient of the L2 penalty.
         descent: "sgd", the paper's; "momentum" and "adam" take one and two more copies of the parameters.
         momentum: the coefficient of "momentum".
+        probe: directions in which the loss's curvature is measured on the first batch; the step size is at most what
+            that allows (:mod:`hybridopt.toolbox.curvature`). 0 takes ``lr`` as it is.
 
     Raises:
         ConfigError: a number is out of range.
@@ -55,6 +58,7 @@ class Mezo(Search):
         weight_decay: float = 0.0,
         descent: Literal["sgd", "momentum", "adam"] = "sgd",
         momentum: float = 0.9,
+        probe: int = 2,
     ):
         super().__init__()
         at_least("strategy", 1, samples=samples)
@@ -66,13 +70,21 @@ class Mezo(Search):
         self.schedule, self.weight_decay = Decay(schedule, final_lr), weight_decay
         self.descent, self.momentum = descent, momentum
         self.adam = AdamDescent() if descent == "adam" else None
+        self.curvature = Curvature(probe)
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("theta", x0)
+        self.curvature.start(x0)
         if self.adam is not None:
             self.adam.start(x0)
         if self.descent == "momentum":
             self.register_buffer("velocity", torch.zeros_like(x0))
+
+    def first_ask(self) -> SeededPopulation | None:
+        return self.curvature.ask(self.theta, self.generator, self.horizon)
+
+    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
+        self.curvature.tell(population, losses)
 
     def ask(self) -> SeededPopulation:
         seeds = torch.randint(2**32, (self.samples,), generator=self.generator, device=self.generator.device)
@@ -81,7 +93,7 @@ class Mezo(Search):
 
     def tell(self, population: SeededPopulation, losses: Tensor) -> None:
         slopes = self.slopes(losses)
-        rate = self.lr * self.schedule(self.progress)
+        rate = self._first_rate() * self.schedule(self.progress)
         self.theta.mul_(1 - rate * self.weight_decay)
         if self.adam is not None:
             self.adam.begin()
@@ -90,6 +102,13 @@ class Mezo(Search):
 
     def recommend(self) -> Tensor:
         return self.theta
+
+    def _first_rate(self) -> float:
+        """``lr``, or what the curvature allows; momentum adds up to 1 / (1 - momentum) times as much."""
+        if self.descent == "adam":
+            return self.curvature.size(self.lr)
+        share = 1 - self.momentum if self.descent == "momentum" else 1.0
+        return self.curvature.rate(self.lr / share) * share
 
     def _part_of_step(self, part: slice, gradient: Tensor, rate: float) -> Tensor:
         if self.adam is not None:

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.strategy import Search
+from hybridopt.engine.population import SeededPopulation
 from hybridopt.engine.randomness import uniform
+from hybridopt.toolbox.curvature import Curvature
 from hybridopt.toolbox.ranges import at_least, positive
 
 ALPHA, GAMMA = 0.602, 0.101  # Spall's practical exponents
@@ -30,6 +32,8 @@ class SPSA(Search):
         c: the distance at which the losses are asked for, at the start.
         first_step: the mean size of the first steps in a coordinate, by which the gain is chosen.
         calibration: pairs of losses that the gain is chosen from, on the first batch.
+        probe: directions in which the loss's curvature is measured on the first batch; the gain is at most what that
+            allows (:mod:`hybridopt.toolbox.curvature`). 0 takes the gain that ``first_step`` gives.
 
     Raises:
         ConfigError: a number is out of range.
@@ -42,26 +46,37 @@ class SPSA(Search):
     theta: Tensor  # (d,)
     k: Tensor  # a whole number, steps so far
     a: Tensor  # a scalar, the gain
+    _probes: SeededPopulation | None
 
-    def __init__(self, c: float = 0.01, first_step: float = 0.003, calibration: int = 10):
+    def __init__(self, c: float = 0.01, first_step: float = 0.003, calibration: int = 10, probe: int = 2):
         super().__init__()
         positive("strategy", c=c, first_step=first_step)
         at_least("strategy", 1, calibration=calibration)
         self.c, self.first_step, self.calibration = c, first_step, calibration
+        self.curvature = Curvature(probe)
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("theta", x0)
         self.register_buffer("k", torch.zeros((), dtype=torch.int64))
         self.register_buffer("a", x0.new_tensor(self.first_step))
+        self.curvature.start(x0)
 
     def first_ask(self) -> Tensor:
-        return self._pairs(min(self.calibration, max(1, self.horizon // 4)))
+        """Pairs along random signs and, before them, the candidates by which curvature is measured."""
+        self._probes = self.curvature.ask(self.theta, self.generator, self.horizon)
+        pairs = self._pairs(min(self.calibration, max(1, self.horizon // 4)))
+        return pairs if self._probes is None else torch.cat([self._probes.materialize(), pairs])
 
     def first_tell(self, population: Tensor, losses: Tensor) -> None:
         """The gain with which the first steps have the wanted size, and the first step, by the mean of the pairs."""
-        size = self._slopes(losses).abs().mean()
+        if self._probes is not None:
+            probes = len(self._probes)
+            self.curvature.tell(self._probes, losses[:probes])
+            population, losses = population[probes:], losses[probes:]
+        size = float(self._slopes(losses).abs().mean())
         stability = (1 + self._stability()) ** ALPHA
-        self.a = torch.where(size > 0, self.first_step * stability / size, self.a)
+        if size > 0:
+            self.a.fill_(self.curvature.rate(self.first_step / size) * stability)
         self.tell(population, losses)
 
     def ask(self) -> Tensor:
