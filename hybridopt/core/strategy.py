@@ -45,7 +45,7 @@ class Strategy(LateBuffers, ABC):
             ``{"sigma": "tag(log, interval(0.01, 1.0))"}``. ``hydra/sweeper=optuna`` searches them. A plugin that is a
             function has it as an attribute.
         showcase: overrides with which the strategy is at its best on digits, for the guide in docs/methods.md.
-        averages: whether what it recommends is a mean of networks, to which the running statistics of batch
+        recommends_mean: whether what it recommends is a mean of networks, to which the running statistics of batch
             normalisation that these have learned do not belong; the trial then estimates them, and charges for it.
     """
 
@@ -54,7 +54,7 @@ class Strategy(LateBuffers, ABC):
     takes: ClassVar[frozenset[str]] = frozenset()
     search_space: ClassVar[Mapping[str, str]] = {}
     showcase: ClassVar[tuple[str, ...]] = ()
-    averages: ClassVar[bool] = False
+    recommends_mean: ClassVar[bool] = False
 
     def attach(self, oracle: Oracle) -> None:
         """Bind to an oracle: views, layouts, optimisers; refuse what cannot work.

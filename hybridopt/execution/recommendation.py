@@ -34,7 +34,7 @@ class Recommendation:
     def __init__(self, oracle: Oracle, strategy: Strategy, batch_statistics: bool, calibration: Sequence[Inputs]):
         self.oracle, self.calibration = oracle, calibration
         self._own = normalisation.statistics(oracle.model)
-        averages = any(isinstance(part, Strategy) and part.averages for part in strategy.modules())
+        averages = any(isinstance(part, Strategy) and part.recommends_mean for part in strategy.modules())
         self._always, self._averaged = batch_statistics, averages
         self._stack = ExitStack()
         self._training: dict[str, Tensor] = {}

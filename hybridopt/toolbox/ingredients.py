@@ -45,7 +45,7 @@ class Mixing(Hybrid):
         ConfigError: a number is out of range.
     """
 
-    averages: ClassVar[bool] = True
+    recommends_mean: ClassVar[bool] = True
     kept: Tensor  # (k, d), recommendations on the way
 
     def __init__(

@@ -36,7 +36,7 @@ class EMA(Wrapper):
     """
 
     search_space: ClassVar[dict[str, str]] = {"decay": "choice(0.9, 0.97, 0.99, 0.997, 0.999)"}
-    averages: ClassVar[bool] = True
+    recommends_mean: ClassVar[bool] = True
     average: Tensor  # (d,)
     steps: Tensor  # a whole number, taken so far
 

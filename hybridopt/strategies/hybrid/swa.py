@@ -40,7 +40,7 @@ class SWA(Wrapper):
     """
 
     search_space: ClassVar[dict[str, str]] = {"start": "interval(0.5, 0.95)"}
-    averages: ClassVar[bool] = True
+    recommends_mean: ClassVar[bool] = True
     mean: Tensor  # (d,); empty before it begins
     steps: Tensor  # a whole number, since this mean began
 
