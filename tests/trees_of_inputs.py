@@ -56,6 +56,12 @@ def with_mask(batch: Batch) -> Batch:
     return (inputs["ids"], torch.arange(LENGTH) < inputs["lengths"][:, None]), targets
 
 
+def rows(batch: Batch) -> list[tuple[dict[str, Tensor], Tensor]]:
+    """The samples of a batch one by one, as a data set gives them to a loader."""
+    inputs, targets = batch
+    return [({name: part[i] for name, part in inputs.items()}, target) for i, target in enumerate(targets)]
+
+
 def data(batch_size: int = 10) -> TensorDataModule:
     """Three sets of such sequences."""
     return TensorDataModule(sequences(60), sequences(30, 1), sequences(30, 2), SPEC, batch_size)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from math import inf, nan
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import odd_jobs
 import pytest
@@ -199,7 +199,7 @@ def outcome(overrides: list[str]) -> str | None:
     try:
         config = compose(*overrides)
         parts, plain = build(config), plain_values(config)
-        rehearse(lambda: build_trial(plain, cast(Any, parts.trial.spec)), parts.datamodule, torch.device("cpu"))
+        rehearse(lambda batch: build_trial(plain, parts.datamodule, batch), parts.datamodule, torch.device("cpu"))
     except HybridoptError as error:
         return str(error)
     return None

@@ -69,6 +69,17 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
 
 
+class WithIdleBranch(nn.Module):
+    """A layer that the loss never reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.idle = mlp(), nn.Linear(5, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.used(inputs)
+
+
 ADAM = {"name": "adam"}
 ES = {"name": "openai_es", "popsize": 10}
 TICKET = {"name": "lottery_ticket", "search": ES, "finetune": ADAM, "encoding": {"name": "supermask"}}
@@ -90,6 +101,7 @@ CASES: dict[str, Callable[[], Trial]] = {
     "adam": partial(trial, ADAM, forwards=4000),
     "lottery_ticket": partial(trial, TICKET, forwards=4000),
     "adam with dropout": partial(trial, ADAM, with_dropout, forwards=1000),
+    "adam with an idle branch": partial(trial, ADAM, WithIdleBranch, forwards=1000),
     "openai_es with batch norm": partial(trial, ES, with_dropout, forwards=1000),
 }
 TIMED, RESUMED, OUTPUTS, SLOPES = "seconds", "resumed", "outputs", "slopes"

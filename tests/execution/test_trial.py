@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import trees_of_inputs
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from trees_of_inputs import LengthGRU, sequences
 
 from hybridopt import Budget, DataSpec, TensorDataModule, Trial
 from hybridopt.composition import building, registry
@@ -72,10 +74,26 @@ def test_lightnings_callbacks_see_the_marks(tmp_path: Path) -> None:
     assert not ours.ledger.exhausted
 
 
-def test_without_a_spec_it_says_what_is_missing(tmp_path: Path) -> None:
+def test_without_a_spec_it_is_read_off_a_batch(tmp_path: Path) -> None:
     loader = torch.utils.data.DataLoader(list(zip(*data().sets["train"], strict=True)), batch_size=10)
+    ours = trial("adam", model=nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(3)))
+    trainer(tmp_path).fit(ours, loader, loader)
+    assert ours.spec == SPEC
+    assert ours.curve[-1][1]["val/accuracy"] > 0.5
     with pytest.raises(ConfigError, match="give Trial a spec"):
-        trainer(tmp_path).fit(trial("adam"), loader, loader)
+        trainer(tmp_path).fit(trial("adam"), iter(loader), loader)  # of which a look would take a batch
+
+
+@pytest.mark.parametrize("strategy", ["adam", "openai_es", "ns_es"])
+def test_inputs_of_several_tensors(strategy: str, tmp_path: Path) -> None:
+    from_memory, from_loader = trial(strategy, model=LengthGRU()), trial(strategy, model=LengthGRU())
+    trainer(tmp_path).fit(from_memory, datamodule=trees_of_inputs.data())
+    loader = DataLoader(trees_of_inputs.rows(sequences(60)), batch_size=10, shuffle=True)
+    trainer(tmp_path).fit(from_loader, loader, DataLoader(trees_of_inputs.rows(sequences(30, 1)), batch_size=30))
+    for ours in (from_memory, from_loader):
+        assert ours.spec == trees_of_inputs.SPEC
+        assert ours.ledger.forwards % 10 == 0
+        assert ours.curve[-1][1]["val/loss"] < 1.2
 
 
 class StopAt(Callback):

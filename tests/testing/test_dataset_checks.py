@@ -49,6 +49,16 @@ def with_twins() -> TensorDataModule:
     return cut((inputs / 8).round(), targets)
 
 
+def of_trees() -> TensorDataModule:
+    """Points in space, of which some coordinates count."""
+    inputs, targets = drawn()
+    parts = [
+        ({"point": rows, "which": rows > 0}, labels)
+        for rows, labels in zip(inputs.split(SIZES), targets.split(SIZES), strict=True)
+    ]
+    return TensorDataModule(*parts, DataSpec({"point": (3,), "which": (3,)}, 2, "classification"), 16)
+
+
 class Loaders(DataModule):
     """Ordinary loaders, as a Lightning user writes them."""
 
@@ -234,7 +244,9 @@ def test_a_broken_data_set_fails_its_check_alone(dataset, fails, says):
     assert re.search(says, failed[fails]), failed
 
 
-@pytest.mark.parametrize("dataset", [sound, scaled_by_train, with_twins, loaders], ids=lambda dataset: dataset.__name__)
+@pytest.mark.parametrize(
+    "dataset", [sound, scaled_by_train, with_twins, of_trees, loaders], ids=lambda dataset: dataset.__name__
+)
 def test_a_sound_data_set_passes(dataset):
     assert [outcome for outcome in run_checks(dataset) if outcome.status != "passed"] == []
 
