@@ -62,12 +62,12 @@ def build(config: Mapping[str, Any], *, instantiate_targets: bool = False) -> Pa
     Raises:
         HybridoptError: a sentence that says which part does not fit, and what to choose instead.
     """
-    plain = plain_values(config)
-    targets.check(plain, instantiate_targets)
-    from hybridopt.execution.parts import build_parts
+    with targets.permitting(instantiate_targets):
+        plain = plain_values(config)
+        targets.check(plain, instantiate_targets)
+        from hybridopt.execution.parts import build_parts
 
-    trial, datamodule = build_parts(plain)
-    return Parts(trial, datamodule)
+        return Parts(*build_parts(plain))
 
 
 def run(
@@ -88,15 +88,22 @@ def run(
     Raises:
         HybridoptError: a sentence that says what is wrong and what to type instead.
     """
-    config = what[0] if len(what) == 1 and isinstance(what[0], Mapping) else compose(*_overrides(what))
-    typed = [item for item in what if isinstance(item, str)]
-    plain = plain_values(config)
-    if plain.get("seeds") is not None:
-        raise ConfigError(f"seeds={plain['seeds']} is an axis of a sweep: type hybridopt -m, or seed=<number> here.")
-    if plain.get("sweep", {}).get("controls"):
-        raise ConfigError("sweep.controls adds jobs to a sweep: type hybridopt -m, or leave it out here.")
+    config = what[0] if len(what) == 1 and isinstance(what[0], Mapping) else None
+    typed = _overrides(what) if config is None else []
     allowed = instantiate_targets or targets.said(typed)
-    targets.check(plain, allowed)
+    with targets.permitting(allowed):
+        plain = plain_values(compose(*typed) if config is None else config)
+        if plain.get("seeds") is not None:
+            raise ConfigError(
+                f"seeds={plain['seeds']} is an axis of a sweep: type hybridopt -m, or seed=<number> here."
+            )
+        if plain.get("sweep", {}).get("controls"):
+            raise ConfigError("sweep.controls adds jobs to a sweep: type hybridopt -m, or leave it out here.")
+        targets.check(plain, allowed)
+        return _run(plain, typed, directory, allowed)
+
+
+def _run(plain: dict[str, Any], typed: list[str], directory: str | Path | None, allowed: bool) -> Result | None:
     from hybridopt.execution import experiment
     from hybridopt.execution.identity import find_run, refuse_other_overrides
 
@@ -108,6 +115,7 @@ def run(
 
 
 def _overrides(what: tuple[str | Mapping[str, Any], ...]) -> list[str]:
+    """What is typed, which is text."""
     wrong = next((item for item in what if not isinstance(item, str)), None)
     if wrong is not None:
         raise ConfigError(

@@ -19,6 +19,13 @@ from typed import run_all
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ("budget.forwards=2e4", "budget.marks=2", "dataset.batch_size=32", "trainer.enable_progress_bar=false")
+NETS = """
+from torch import nn
+
+class ResNet(nn.Sequential):
+    def __init__(self, width: int = 16):
+        super().__init__(nn.Flatten(), nn.LazyLinear(width), nn.ReLU(), nn.Linear(width, 10))
+"""
 
 
 def blocks(language: str) -> list[str]:
@@ -44,6 +51,7 @@ def test_the_commands_run(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(80, 3)), columns=["size", "age", "rooms"])
     frame.assign(price=2 * frame["size"] + frame["age"]).to_csv(tmp_path / "mine.csv", index=False)
+    (tmp_path / "my_nets.py").write_text(NETS)
     lines = commands("hybridopt")
     resumed = next(part for line in lines for part in line if part.startswith("resume="))
     first = ["hybridopt", "strategy=adam", f"hydra.run.dir={resumed.removeprefix('resume=')}"]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import hydra
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from hybridopt.composition import checking, config_source, loader, schema
+from hybridopt.composition import checking, config_source, loader, schema, targets
 from hybridopt.composition.sentences import RAISED, sentence
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError
@@ -33,7 +33,10 @@ def compose(*overrides: str) -> DictConfig:
     """
     register()
     try:
-        with hydra.initialize_config_module("hybridopt.conf", version_base="1.3"):
+        with (
+            targets.permitting(targets.said(overrides)),
+            hydra.initialize_config_module("hybridopt.conf", version_base="1.3"),
+        ):
             return hydra.compose("config", overrides=hide_in(overrides))
     except RAISED as error:
         raise ConfigError(sentence(error)) from error

@@ -11,6 +11,7 @@ every start, so that a slow or broken one would harm all, and would take the fir
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import field, make_dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
 from yaml import YAMLError
 
-from hybridopt.composition import registry
+from hybridopt.composition import own, registry
 from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.kinds import CONFIGURED
 from hybridopt.errors import HybridoptError
@@ -50,7 +51,7 @@ def config_of(plugin: registry.Plugin, name: str) -> Any:
     fields = [("defaults", list[Any], field(default_factory=lambda: ["_self_", *defaults]))] if defaults else []
     fields += [("name", str, field(default=name))]
     fields += [_field(parameter) for parameter in description.parameters]
-    return make_dataclass(f"{plugin.name}_{plugin.kind}", fields)
+    return make_dataclass(re.sub(r"\W", "_", f"{plugin.name}_{plugin.kind}"), fields)
 
 
 def _nested_defaults(kind: str, parameter: Parameter) -> Iterator[Any]:
@@ -103,7 +104,7 @@ class EntryPointConfigSource(ConfigSource):
     def is_config(self, config_path: str) -> bool:
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
         kind = kind_of(group) if group else None
-        return kind is not None and name.rpartition(":")[2] in registry.plugins(kind)
+        return kind is not None and (name.rpartition(":")[2] in registry.plugins(kind) or own.is_object(name))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         if not config_path.strip("/"):

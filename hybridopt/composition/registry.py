@@ -11,6 +11,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from hybridopt.composition import own
 from hybridopt.composition.describe import Description, describe
 from hybridopt.composition.kinds import GROUPS, OURS
 from hybridopt.composition.source import find_module
@@ -54,12 +55,19 @@ class Plugin(Announced):
         """``distribution==version module:object``, as runs are tagged with it."""
         return f"{self.distribution}=={self.version} {self.entry_point.value}"
 
+    @property
+    def own_source(self) -> Path | None:
+        """The file of a module of the user's own, ``module:object``; None of what a package brings."""
+        return own.source(self.name) if own.is_object(self.name) else None
+
     def load(self) -> Any:
         """Import it.
 
         Raises:
             PluginError: the import failed, for whatever reason.
         """
+        if own.is_object(self.name):
+            return own.load(self.kind, self.name)
         try:
             return self.entry_point.load()
         except (Exception, SystemExit) as error:  # a plugin that exits on import must not end us
@@ -70,7 +78,8 @@ class Plugin(Announced):
 
     def describe(self) -> Description:
         """Its parameters and summary, read from its source where that tells, imported where it does not."""
-        return describe(self.entry_point.value, self.load)
+        described = describe(self.entry_point.value, self.load)
+        return own.settable(described) if own.is_object(self.name) else described
 
 
 @cache
@@ -86,7 +95,7 @@ def announced() -> tuple[EntryPoint, ...]:
 def _package(distribution: Distribution | None) -> tuple[str, str]:
     """Name and version; either may be missing from broken metadata."""
     if distribution is None:
-        return "unknown", "unknown"
+        return own.OWN, "0"
     metadata = distribution.metadata
     return metadata["Name"] or "unknown", metadata["Version"] or "unknown"
 
@@ -125,15 +134,17 @@ def same_package(one: str, other: str) -> bool:
 
 
 def find(kind: str, name: str) -> Plugin:
-    """The plugin of this name, or of ``package:name``.
+    """The plugin of this name, or of ``package:name``; or the object ``module:object`` of a module of the user's own.
 
     Raises:
-        PluginError: there is none, or several packages claim the name.
+        PluginError: there is none, several packages claim the name, or the user has not allowed that module.
     """
     package, _, bare = name.rpartition(":")
     claims = plugins(kind).get(bare, ())
     if package:
         claims = tuple(plugin for plugin in claims if same_package(plugin.distribution, package))
+    if not claims and own.is_object(name):
+        return Plugin(kind, name, own.entry_point(kind, name))
     if not claims:
         raise PluginError(f"There is no {kind} called {name!r}.{options(names(kind), bare)}")
     if len(claims) > 1:

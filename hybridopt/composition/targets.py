@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from hybridopt.errors import ConfigError
@@ -41,6 +43,25 @@ def grant(arguments: Sequence[str]) -> None:
 def granted() -> bool:
     """Whether the command line of the program that this process works for has said so."""
     return os.environ.get(VARIABLE) == "true"
+
+
+_permitted: ContextVar[bool | None] = ContextVar("permitted", default=None)  # inside of a call that says so
+
+
+@contextmanager
+def permitting(allowed: bool) -> Iterator[None]:
+    """Inside, modules of the user's own may be imported, or not, whatever the command line of the program has said."""
+    token = _permitted.set(allowed)
+    try:
+        yield
+    finally:
+        _permitted.reset(token)
+
+
+def permitted() -> bool:
+    """Whether modules of the user's own may be imported now."""
+    inside = _permitted.get()
+    return granted() if inside is None else inside
 
 
 def check(config: Mapping[str, Any], allowed: bool) -> None:

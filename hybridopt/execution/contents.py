@@ -93,6 +93,8 @@ def _of_part(kind: str, settings: Any) -> Iterator[tuple[str, str]]:
     for node in building.walk(kind, settings):
         if node.plugin is not None:
             yield f"{PLUGIN_OF}{node.path}", canonicalize_name(node.plugin.distribution)
+            if (source := node.plugin.own_source) is not None:
+                yield f"{FILE_OF}{node.path}", _of_file(source)
     for path, text in _texts(settings, kind):
         digest = _digest(text, pattern=kind == "dataset" and has_magic(text))
         if digest is not None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pytorch_lightning import LightningDataModule
 
@@ -31,17 +31,17 @@ class Datasheet:
     inputs: list[tuple[str, dict[str, str]]]
 
 
-def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any]) -> Datasheet:
+def datasheet(datamodule: LightningDataModule, config: Mapping[str, Any], spec: DataSpec) -> Datasheet:
     """Describe the data of a run.
 
     A data module that states facts of its contents is described set by set. Of any other the digest is that of its
     settings, and one description stands for all sets.
 
     Args:
-        datamodule: set up, with a ``spec``.
+        datamodule: set up.
         config: the settings of the data set.
+        spec: the shape of the data.
     """
-    spec: DataSpec = cast(Any, datamodule).spec  # any data module that has one
     sheet = {
         "name": building.name_of(config),
         "source_type": "hybridopt",

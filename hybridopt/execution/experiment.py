@@ -140,7 +140,7 @@ class Job:
     def __init__(self, config: Mapping[str, Any], directory: Path):
         self.config, self.directory = config, directory
         self.trial, self.datamodule = build_parts(config)
-        self.data = datasheet(self.datamodule, config["dataset"])
+        self.data = datasheet(self.datamodule, config["dataset"], cast(DataSpec, self.trial.spec))
         self.digests = digests(config, self.trial, self.data)
         self.signals, self.checkpoints = Signals(), AtomicCheckpointIO(self.digests)
         self.trainer = self._build_trainer()

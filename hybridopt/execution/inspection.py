@@ -50,9 +50,18 @@ def inspect(model: nn.Module, objective: Objective, batch: Batch, spec: DataSpec
     inputs, targets = trees.rows(batch, slice(0, 1))
     outputs = _outputs(model, inputs, name)
     if outputs is UNTOLD:
-        return _known(spec)
+        if spec is None:
+            raise ConfigError(
+                f"{name} and the data differ in their types, so that no sample tells their shape: {WANTED}."
+            )
+        return spec
     _check_tensor(outputs, name, spec)
-    spec = spec or _known(inferred(batch, outputs))
+    spec = spec or inferred(batch, outputs)
+    if spec is None:
+        raise ConfigError(
+            f"{name} gives {trees.form(outputs)} for targets that are {trees.form(targets)}, which does not tell what "
+            f"the task is: let it give (B, classes) for classes, and the targets' shape for values; or {WANTED}."
+        )
     _check_shape(outputs, targets, spec, name)
     return spec
 
@@ -84,12 +93,6 @@ def inferred(batch: Batch, outputs: Tensor) -> DataSpec | None:
     if outputs.ndim == targets.ndim + 1 and outputs.shape[1] > 1:
         return DataSpec(trees.sample_shapes(inputs), outputs.shape[1], "classification")
     return None
-
-
-def _known(spec: DataSpec | None) -> DataSpec:
-    if spec is None:
-        raise ConfigError(f"A batch and the network's outputs do not tell what the task is: {WANTED}.")
-    return spec
 
 
 def _outputs(model: nn.Module, inputs: Any, name: str) -> Any:

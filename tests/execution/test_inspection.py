@@ -112,7 +112,10 @@ def test_the_spec_is_inferred(model: nn.Module, batch: Batch, expected: DataSpec
 
 
 def test_what_cannot_be_inferred_is_asked_for() -> None:
-    with pytest.raises(ConfigError, match=r"give the data module, or the Trial, a spec"):
+    with pytest.raises(
+        ConfigError,
+        match=r"a tensor \(B, 1\) for targets that are a tensor \(B\).*give the data module, or the Trial, a spec",
+    ):
         look(nn.Linear(4, 1), CLASSES)
 
 

@@ -76,10 +76,8 @@ def test_other_data_at_the_same_path_have_another_digest(
 
 
 def test_data_that_states_no_facts_is_identified_by_its_settings() -> None:
-    class Silent(DataModule):
-        spec = DataSpec((3,), 2, "classification")
-
-    one, same, other = (datasheet(Silent(), {"name": "iris", "split_seed": seed}) for seed in (0, 0, 1))
+    spec = DataSpec((3,), 2, "classification")
+    one, same, other = (datasheet(DataModule(), {"name": "iris", "split_seed": seed}, spec) for seed in (0, 0, 1))
     assert one.identified_by == "settings"
     assert [context for context, _ in one.inputs] == ["training"]
     assert one == same
