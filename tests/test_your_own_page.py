@@ -47,7 +47,8 @@ def test_the_scripts(said: list[str]) -> None:
 
 
 def test_the_commands(said: list[str]) -> None:
-    job, sweep, table = said[1:]
-    assert "test" in job
+    job, sweep, evolved, tuned, table = said[1:]
+    for shown in (job, evolved, tuned):
+        assert "test" in shown
     assert "openai_es" in sweep
     assert "accuracy" in table

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import hydra
@@ -37,9 +38,14 @@ def compose(*overrides: str) -> DictConfig:
             targets.permitting(targets.said(overrides)),
             hydra.initialize_config_module("hybridopt.conf", version_base="1.3"),
         ):
-            return hydra.compose("config", overrides=hide_in(overrides))
+            return hydra.compose("config", overrides=spelled_out(hide_in(overrides)))
     except RAISED as error:
         raise ConfigError(sentence(error)) from error
+
+
+def spelled_out(overrides: Sequence[str]) -> list[str]:
+    """Overrides, or arguments among which they are, with ``weights=<source>`` as ``weights.source=<source>``."""
+    return [re.sub(r"^(\+*)weights=(?!\{)", r"\1weights.source=", override) for override in overrides]
 
 
 def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,19 @@ class SweepConfig:
 
 
 @dataclass
+class WeightsConfig:
+    """Where training starts: a file, a folder or a run whose weights the network takes; none if ``source`` is null.
+
+    ``weights=<source>`` is short for ``weights.source=<source>``. ``prefix`` is what the names of the network's tensors
+    begin with there, or lack there; ``strict`` asks that all of them fit.
+    """
+
+    source: str | None = None
+    prefix: str = ""
+    strict: bool = True
+
+
+@dataclass
 class TrackingConfig:
     """The settings of ``tracking``, of whichever name: what there is stands in its preset."""
 
@@ -109,6 +122,7 @@ class Config:
     strategy: Any = MISSING
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     oracle: OracleConfig = field(default_factory=OracleConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
     trainer: Any = MISSING
     tracking: Any = MISSING
     threads: int | str = field(default="auto", metadata=rule(word_or_whole, "auto", 1, THREADS))
@@ -125,6 +139,7 @@ STRUCTURED = {  # the job and those of its groups that have the same settings in
     "": Config,
     "budget": BudgetConfig,
     "oracle": OracleConfig,
+    "weights": WeightsConfig,
     "sweep": SweepConfig,
     "sweep.arm": ArmConfig,
 }

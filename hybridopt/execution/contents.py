@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from hybridopt.composition import building
 from hybridopt.composition.kinds import PARTS
 from hybridopt.composition.targets import TARGET
+from hybridopt.execution.directory import CHECKPOINT
 
 FILE_OF, PLUGIN_OF = "file ", "plugin "  # how the names of contents begin
 DATA = "data"  # the name of another digest: of the samples, as they came out of the data module
@@ -46,7 +47,7 @@ def contents(config: Mapping[str, Any], seen: Seen | None = None) -> dict[str, s
         ``file <setting>`` -> digest of the file, folder or, of a data set's, pattern of files that it names; relative
         ones are looked for in the working directory. ``plugin <place>`` -> the package that brings the plugin.
     """
-    parts = {kind: config[kind] for kind in PARTS if kind in config}
+    parts = {kind: config[kind] for kind in (*PARTS, "weights") if kind in config}
     key = json.dumps(parts, sort_keys=True, default=str)
     if seen is not None and key in seen:
         return seen[key]
@@ -90,6 +91,9 @@ def short_hash(content: object) -> str:
 
 
 def _of_part(kind: str, settings: Any) -> Iterator[tuple[str, str]]:
+    if kind == "weights":
+        yield from _of_weights(settings.get("source"))
+        return
     for node in building.walk(kind, settings):
         if node.plugin is not None:
             yield f"{PLUGIN_OF}{node.path}", canonicalize_name(node.plugin.distribution)
@@ -99,6 +103,14 @@ def _of_part(kind: str, settings: Any) -> Iterator[tuple[str, str]]:
         digest = _digest(text, pattern=kind == "dataset" and has_magic(text))
         if digest is not None:
             yield f"{FILE_OF}{path}", digest
+
+
+def _of_weights(source: str | None) -> Iterator[tuple[str, str]]:
+    """Of a run the checkpoint alone counts, whatever else its directory holds."""
+    kept = Path(source or "").expanduser() / CHECKPOINT
+    digest = _digest(str(kept) if kept.is_file() else source, pattern=False) if source else None
+    if digest is not None:
+        yield f"{FILE_OF}weights.source", digest
 
 
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:

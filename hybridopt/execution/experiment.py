@@ -149,7 +149,7 @@ class Job:
         """Refuse what the first step would refuse."""
         spec = cast(DataSpec, self.trial.spec)
         device = self.trainer.strategy.root_device
-        rehearse(lambda batch: build_trial(self.config, self.datamodule, batch), self.datamodule, device)
+        rehearse(lambda batch: build_trial(self.config, self.datamodule, batch, False), self.datamodule, device)
         check_monitors(self.trainer, self.trial.objective, spec)
 
     def run(self, tracker: Tracker, resume: bool) -> Result:

@@ -144,6 +144,8 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a config that decides what a run computes."""
     kept = {key: value for key, value in config.items() if key not in NOT_IN_FINGERPRINT}
+    if not kept.get("weights", {}).get("source"):  # as in the configs of before there was such a setting
+        kept.pop("weights", None)
     if isinstance(kept.get("trainer"), Mapping):
         kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in NOT_IN_TRAINER}
     return kept

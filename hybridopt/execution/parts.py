@@ -19,6 +19,7 @@ from hybridopt.engine.memory import WithinMemory, without_limit
 from hybridopt.errors import ConfigError, HybridoptError
 from hybridopt.execution.feeding import first_batch, unnoticed
 from hybridopt.execution.inspection import declared, inspect
+from hybridopt.execution.pretrained import load_into
 from hybridopt.execution.runtime import check_population
 from hybridopt.execution.trial import Trial
 
@@ -38,13 +39,16 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
     return build_trial(config, datamodule, peek(datamodule)), datamodule
 
 
-def build_trial(config: Mapping[str, Any], datamodule: LightningDataModule, batch: Batch | None) -> Trial:
+def build_trial(
+    config: Mapping[str, Any], datamodule: LightningDataModule, batch: Batch | None, tell: bool = True
+) -> Trial:
     """The trial that a config names, for data like a batch's; the network is looked at.
 
     Args:
         config: plain values, resolved.
         datamodule: whose ``spec`` says what the data are like, if it has one.
         batch: of training; None where none can be had before the run.
+        tell: whether the log says which weights the network takes.
     """
     spec = declared(datamodule, batch)
     with torch.random.fork_rng(), WithinMemory():
@@ -63,6 +67,9 @@ def build_trial(config: Mapping[str, Any], datamodule: LightningDataModule, batc
         if batch is not None:
             with without_limit():
                 trial.look_at(batch, named(config))
+        matched = load_into(model, config.get("weights") or {})
+    if matched is not None and tell:
+        log.info("weights=%s: %s.", config["weights"]["source"], matched)
     return trial
 
 

@@ -43,7 +43,7 @@ def main() -> None:
     try:
         targets.check_arguments(sys.argv[1:])
         targets.grant(overrides)
-        sys.argv[1:] = hide_in(sys.argv[1:])
+        sys.argv[1:] = compose.spelled_out(hide_in(sys.argv[1:]))
         check_inside(overrides)
         check_writable(overrides)
     except HybridoptError as refused:
