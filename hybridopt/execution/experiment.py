@@ -122,8 +122,7 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))
             tracker.set_tags({**more_tags, "hybridopt.code": "; ".join(code)})
-            if not resume:
-                tracker.set_tags(page_tags(job.directory))
+            tracker.set_tags(page_tags(job.directory))
             result = job.run(tracker, resume)
             result.undelivered = tracker.finish("FINISHED")
     return result

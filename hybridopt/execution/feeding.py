@@ -71,8 +71,8 @@ def as_batch(batch: Any) -> Batch:
     found = trees.leaves(inputs) if pair else []
     if not found or not all(isinstance(part, Tensor) for part in found):
         raise DataError(
-            f"A batch must be a pair of inputs, a tensor or a dict or tuple of tensors, and targets, a tensor, but is "
-            f"{trees.form(batch)}: let the data set, or the loader's collate_fn, return such pairs."
+            f"A batch must be a pair of tensors, inputs and targets, but is {trees.form(batch)}: let the data set, or "
+            "the loader's collate_fn, return such pairs; inputs may be a dict or tuple of tensors."
         )
     sizes = [len(part) if part.ndim else None for part in found]
     if set(sizes) != {len(batch[1])}:

@@ -20,6 +20,7 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from hybridopt import sweep
 from hybridopt.composition import compose, targets
@@ -229,13 +230,18 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
 
 
 def typed(hydra_config: DictConfig) -> dict[str, str]:
-    """The tag that says how to run a job again; none of one that goes on, which has it."""
+    """The tag that says how to run a job again; of one that goes on, as Hydra has kept what was typed at first."""
     from hybridopt.execution.note import COMMAND, command_line
 
-    overrides = hydra_config.overrides.task
+    overrides, sources = hydra_config.overrides.task, hydra_config.runtime.config_sources
     if any(override.startswith("resume=") for override in overrides):
-        return {}
-    folders = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
+        kept = Path(hydra_config.runtime.output_dir) / ".hydra"
+        try:
+            overrides = OmegaConf.load(kept / "overrides.yaml")
+            sources = cast(DictConfig, OmegaConf.load(kept / "hydra.yaml")).hydra.runtime.config_sources
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException):  # of a run from Python, or of a damaged file
+            return {}
+    folders = [source.path for source in sources if source.provider == "command-line"]
     return {COMMAND: masked(command_line(overrides, folders))}
 
 

@@ -75,7 +75,8 @@ class SweepRun:
                 "hydra.sweep.dir=<folder>."
             ) from error
         tracking = cast(dict[str, Any], OmegaConf.to_container(self.master.tracking, resolve=True))
-        chosen = [each for each in self.master.hydra.overrides.hydra if not each.startswith("hydra.mode=")]
+        chosen = cast(list[str], OmegaConf.to_container(self.master.hydra.overrides.hydra))  # as typed, ${...} and all
+        chosen = [each for each in chosen if not each.startswith("hydra.mode=")]
         self.parent = ParentRun(self.directory, self.name, tracking, [*self.command, *chosen])
         identity = self.parent.tracker.identity
         if identity is not None and self.rerun != "all":

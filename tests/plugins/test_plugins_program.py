@@ -82,7 +82,7 @@ def test_a_page_says_types_defaults_needs_and_a_command(capsys: pytest.CaptureFi
         ("adam", "an objective that has a gradient"),
         (
             "forward_gradient",
-            "an objective that has a gradient; no encoding (encoding=direct); asks the oracle for jvp",
+            "an objective that has a gradient; no encoding (encoding=direct); asks the oracle for jvp and losses",
         ),
         ("ema", "whatever its parts need of objective and encoding"),
         ("lottery_ticket", "whatever its parts need of objective and encoding"),
@@ -184,7 +184,7 @@ def test_checks_say_what_fails_and_harm_nobody_else(tmp_path: Path) -> None:
     [
         ("hybridopt-plugins l", ["list"]),
         ("hybridopt-plugins show ", sorted(registry.GROUPS)),
-        ("hybridopt-plugins show strategy ad", ["adam", "adamw"]),
+        ("hybridopt-plugins show strategy ad", ["adam", "adamezo", "adamw"]),
         ("hybridopt-plugins check hybrid", ["hybridopt"]),
         ("hybridopt-plugins check encoding ", registry.names("encoding")),
         ("hybridopt-plugins new mine --kind o", ["objective"]),
