@@ -51,17 +51,13 @@ def calibrate(module: nn.Module, batches: Iterable[Inputs]) -> None:
         module: the network; dropout is off while it runs.
         batches: inputs, each (B, ...), on the device of the network.
     """
-    layers = normalising(module).values()
-    former = [layer.momentum for layer in layers]
-    with evaluating(module, batch_statistics=True):
-        for layer in layers:
+    with evaluating(module, batch_statistics=True):  # which gives each layer its momentum back
+        for layer in normalising(module).values():
             layer.reset_running_stats()
             layer.momentum = None  # a plain mean over the batches
         for inputs in batches:
             if trees.samples(inputs) > 1:  # one sample has no variance
                 module(inputs)
-    for layer, momentum in zip(layers, former, strict=True):
-        layer.momentum = momentum
 
 
 @contextmanager
