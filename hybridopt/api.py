@@ -77,7 +77,7 @@ def run(
 
     Args:
         what: overrides as a user types them (``run("strategy=adam", "seed=3")``), or one config from :func:`compose`.
-            ``run("resume=<directory or run id>")`` goes on with a run.
+            ``run("resume=<directory or run id>")`` goes on with a run, ``run("rerun=…")`` runs its job anew.
         directory: where the run is kept; ``outputs/<date>/<time>`` unless it is given or resumed.
         instantiate_targets: whether you trust the config to call what is no plugin, as the override of that name says;
             what a file, a directory or a config that is handed over says itself does not count.
@@ -105,8 +105,11 @@ def run(
 
 def _run(plain: dict[str, Any], typed: list[str], directory: str | Path | None, allowed: bool) -> Result | None:
     from hybridopt.execution import experiment
-    from hybridopt.execution.identity import find_run, refuse_other_overrides
+    from hybridopt.execution.identity import find_run, job_again, refuse_other_overrides
 
+    if plain.get("rerun") is not None:
+        plain = job_again(plain, typed)
+        targets.check(plain, allowed)
     if plain.get("resume") is not None:
         refuse_other_overrides(typed)
         return experiment.run(plain, find_run(plain["resume"]), instantiate_targets=allowed)

@@ -26,7 +26,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
 from yaml import YAMLError
 
-from hybridopt.composition import own, registry
+from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.kinds import CONFIGURED
 from hybridopt.errors import HybridoptError
@@ -104,7 +104,7 @@ class EntryPointConfigSource(ConfigSource):
     def is_config(self, config_path: str) -> bool:
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
         kind = kind_of(group) if group else None
-        return kind is not None and (name.rpartition(":")[2] in registry.plugins(kind) or own.is_object(name))
+        return kind is not None and (name.rpartition(":")[2] in registry.plugins(kind) or registry.names_object(name))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         if not config_path.strip("/"):

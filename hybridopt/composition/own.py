@@ -43,7 +43,7 @@ def entry_point(kind: str, name: str) -> EntryPoint:
     module = name.partition(":")[0]
     if not targets.permitted():
         raise PluginError(
-            f"{name} names no package that brings a {kind}; if it is an object in a module of your own, type "
+            f"There is no {kind} called {name!r} among the plugins; for an object in a module of your own, type "
             f"{targets.SETTING}=true on the command line, by which you trust that module to run any code."
         )
     here = os.getcwd()

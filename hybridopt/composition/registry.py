@@ -143,13 +143,19 @@ def find(kind: str, name: str) -> Plugin:
     claims = plugins(kind).get(bare, ())
     if package:
         claims = tuple(plugin for plugin in claims if same_package(plugin.distribution, package))
-    if not claims and own.is_object(name):
+    if not claims and names_object(name):
         return Plugin(kind, name, own.entry_point(kind, name))
     if not claims:
         raise PluginError(f"There is no {kind} called {name!r}.{options(names(kind), bare)}")
     if len(claims) > 1:
         raise PluginError(claimed(f"The {kind} {bare!r}", bare, [plugin.distribution for plugin in claims]))
     return next(iter(claims))
+
+
+def names_object(name: str) -> bool:
+    """Whether a name is ``module:object``, and not ``package:name`` of a package that brings plugins or configs."""
+    package = name.partition(":")[0]
+    return own.is_object(name) and not any(same_package(_package(entry.dist)[0], package) for entry in announced())
 
 
 def claimed(what: str, name: str, packages: Sequence[str]) -> str:

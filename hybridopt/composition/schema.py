@@ -132,6 +132,7 @@ class Config:
     instantiate_targets: bool = False
     test: bool = True
     resume: str | None = None
+    rerun: str | None = None
     start_over: bool = False
 
 

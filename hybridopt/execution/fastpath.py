@@ -73,12 +73,14 @@ class Optimization:
         self._wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
         self._direct = goes_direct(trial, trial.trainer)
         self._ranks = trial.trainer.world_size if trial.device.type != "cpu" else 1
-        if isinstance(trial.trainer.model, DistributedDataParallel):
-            trial.trainer.model.require_backward_grad_sync = False  # each rank has the gradient of the same batch
+        wrapper = trial.trainer.model
+        self._ddp = wrapper if isinstance(wrapper, DistributedDataParallel) else None
         self._model = {id(value) for value in cast(Any, trial).model.parameters()}
 
     def backward(self, loss: Tensor) -> None:
-        """Fill ``.grad``."""
+        """Fill ``.grad``: on each rank from the same batch, so that nothing has to be averaged, or waited for."""
+        if self._ddp is not None:
+            self._ddp.require_backward_grad_sync = False  # which Lightning sets again after each step
         loss.backward() if self._direct else self.trial.manual_backward(loss)
         if self._ranks > 1:  # kernels of a GPU may differ in the last digits, and ranks must not
             for value in cast(Any, self.trial).model.parameters():

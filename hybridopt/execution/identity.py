@@ -25,7 +25,8 @@ from hybridopt.tracking.files import write_atomically
 
 NEEDED = (*PARTS, "budget", "oracle", "seed", "threads", "tracking", "trainer")  # without which a config is none
 CHECKSUM = "# sha256: "  # how the last line of a config begins
-NOT_IN_FINGERPRINT = ("tracking", "resume", "start_over", "instantiate_targets", "sweep", "seeds")
+NOT_IN_FINGERPRINT = ("tracking", "resume", "rerun", "start_over", "instantiate_targets", "sweep", "seeds")
+ONCE = ("tracking", "resume", "start_over", "instantiate_targets")  # said by whoever runs a job again, not by the job
 NOT_IN_TRAINER = ("enable_progress_bar", "default_root_dir")  # how a run shows itself is no part of what it computes
 
 
@@ -63,6 +64,28 @@ def read_job(directory: Path) -> dict[str, Any]:
     except ConfigError as error:
         raise _damaged(directory, str(error).rstrip(".")) from error
     return config
+
+
+def job_again(now: Mapping[str, Any], typed: list[str]) -> dict[str, Any]:
+    """The config of a new run of the job that ``rerun`` names: the job's own, but for where it is tracked.
+
+    Args:
+        now: the config as it was composed; ``rerun`` is the directory of a run, or its MLflow run id.
+        typed: the overrides by which it was.
+
+    Raises:
+        ConfigError: more was typed, which would have no effect.
+        ResumeError: there is no such run, or its config is damaged.
+    """
+    kept = ("rerun=", "instantiate_targets=", "tracking", "start_over=")
+    others = [override for override in typed if not override.lstrip("+").startswith(kept)]
+    if others:
+        raise ConfigError(
+            f"A job that is run again has its own config: leave out {' '.join(others)}, or type a job of your own "
+            "without rerun."
+        )
+    own = read_job(find_run(now["rerun"]))
+    return {**now, **own, **{key: now[key] for key in ONCE if key in now}, "rerun": None}
 
 
 def _damaged(directory: Path, why: str) -> ResumeError:
@@ -133,7 +156,7 @@ def digests_of(directory: Path) -> dict[str, str]:
 
 def without_command(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config without what was typed to be done once, and says nothing of the run: one that goes on has the same."""
-    return {key: value for key, value in config.items() if key != "start_over"}
+    return {key: value for key, value in config.items() if key not in ("start_over", "rerun")}
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from hybridopt.composition.compose import plain_values
 from hybridopt.composition.sentences import sentence
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, Taken, brief
 from hybridopt.execution.directory import State, leave_traceback, state
-from hybridopt.execution.identity import find_run, fingerprint, read_config, refuse_other_overrides
+from hybridopt.execution.identity import find_run, fingerprint, job_again, read_config, refuse_other_overrides
 from hybridopt.programs.folders import check_inside, check_writable, directories, found_before, hydras, leave_nothing
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
 from hybridopt.toolbox.orphans import end_with_starter
@@ -178,6 +178,8 @@ def job(config: DictConfig) -> float | None:
     directory = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode == RunMode.MULTIRUN:
         return job_of_sweep(plain, directory, hydra_config)
+    if config.rerun is not None:
+        plain = job_again(plain, list(hydra_config.overrides.task))
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
     targets.check(plain, targets.granted())

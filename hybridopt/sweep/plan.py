@@ -134,6 +134,8 @@ class Planner:
         try:
             config = self._values(overrides, composed, derived)
             targets.check(config, targets.granted())
+            if config.get("rerun") is not None:
+                raise ConfigError(f"rerun={config['rerun']} is one job, which a sweep does not change: leave -m out.")
             mark = fingerprint(config)
             label, name = _label(config, overrides, varied), _directory_name(config, mark)
             refused = None

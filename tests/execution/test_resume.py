@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from directories import modified, wait_for
-from jobs import LIMIT
+from jobs import LIMIT, SMALL
 
+from hybridopt import run
+from hybridopt.errors import ConfigError, ResumeError
 from hybridopt.execution.checkpoint import FILE
+from hybridopt.execution.identity import fingerprint, read_config
 
 JOB = (
     "dataset=wine",
@@ -51,3 +54,16 @@ def test_signals_save_and_say_how_to_go_on(
     assert "total" in finished.stdout
     again = hybridopt("resume=run")  # of a finished run: the table, and nothing is trained
     assert finished.stdout == again.stdout
+
+
+def test_a_job_is_run_again_by_its_own_config(tmp_path: Path) -> None:
+    settings = ("strategy=adam", "strategy.lr=0.02", "seed=4", "budget.forwards=2e3")
+    first = run(*SMALL, *settings, directory=tmp_path / "first")
+    again = run(f"rerun={tmp_path / 'first'}", "tracking=none", directory=tmp_path / "again")
+    assert again.summary["final/val/loss"] == first.summary["final/val/loss"]
+    assert fingerprint(read_config(tmp_path / "again")) == fingerprint(read_config(tmp_path / "first"))
+    assert read_config(tmp_path / "again").get("rerun") is None
+    with pytest.raises(ConfigError, match=r"has its own config: leave out seed=5"):
+        run(f"rerun={tmp_path / 'first'}", "seed=5")
+    with pytest.raises(ResumeError, match="There is no run"):
+        run(f"rerun={tmp_path}")

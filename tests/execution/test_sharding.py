@@ -67,7 +67,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     """What each rank saw when three ran all cases, of which most do not divide by three; two are had below."""
     directory = tmp_path_factory.mktemp("ranks")
     command = [sys.executable, str(Path(__file__).with_name("sharded.py")), str(directory), str(RANKS)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return [torch.load(directory / f"rank_{rank}.pt", weights_only=True) for rank in range(RANKS)]
