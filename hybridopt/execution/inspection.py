@@ -108,7 +108,7 @@ def _outputs(model: nn.Module, inputs: Any, name: str) -> Any:
     except Exception as error:
         if out_of_memory(error):
             raise
-        if "dtype" in str(error):
+        if "dtype" in str(error) and all(part.is_floating_point() for part in trees.leaves(inputs)):
             return UNTOLD
         raise DataError(
             f"{name} fails on a sample of the data, {trees.form(inputs)} with B = 1: {brief(error)}."

@@ -81,6 +81,12 @@ def test_outputs_of_the_wrong_kind(answer: Callable[[Tensor], object], words: st
     assert words in str(caught.value)
 
 
+def test_whole_numbers_for_a_network_of_fractions_are_told_and_other_precisions_left_to_the_trainer() -> None:
+    with pytest.raises(DataError, match="model=mine fails on a sample of the data.*Long and Float"):
+        look(nn.Linear(4, 3), (torch.ones(5, 4).long(), CLASSES[1]), THREE)
+    assert look(nn.Linear(4, 3).double(), CLASSES, THREE) == THREE
+
+
 def test_values_must_not_be_broadcast() -> None:
     with pytest.raises(ConfigError, match=r"a tensor \(B\) and not \(B, 1\)"):
         look(Answering(lambda y: y.squeeze(-1), 1), VALUES, ONE)
