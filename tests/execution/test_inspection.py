@@ -82,7 +82,7 @@ def test_outputs_of_the_wrong_kind(answer: Callable[[Tensor], object], words: st
 
 
 def test_whole_numbers_for_a_network_of_fractions_are_told_and_other_precisions_left_to_the_trainer() -> None:
-    with pytest.raises(DataError, match="model=mine fails on a sample of the data.*Long and Float"):
+    with pytest.raises(DataError, match=r"model=mine fails on a sample of the data.*Long and Float"):
         look(nn.Linear(4, 3), (torch.ones(5, 4).long(), CLASSES[1]), THREE)
     assert look(nn.Linear(4, 3).double(), CLASSES, THREE) == THREE
 
