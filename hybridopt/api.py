@@ -77,7 +77,7 @@ def run(
 
     Args:
         what: overrides as a user types them (``run("strategy=adam", "seed=3")``), or one config from :func:`compose`.
-            ``run("resume=<directory or run id>")`` goes on with a run, ``run("rerun=…")`` runs its job anew.
+            ``run("resume=<directory or run id>")`` goes on with a run, ``run("rerun=…")`` runs its job again.
         directory: where the run is kept; ``outputs/<date>/<time>`` unless it is given or resumed.
         instantiate_targets: whether you trust the config to call what is no plugin, as the override of that name says;
             what a file, a directory or a config that is handed over says itself does not count.
@@ -104,6 +104,7 @@ def run(
 
 
 def _run(plain: dict[str, Any], typed: list[str], directory: str | Path | None, allowed: bool) -> Result | None:
+    """A new run of a job, or one that goes on."""
     from hybridopt.execution import experiment
     from hybridopt.execution.identity import find_run, job_again, refuse_other_overrides
 

@@ -36,7 +36,7 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
     if seed < 0:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
-    return build_trial(config, datamodule, peek(datamodule)), datamodule
+    return build_trial(config, datamodule, early_batch(datamodule)), datamodule
 
 
 def build_trial(
@@ -100,7 +100,7 @@ def needed(batch: Batch | None) -> Batch:
     return batch
 
 
-def peek(datamodule: LightningDataModule) -> Batch | None:
+def early_batch(datamodule: LightningDataModule) -> Batch | None:
     """The first batch of training; None where it cannot be had, of which the run itself will tell.
 
     Raises:
