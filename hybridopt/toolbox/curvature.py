@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hybridopt.core.strategy import Search
 from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.population import SeededPopulation
 from hybridopt.toolbox.ranges import at_least
@@ -88,3 +89,19 @@ class Curvature(LateBuffers):
         """The size of a step in each coordinate, as Adam's learning rate is: lr, or what raises the loss by little."""
         trace = float(self.trace)
         return min(lr, (2 * RISE * abs(float(self.loss)) / trace) ** 0.5) if trace > 0 else lr
+
+
+class ProbedSearch(Search):
+    """A search that measures the curvature where it starts, before its first generation, and bounds its steps by it.
+
+    Attributes:
+        curvature: begun in ``start``; its ``rate`` and ``size`` are the step sizes that are allowed.
+    """
+
+    curvature: Curvature
+
+    def first_ask(self) -> SeededPopulation | None:
+        return self.curvature.ask(self.recommend(), self.generator, self.horizon)
+
+    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
+        self.curvature.tell(population, losses)

@@ -11,15 +11,14 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation, table_size
-from hybridopt.toolbox.curvature import Curvature
+from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.descent import AdamDescent, Shaping, shaped
 from hybridopt.toolbox.ranges import at_least, even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
-class OpenAIES(Search):
+class OpenAIES(ProbedSearch):
     """Evolution strategy with mirrored samples, centred ranks, and Adam on the estimated gradient.
 
     Good for losses without a gradient, of any network, on many processes: only losses travel.
@@ -78,12 +77,6 @@ class OpenAIES(Search):
         self.adam.start(x0)
         self.curvature.start(x0)
         self._noise = self._members = None
-
-    def first_ask(self) -> SeededPopulation | None:
-        return self.curvature.ask(self.x, self.generator, self.horizon)
-
-    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
-        self.curvature.tell(population, losses)
 
     def ask(self) -> Tensor | SeededPopulation:
         return self._ask_seeded() if self.noise == "seeded" else self._ask_dense()

@@ -18,16 +18,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation, noise_blocks
-from hybridopt.toolbox.curvature import Curvature
+from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 TINY = 1e-12  # the paper's epsilon, added to v
 
 
-class AdaMezo(Search):
+class AdaMezo(ProbedSearch):
     """Adam along random directions, in the memory of the parameters: the noise of the last steps is drawn again.
 
     Good for fine-tuning whose coordinates differ in slope, where Adam's moments would not fit into memory.
@@ -78,12 +77,6 @@ class AdaMezo(Search):
         self.register_buffer("seeds", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("slopes", torch.zeros(0, dtype=torch.float64))
         self.curvature.start(x0)
-
-    def first_ask(self) -> SeededPopulation | None:
-        return self.curvature.ask(self.theta, self.generator, self.horizon)
-
-    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
-        self.curvature.tell(population, losses)
 
     def ask(self) -> SeededPopulation:
         seed = torch.randint(2**32, (1,), generator=self.generator, device=self.generator.device).cpu()

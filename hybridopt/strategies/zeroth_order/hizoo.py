@@ -23,16 +23,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation
-from hybridopt.toolbox.curvature import Curvature
+from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.ranges import positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 TINY = 1e-30
 
 
-class HiZOO(Search):
+class HiZOO(ProbedSearch):
     """Descent along random directions that are long where the loss is flat: three losses a step, one more vector kept.
 
     Good for some dozens of parameters of unequal curvature; the more there are, the slower it learns their curvatures.
@@ -76,11 +75,8 @@ class HiZOO(Search):
         self.register_buffer("curvatures", torch.ones_like(x0))
         self.curvature.start(x0)
 
-    def first_ask(self) -> SeededPopulation | None:
-        return self.curvature.ask(self.theta, self.generator, self.horizon)
-
     def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
-        self.curvature.tell(population, losses)
+        super().first_tell(population, losses)
         if float(self.curvature.trace) > 0:
             self.curvatures.fill_(float(self.curvature.trace) / 2)
 

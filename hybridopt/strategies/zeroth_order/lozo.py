@@ -18,16 +18,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
-from hybridopt.engine.population import LowRankPopulation, SeededPopulation
-from hybridopt.toolbox.curvature import Curvature
+from hybridopt.engine.population import LowRankPopulation
+from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 Factors = dict[str, Tensor]
 
 
-class LOZO(Search):
+class LOZO(ProbedSearch):
     """Descent along directions of low rank: two losses a step, and the memory of the parameters and of thin factors.
 
     Good for fine-tuning large layers whose gradient is of low rank, with momentum that costs next to no memory.
@@ -83,12 +82,6 @@ class LOZO(Search):
         self.curvature.start(x0)
         if self.momentum:
             self.register_buffer("N", x0.new_zeros(sum(self._sizes().values())))
-
-    def first_ask(self) -> SeededPopulation | None:
-        return self.curvature.ask(self.theta, self.generator, self.horizon)
-
-    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
-        self.curvature.tell(population, losses)
 
     def ask(self) -> LowRankPopulation:
         self._renew()

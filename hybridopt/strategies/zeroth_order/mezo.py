@@ -12,15 +12,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation
-from hybridopt.toolbox.curvature import Curvature
+from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.descent import AdamDescent
 from hybridopt.toolbox.ranges import at_least, one_of, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
-class Mezo(Search):
+class Mezo(ProbedSearch):
     """Descent along random directions: two losses a direction, and no more memory than a copy of the parameters.
 
     Good for large networks that fit into memory once and no more, above all to fine-tune them.
@@ -79,12 +78,6 @@ class Mezo(Search):
             self.adam.start(x0)
         if self.descent == "momentum":
             self.register_buffer("velocity", torch.zeros_like(x0))
-
-    def first_ask(self) -> SeededPopulation | None:
-        return self.curvature.ask(self.theta, self.generator, self.horizon)
-
-    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
-        self.curvature.tell(population, losses)
 
     def ask(self) -> SeededPopulation:
         seeds = torch.randint(2**32, (self.samples,), generator=self.generator, device=self.generator.device)

@@ -20,14 +20,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
 from hybridopt.engine.population import SeededPopulation
-from hybridopt.toolbox.curvature import Curvature
+from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 
-class MezoSVRG(Search):
+class MezoSVRG(ProbedSearch):
     """Descent along random directions, whose estimates on small batches are corrected by one on many samples.
 
     Good for fine-tuning on small batches whose losses differ much, at the cost of twice MeZO's losses a step.
@@ -85,12 +84,6 @@ class MezoSVRG(Search):
         self.register_buffer("slope", torch.zeros((), dtype=torch.float64))
         self.register_buffer("t", torch.zeros((), dtype=torch.int64))
         self.curvature.start(x0)
-
-    def first_ask(self) -> SeededPopulation | None:
-        return self.curvature.ask(self.theta, self.generator, self.horizon)
-
-    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
-        self.curvature.tell(population, losses)
 
     @property
     def moves_per_step(self) -> int:

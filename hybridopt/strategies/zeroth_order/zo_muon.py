@@ -19,16 +19,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
-from hybridopt.engine.population import LowRankPopulation, SeededPopulation
-from hybridopt.toolbox.curvature import Curvature
+from hybridopt.engine.population import LowRankPopulation
+from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 Factors = dict[str, Tensor]
 
 
-class ZOMuon(Search):
+class ZOMuon(ProbedSearch):
     """Descent by steps of equal length in each direction of a random subspace, from few losses along it.
 
     Good for large weight matrices whose gradient is dominated by few directions.
@@ -80,12 +79,6 @@ class ZOMuon(Search):
         self.register_buffer("t", torch.zeros((), dtype=torch.int64))
         self.register_buffer("subspace", self._seed())
         self.curvature.start(x0)
-
-    def first_ask(self) -> SeededPopulation | None:
-        return self.curvature.ask(self.theta, self.generator, self.horizon)
-
-    def first_tell(self, population: SeededPopulation, losses: Tensor) -> None:
-        self.curvature.tell(population, losses)
 
     def ask(self) -> LowRankPopulation:
         if int(self.t) and int(self.t) % self.keep == 0:
