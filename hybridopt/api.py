@@ -92,7 +92,8 @@ def run(
     typed = _overrides(what) if config is None else []
     allowed = instantiate_targets or targets.said(typed)
     with targets.permitting(allowed):
-        plain = plain_values(compose(*typed) if config is None else config)
+        said = [f"{targets.SETTING}=true"] if allowed else []
+        plain = plain_values(compose(*typed, *said) if config is None else config)
         if plain.get("seeds") is not None:
             raise ConfigError(
                 f"seeds={plain['seeds']} is an axis of a sweep: type hybridopt -m, or seed=<number> here."

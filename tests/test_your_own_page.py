@@ -31,7 +31,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         else:
             programs += [[sys.executable, "-m", "hybridopt", *shlex.split(line)[1:]] for line in text.splitlines()]
     programs.insert(0, [sys.executable, "-W", "ignore", "-c", "\n".join(scripts)])
-    return [_run(program, directory) for program in programs]
+    told = [_run(program, directory) for program in programs]
+    assert (directory / "tagged" / "model" / "code" / "my_nets.py").exists()
+    return told
 
 
 def _run(program: list[str], directory: Path) -> str:

@@ -91,6 +91,7 @@ class TrackingConfig:
     uri: str | None = None
     experiment: str = field(default="hybridopt", metadata=rule(named, 250))
     log_model: bool = True
+    model_format: str = field(default="class", metadata=rule(one_of, ("class", "graph")))
     system_metrics: bool = False
     patience: float = field(default=20.0, metadata=rule(between, 0, LONGEST))
 

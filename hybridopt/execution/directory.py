@@ -33,6 +33,7 @@ CURVE_FILE = "curve.png"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
+WEIGHTS = f"{CHECKPOINTS}/weights.safetensors"  # of the network that was tested, by the names of its state_dict
 TRACES = (CONFIG_FILE, RESULT_FILE, IDENTITY, JOURNAL)  # each shows that there was a run
 OURS = (  # all that a run keeps, in the order in which it is given up
     *(CONFIG_FILE, CHECKPOINTS, MODEL, RESULT_FILE, TRACEBACK_FILE, CODE_FILE, DIGESTS_FILE, CURVE_FILE),
@@ -80,14 +81,19 @@ def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
         StorageError: the directory cannot be written.
     """
     last = last_operation(directory)
-    if last is not None and last.kind in ("tags", "metrics", "artifact") and _journal_is_whole(directory):
+    if last is not None and last.kind in ("tags", "metrics", "artifact", "model") and _journal_is_whole(directory):
         journal = Journal(directory, lock)
-        for path in (directory / name for name in (CHECKPOINT, CURVE_FILE, MODEL, RESULT_FILE)):
-            if path.exists():
-                journal.artifact(path)
+        for path in kept(directory):
+            (journal.model if path.name == MODEL else journal.artifact)(path)
         journal.status("FINISHED")
         journal.close()
     return state(directory) == State.FINISHED
+
+
+def kept(directory: Path) -> list[Path]:
+    """What a finished run keeps besides its numbers, as far as it is there, in the order in which MLflow gets it."""
+    places = (directory / name for name in (CHECKPOINT, WEIGHTS, CURVE_FILE, MODEL, RESULT_FILE))
+    return [path for path in places if path.exists()]
 
 
 def _journal_is_whole(directory: Path) -> bool:

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +15,20 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
+from torch import nn
 
 from hybridopt.composition import building, checking, targets
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
 from hybridopt.engine.memory import begin_peak
 from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
-from hybridopt.execution.checkpoint import FILE, AtomicCheckpointIO, MarkCheckpoint, Signals, digests
+from hybridopt.execution.checkpoint import (
+    FILE,
+    AtomicCheckpointIO,
+    MarkCheckpoint,
+    Signals,
+    digests,
+)
 from hybridopt.execution.code import code_version
 from hybridopt.execution.datasheet import datasheet
 from hybridopt.execution.directory import (
@@ -28,8 +36,10 @@ from hybridopt.execution.directory import (
     CURVE_FILE,
     MODEL,
     TRACEBACK_FILE,
+    WEIGHTS,
     State,
     finish_killed,
+    kept,
     note_code,
     owning,
     state,
@@ -38,6 +48,7 @@ from hybridopt.execution.feeding import as_batch
 from hybridopt.execution.identity import content_tags, flattened, read_job, tags, without_command
 from hybridopt.execution.note import page_tags
 from hybridopt.execution.parts import build_parts, build_trial, values_of
+from hybridopt.execution.pretrained import write_weights
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
@@ -94,7 +105,7 @@ def run(
         named = config.get("tracking", {}).get("uri")
         config = trusting(named, read_job(directory))
         if state(directory) == State.FINISHED:
-            return _finished(directory, config["tracking"])
+            return _finished(directory, config)
     targets.check(config, instantiate_targets)
     if not resume:  # what was read is checked already
         checking.check(config)
@@ -117,7 +128,7 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
     with explaining(job.directory, advice), owning(job.directory, not resume, start_over) as lock:
         if resume and finish_killed(job.directory, lock):
             lock.release()
-            return _finished(job.directory, job.config["tracking"])
+            return _finished(job.directory, job.config)
         tracker = begin(job.config, job.directory, job.digests, parent_run_id, resume, lock)
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))
@@ -174,7 +185,7 @@ class Job:
             self.trial.curve,
             run_id=tracker.run_id,
             review=tracker.url,
-            module=self.trial.model,
+            network=self.trial.model,
         )
         tracker.log_metrics(summary, self.trial.ledger.forwards)
         if result.diverged:
@@ -250,25 +261,33 @@ class Job:
         return trainer
 
     def _keep(self, result: Result, tracker: Tracker) -> None:
-        """What outlasts the run: the numbers, the checkpoint, the curve, and the network as an MLflow model."""
-        directory = self.directory
-        kept: list[Path | None] = [directory / FILE, plot_curve(self.trial.curve, directory / CURVE_FILE)]
-        if self.config["tracking"].get("log_model"):
+        """What outlasts the run: checkpoint, weights, curve, the network as an MLflow model, and the numbers."""
+        write_weights(self.trial.model, self.directory / WEIGHTS)
+        plot_curve(self.trial.curve, self.directory / CURVE_FILE)
+        settings = self.config["tracking"]
+        if settings.get("log_model"):
             inputs, _ = as_batch(next(iter(self.datamodule.test_dataloader())))
-            kept.append(
-                save_model(self.trial.model, trees.mapped(lambda part: part[:2].cpu(), inputs), directory / MODEL)
-            )
-        for path in [*kept, result.save(tracker.position())]:
-            if path is not None and path.exists():
-                tracker.log_artifact(path)
+            sample = trees.mapped(lambda part: part[:2].cpu(), inputs)
+            save_model(self.trial.model, sample, self.directory / MODEL, settings.get("model_format", "class"))
+        result.save(tracker.position())
+        for path in kept(self.directory):
+            (tracker.log_model if path.name == MODEL else tracker.log_artifact)(path)
 
 
-def _finished(directory: Path, tracking: Mapping[str, Any]) -> Result:
+def _finished(directory: Path, config: Mapping[str, Any]) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
+    result.network = partial(_rebuilt, config, directory, targets.permitted())
+    tracking = config["tracking"]
     try:
         result.undelivered = deliver_leftovers(directory, tracking.get("uri"), tracking.get("patience", PATIENCE))
     except TrackingError as error:
         result.undelivered = undelivered(directory)
         log.warning("%s", error)
     return result
+
+
+def _rebuilt(config: Mapping[str, Any], directory: Path, permitted: bool) -> nn.Module:
+    """The network of a finished run, built anew and given the weights that were tested."""
+    with targets.permitting(permitted):
+        return build_parts({**config, "weights": {"source": str(directory)}})[0].model

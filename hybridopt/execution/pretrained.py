@@ -1,4 +1,4 @@
-"""Weights to start from: where they are, what is in them, and what of it a network takes.
+"""Weights in files: where those to start from are, what of them a network takes, and what a run leaves.
 
 Nothing is unpickled but tensors and plain values.
 """
@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt.errors import ConfigError, brief
-from hybridopt.execution.directory import CHECKPOINT
+from hybridopt.errors import ConfigError, StorageError, brief
+from hybridopt.execution.directory import CHECKPOINT, WEIGHTS
 from hybridopt.execution.identity import find_run
+from hybridopt.tracking.files import replacing
 
 INDEX, WHOLE, PICKLED = "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"  # Hugging Face's names
 INSIDE = ("state_dict", "model_state_dict", "model")  # where checkpoints keep a network's weights
@@ -78,6 +79,29 @@ def load_into(model: nn.Module, settings: Mapping[str, Any]) -> Matched | None:
     return matched
 
 
+def write_weights(model: nn.Module, path: Path) -> None:
+    """Write the network's ``state_dict`` as a .safetensors file, which is whole or not there.
+
+    Tensors that are one in the network are written under each of their names, so that any loader takes them.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+               for name, value in model.state_dict().items() if isinstance(value, Tensor)}  # fmt: skip
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            save_file(tensors, partial)
+    except Exception as error:  # the library has errors of its own, of which one may be that the disk is full
+        raise StorageError(
+            f"The weights {path} cannot be written ({brief(error)}): make room, and type hybridopt "
+            f"resume={path.parent.parent} to have them written again."
+        ) from error
+
+
 def locate(source: str) -> Path:
     """The file, or the folder of Hugging Face, that holds the weights.
 
@@ -87,8 +111,9 @@ def locate(source: str) -> Path:
     path = Path(source).expanduser()
     if path.is_file() or (path.is_dir() and any((path / name).is_file() for name in (INDEX, WHOLE, PICKLED))):
         return path
-    found = find_run(source) / CHECKPOINT
-    if not found.is_file():
+    run = find_run(source)
+    found = next((run / name for name in (WEIGHTS, CHECKPOINT) if (run / name).is_file()), None)
+    if found is None:
         raise ConfigError(f"The run weights={source} has kept no checkpoint: choose another one, or a file.")
     return found
 

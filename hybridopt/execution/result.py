@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,7 +47,7 @@ class Result:
         run_id: the MLflow run, or None.
         review: where that run is to be seen, or what to type to see it.
         undelivered: how many operations the tracking store has not taken yet.
-        module: the trained network, with the parameters that were tested; None where the run had finished before.
+        network: that of :attr:`module`, or what builds it; None where the result was only read.
     """
 
     directory: str
@@ -57,9 +57,20 @@ class Result:
     run_id: str | None = None
     review: str = ""
     undelivered: int = 0
-    module: nn.Module | None = field(default=None, repr=False, compare=False)
+    network: nn.Module | Callable[[], nn.Module] | None = field(default=None, repr=False, compare=False)
 
-    __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}  # the module, which is in no file
+    __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}  # the network, which is in no file
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The trained network, with the parameters that were tested; of a run that had finished before, built anew.
+
+        Raises:
+            HybridoptError: it cannot be built any more.
+        """
+        if self.network is not None and not isinstance(self.network, nn.Module):
+            self.network = self.network()
+        return self.network
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -86,7 +97,7 @@ class Result:
             journal_position: how far the run's journal has come, see :mod:`hybridopt.tracking.checksums`.
         """
         path = Path(self.directory) / RESULT_FILE
-        values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "module"}
+        values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "network"}
         values["phases"] = [asdict(phase) for phase in self.phases]
         values |= {CONFIG: config_digest(path.parent), POSITION: journal_position}
         values = _as_json(values)

@@ -14,7 +14,7 @@ VALUES_PER_CALL = 100
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
-ALONE = ("artifact", "input", "status", UNREADABLE)
+ALONE = ("artifact", "model", "input", "status", UNREADABLE)
 
 
 def groups(operations: Iterable[Operation]) -> Iterator[list[Operation]]:

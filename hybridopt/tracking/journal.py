@@ -111,10 +111,11 @@ class Journal:
             path: kept relative to the run's directory where it lies inside, so that the directory may be moved.
             folder: where it goes among the artifacts.
         """
-        absolute = Path(path).absolute()
-        inside = absolute.is_relative_to(self.directory)
-        kept = absolute.relative_to(self.directory) if inside else absolute
-        self._append({"kind": "artifact", "path": kept.as_posix(), "folder": folder})
+        self._append({"kind": "artifact", "path": self._kept(path), "folder": folder})
+
+    def model(self, path: Path) -> None:
+        """Append an MLflow model folder to be uploaded as it is then."""
+        self._append({"kind": "model", "path": self._kept(path)})
 
     def status(self, status: str) -> None:
         """Append a status of the run, by MLflow's words, and have everything so far on the disk."""
@@ -126,6 +127,12 @@ class Journal:
         with self._guard:
             os.fsync(self._file)
             return position(self._size, self._checksum)
+
+    def _kept(self, path: Path) -> str:
+        """A path as it is written down: relative to the run's directory where it lies inside."""
+        absolute = Path(path).absolute()
+        inside = absolute.is_relative_to(self.directory)
+        return (absolute.relative_to(self.directory) if inside else absolute).as_posix()
 
     @property
     def closed(self) -> bool:

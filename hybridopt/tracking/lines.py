@@ -23,7 +23,8 @@ class Operation:
     """One line of a journal.
 
     Args:
-        kind: "metrics", "params", "tags", "input", "artifact" or "status"; "unreadable" where the line is none of them.
+        kind: one of those of :mod:`~hybridopt.tracking.operations`, but for the first line's; "unreadable" where the
+            line is none of them.
         content: see :mod:`~hybridopt.tracking.operations`; of an unreadable line, why it is.
         end: the journal's length in bytes up to and including this line.
     """

@@ -49,6 +49,13 @@ class Artifact(TypedDict):
     folder: str
 
 
+class Model(TypedDict):
+    """An MLflow model folder to be uploaded as one of MLflow's logged models."""
+
+    kind: Literal["model"]
+    path: str
+
+
 class Status(TypedDict):
     """A status of the run, by MLflow's words."""
 
@@ -57,7 +64,8 @@ class Status(TypedDict):
     time: Whole
 
 
-_adapter = TypeAdapter[Any](Annotated[Run | Metrics | Texts | Input | Artifact | Status, Field(discriminator="kind")])
+Line = Run | Metrics | Texts | Input | Artifact | Model | Status
+_adapter = TypeAdapter[Any](Annotated[Line, Field(discriminator="kind")])
 
 
 def parse(line: bytes) -> dict[str, Any]:

@@ -81,6 +81,10 @@ class Tracker:
         """Report a file or folder to be uploaded soon, as it is then, into ``folder`` of the artifacts."""
         self._record(self._journal.artifact, path, folder)
 
+    def log_model(self, path: Path) -> None:
+        """Report an MLflow model folder, which becomes a logged model of the run under the folder's name."""
+        self._record(self._journal.model, path)
+
     def log_input(self, dataset: Mapping[str, str], context: str) -> None:
         """Report a data set that the run uses.
 

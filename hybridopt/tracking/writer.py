@@ -23,6 +23,7 @@ from hybridopt.tracking.batches import (
 )
 from hybridopt.tracking.journal import read_delivered, write_delivered
 from hybridopt.tracking.lines import JOURNAL, UNREADABLE, Operation, read_operations
+from hybridopt.tracking.logged_models import log_model
 from hybridopt.tracking.store import client_of
 from hybridopt.tracking.tables import Point, Tables
 
@@ -37,6 +38,7 @@ LONGEST_WAIT = 60.0  # seconds between two attempts while the store is away
 PATIENCE = 20.0  # seconds that finish() waits for the store in all
 AWAY = 5.0  # seconds that it waits for one that has failed and taken nothing since
 ARTIFACT_ATTEMPTS = 3
+UPLOADS = ("artifact", "model")
 TALKATIVE = ("urllib3.connectionpool", "mlflow.store.db.utils")  # the latter with tracebacks, on a disk that is full
 ODD = (TypeError, AttributeError, KeyError, UnicodeError, OverflowError)  # no store says so: the operation is odd
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}  # MLflow's words for what will never be accepted
@@ -160,7 +162,7 @@ class MlflowWriter:
         first = group[0]
         if first.kind == "status":
             self._set_status(first.content["status"], first.content["time"])
-        elif first.kind == "artifact":
+        elif first.kind in UPLOADS:
             self._upload(first)
         elif first.kind == "input":
             self._log_input(first)
@@ -212,7 +214,10 @@ class MlflowWriter:
         if not path.exists():  # such as a checkpoint that a better one replaced
             self._refuse(operation, FileNotFoundError(f"{path} is gone"))
             return
-        self._connected().log_artifact(self.run_id, str(path), operation.content["folder"] or None)
+        if operation.kind == "model":
+            log_model(self._connected(), self.run_id, path)
+        else:
+            self._connected().log_artifact(self.run_id, str(path), operation.content["folder"] or None)
 
     def _connected(self) -> MlflowClient:
         """The client, made at its first use; the run's params are read then, since MLflow forbids to change them."""
@@ -229,7 +234,7 @@ class MlflowWriter:
         To a deleted run MLflow refuses everything, but it may be restored.
         """
         refused = getattr(error, "error_code", None) in REFUSALS or isinstance(error, ODD)
-        given_up = operation.kind == "artifact" and self._failures >= ARTIFACT_ATTEMPTS
+        given_up = operation.kind in UPLOADS and self._failures >= ARTIFACT_ATTEMPTS
         return (refused or given_up) and self._connected().get_run(self.run_id).info.lifecycle_stage == "active"
 
     def _refuse(self, operation: Operation, error: Exception) -> None:

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import torch
 from jobs import SMALL
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hybridopt import build, compose, run
 from hybridopt.composition.compose import plain_values
-from hybridopt.errors import ConfigError, HybridoptError
+from hybridopt.errors import ConfigError, HybridoptError, StorageError
 from hybridopt.execution.contents import contents, files
 from hybridopt.execution.identity import fingerprint
+from hybridopt.execution.pretrained import write_weights
 
 JOB = (*SMALL, "budget.forwards=2e3", "budget.marks=2", "trainer.enable_progress_bar=false")
 
@@ -66,6 +67,29 @@ def test_a_run_is_evolved_first_and_tuned_later(tmp_path: Path, caplog: pytest.L
     assert told == [f"weights={first}: {len(evolved.module.state_dict())} tensors taken."]
     for one, other in zip(evolved.module.parameters(), tuned.module.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_what_a_run_leaves_are_weights_and_a_network(tmp_path: Path) -> None:
+    done = run(*JOB, "strategy=adam", directory=tmp_path / "run")
+    plain = load_file(tmp_path / "run" / "checkpoints" / "weights.safetensors")
+    again = run(f"resume={tmp_path / 'run'}")
+    assert again.module.training == done.module.training
+    for state in (plain, again.module.state_dict()):
+        assert state.keys() == done.module.state_dict().keys()
+        assert all(torch.equal(state[name], value) for name, value in done.module.state_dict().items())
+
+
+def test_tied_weights_are_written_under_both_names(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+    model["b"].weight = model["a"].weight
+    write_weights(model, tmp_path / "tied.safetensors")
+    assert model.load_state_dict(load_file(tmp_path / "tied.safetensors")).missing_keys == []
+
+
+def test_weights_that_cannot_be_written_end_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(StorageError, match=r"The weights .* cannot be written .* resume=.* to have them written"):
+        write_weights(nn.Linear(2, 2), tmp_path / "checkpoints" / "weights.safetensors")
 
 
 @pytest.mark.parametrize(("there", "prefix"), [("body.", "body"), ("", "1")])

@@ -161,6 +161,12 @@ def known(database: sqlite3.Connection, run: str, folder: Path) -> dict[str, Any
         "params": untimed(dict(rows("select key, value from params where run_uuid = ?")), folder),
         "tags": {key: None if _differs(key) else value.replace(str(folder), "") for key, value in tags.items()},
         "inputs": rows(inputs),
+        "models": [
+            (name, status, uploaded(place))
+            for name, status, place in rows(
+                "select name, status, artifact_location from logged_models where source_run_id = ?"
+            )
+        ],
     }
 
 

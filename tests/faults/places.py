@@ -72,6 +72,7 @@ OF_RUN = [
     write("last.ckpt", "after", 8),
     *(Point("pytorch_lightning:Trainer.test", when) for when in AROUND),
     Point("hybridopt.execution.trial:Trial.on_test_epoch_end", "after"),
+    *(write("weights.safetensors", when) for when in WHOLE),
     *(write("curve.png", when) for when in WHOLE),
     *(write("result.json", when) for when in WHOLE),
     *(Point(f"{JOURNAL}.artifact", when, nth=nth) for when, nth in (("before", 2), ("after", 3))),
@@ -85,7 +86,9 @@ OF_RUN = [
 OF_EXPORT = [
     *(Point("hybridopt.tracking.model:save_model", when) for when in AROUND),
     *(Point("mlflow.pytorch:save_model", when) for when in AROUND),
-    Point("torch.export:export", "after"),
+    *(client(call, when) for call in ("create_logged_model", "finalize_logged_model") for when in AROUND),
+    client("log_model_artifacts", "after"),
+    client("log_outputs", "after"),
     *(Point("os:rename", when, "model") for when in WHOLE),
 ]
 OF_SWEEP = [
