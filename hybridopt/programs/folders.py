@@ -1,4 +1,4 @@
-"""The directory that Hydra makes for a run before the run begins: whether it can be, and how it is taken back."""
+"""Directories of runs on the command line: whether one can be made, how it is taken back, and where one is not."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hybridopt.errors import ConfigError, StorageError, brief
+from hybridopt.execution.identity import CHECKSUM
+from hybridopt.tracking.checked import CONFIG_FILE
 
+FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp")  # arguments that name a folder of configs, or
+NAMES = ("experiment", "--config-name", "-cn")  # a config in one
 INSIDE = ("hydra.job.name", "hydra.output_subdir")  # name what Hydra writes into a run's directory before it begins
 found_before: set[Path] = set()  # directories that were there when the program started
 
@@ -32,6 +37,31 @@ def check_inside(overrides: Sequence[str]) -> None:
         name = Path(value.strip("'\" "))
         if key in INSIDE and (name.is_absolute() or ".." in name.parts):
             raise ConfigError(f"{key} names what is written inside of a run's directory, but is {value}: type a name.")
+
+
+def check_no_run(arguments: Sequence[str]) -> None:
+    """Refuse the config of a run in the place of a preset: Hydra would take the default job, or a part of that run's.
+
+    Args:
+        arguments: of the program.
+
+    Raises:
+        ConfigError: one of them names a run's directory, or the config in it.
+    """
+    words = [part for argument in arguments for part in argument.split("=", 1)]
+    for flag, value in pairwise(words):
+        is_path = flag in FOLDERS or (flag.lstrip("+") in NAMES and ("/" in value or value.endswith(".yaml")))
+        if is_path and (run := _run_at(Path(value.strip("'\"")))) is not None:
+            raise ConfigError(f"{value} is the config of a run, and no preset: type rerun={run} to run its job again.")
+
+
+def _run_at(path: Path) -> Path | None:
+    """The directory of a run that a path names, by itself or by the config in it."""
+    folder = path.parent if path.name in (CONFIG_FILE, Path(CONFIG_FILE).stem) else path
+    try:
+        return folder if CHECKSUM in (folder / CONFIG_FILE).read_text(encoding="utf-8") else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def hydras(config: Any) -> set[str]:

@@ -29,7 +29,15 @@ from hybridopt.composition.sentences import sentence
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, Taken, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, job_again, read_config, refuse_other_overrides
-from hybridopt.programs.folders import check_inside, check_writable, directories, found_before, hydras, leave_nothing
+from hybridopt.programs.folders import (
+    check_inside,
+    check_no_run,
+    check_writable,
+    directories,
+    found_before,
+    hydras,
+    leave_nothing,
+)
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
 from hybridopt.toolbox.orphans import end_with_starter
 
@@ -43,9 +51,10 @@ def main() -> None:
     overrides = [argument for argument in sys.argv[1:] if is_override(argument)]
     try:
         targets.check_arguments(sys.argv[1:])
-        targets.grant(overrides)
+        targets.grant(completing() or overrides)
         sys.argv[1:] = compose.spelled_out(hide_in(sys.argv[1:]))
         check_inside(overrides)
+        check_no_run(sys.argv[1:])
         check_writable(overrides)
     except HybridoptError as refused:
         sys.exit(masked(str(refused)))
@@ -56,6 +65,12 @@ def main() -> None:
         _main()
     else:
         _in_sentences()
+
+
+def completing() -> list[str]:
+    """The words of the line that a shell is completing, if it is that which is asked for."""
+    asked = any(argument.startswith("query=") for argument in sys.argv[1:])
+    return os.environ.get("COMP_LINE", "").split() if asked else []
 
 
 def _in_sentences() -> None:

@@ -16,6 +16,9 @@ from jobs import LIMIT
 
 from hybridopt.composition import registry
 from hybridopt.composition.kinds import CONFIGURED, PARTS
+from hybridopt.errors import ConfigError
+from hybridopt.execution.identity import write_config
+from hybridopt.programs.folders import check_no_run
 
 HEAVY = frozenset({"torch", "pytorch_lightning", "lightning_fabric", "mlflow", "nevergrad", "sklearn", "pandas"})
 PROGRAMS = {
@@ -96,6 +99,32 @@ def test_config_is_shown_with_overrides(program: str, tmp_path: Path) -> None:
 def test_completion_offers_every_installed_plugin(kind: str, tmp_path: Path) -> None:
     done = complete(f"hybridopt {kind}=", tmp_path)
     assert done.stdout.split() == [f"{kind}={name}" for name in registry.names(kind)], done.stderr
+
+
+def test_completion_offers_the_settings_of_ones_own_class(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text("def net(width: int = 3): ...")
+    for allowed, offered in (("true", ["model.name=", "model.width="]), ("false", [])):
+        line = f"hybridopt model=nets:net instantiate_targets={allowed} model."
+        assert complete(line, tmp_path).stdout.split() == offered
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["experiment=old/config.yaml", "--config-dir old", "-cd=old --config-name config", "-cp old", "-cn old/config"],
+)
+def test_the_config_of_a_run_is_no_preset(arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "old").mkdir()
+    write_config({"model": {"name": "mlp"}}, tmp_path / "old")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"is the config of a run, and no preset: type rerun=old to run"):
+        check_no_run(arguments.split())
+
+
+def test_a_preset_may_be_called_as_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "old").mkdir()
+    write_config({"model": {"name": "mlp"}}, tmp_path / "old")
+    monkeypatch.chdir(tmp_path)
+    check_no_run(["experiment=old", "--config-name", "old", "hydra.run.dir=old/config"])
 
 
 def test_completion_goes_on_from_what_is_typed(tmp_path: Path) -> None:
