@@ -24,8 +24,8 @@ WHOLE = "every run is judged on the whole set: make it smaller by the settings o
 MARKS = "a run is validated and reported at the marks of its budget: set budget.marks"
 IGNORED = {  # arguments of the Trainer that it refuses, or does not heed, where strategies step by themselves
     "accumulate_grad_batches": "a strategy takes its batch as it comes: set dataset.batch_size",
-    "gradient_clip_val": "a strategy steps by itself: set a smaller strategy.lr",
-    "gradient_clip_algorithm": "a strategy steps by itself: set a smaller strategy.lr",
+    "gradient_clip_val": "a strategy steps by itself: set strategy.max_norm, or a smaller strategy.lr",
+    "gradient_clip_algorithm": "a strategy steps by itself: set strategy.max_norm, or a smaller strategy.lr",
     **dict.fromkeys(("max_epochs", "min_epochs", "min_steps", "limit_train_batches"), ENDS),
     **dict.fromkeys(("limit_val_batches", "limit_test_batches", "overfit_batches"), WHOLE),
     **dict.fromkeys(("val_check_interval", "check_val_every_n_epoch", "log_every_n_steps"), MARKS),

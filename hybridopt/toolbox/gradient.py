@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
-from hybridopt.toolbox.ranges import at_least
+from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -96,15 +96,20 @@ class GradientDescent(GradientStrategy):
         lr: the learning rate at the start.
         schedule: how it goes to ``final_lr`` times itself over the budget.
         final_lr: the last learning rate as a share of the first.
+        max_norm: the length to which a longer gradient is cut before the step (Pascanu et al. 2013,
+            https://arxiv.org/abs/1211.5063); None leaves it as it is.
 
     Raises:
-        ConfigError: there is no such schedule, or the learning rate is negative.
+        ConfigError: there is no such schedule, or a number is out of range.
     """
 
-    def __init__(self, lr: float, schedule: Schedule = "constant", final_lr: float = 0.0):
+    def __init__(
+        self, lr: float, schedule: Schedule = "constant", final_lr: float = 0.0, max_norm: float | None = None
+    ):
         super().__init__()
         at_least("strategy", 0, lr=lr)
-        self.lr, self.schedule = lr, Decay(schedule, final_lr)
+        positive("strategy", max_norm=max_norm)
+        self.lr, self.schedule, self.max_norm = lr, Decay(schedule, final_lr), max_norm
 
     @abstractmethod
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -129,6 +134,9 @@ class GradientDescent(GradientStrategy):
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.slope(oracle, batch)
+        if self.max_norm is not None:
+            moved = [value for group in self.optimizer.param_groups for value in group["params"]]
+            nn.utils.clip_grad_norm_(moved, self.max_norm)
         self.adjust(oracle, progress)
         oracle.update(self.optimizer)
         return {"loss": loss, "lr": rate}

@@ -28,7 +28,7 @@ class MomentDescent(GradientDescent):
     Args:
         lr: the learning rate at the start; None for the one at which a step is as long as those of late of the phase
             before.
-        schedule, final_lr: of :class:`~hybridopt.toolbox.gradient.GradientDescent`.
+        schedule, final_lr, max_norm: of :class:`~hybridopt.toolbox.gradient.GradientDescent`.
 
     Raises:
         ConfigError: a number is out of range; when it begins, also where there is no phase before whose steps have a
@@ -40,8 +40,8 @@ class MomentDescent(GradientDescent):
     rate: Tensor  # a scalar, the learning rate at the start
     _inherited: Handover | None = None  # until the first gradient
 
-    def __init__(self, lr: float | None, schedule: Schedule, final_lr: float):
-        super().__init__(lr or 0.0, schedule, final_lr)
+    def __init__(self, lr: float | None, schedule: Schedule, final_lr: float, max_norm: float | None = None):
+        super().__init__(lr or 0.0, schedule, final_lr, max_norm)
         self.given = lr
         if lr is not None:  # nobody needs to measure steps for this one; of the class it is still true
             vars(self)["takes"] = self.takes - {"step_length"}

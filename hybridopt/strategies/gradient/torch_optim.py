@@ -31,6 +31,7 @@ class TorchOptim(GradientDescent):
         schedule: how the learning rate goes to ``final_lr`` times itself over the budget.
         final_lr: the last learning rate as a share of the first.
         settings: further arguments of the class.
+        max_norm: the length to which a longer gradient is cut.
 
     Raises:
         ConfigError: there is no such class, it cannot work from one gradient, or it refuses its settings.
@@ -43,8 +44,9 @@ class TorchOptim(GradientDescent):
         schedule: Schedule = "constant",
         final_lr: float = 0.0,
         settings: dict[str, Any] | None = None,
+        max_norm: float | None = None,
     ):
-        super().__init__(lr, schedule, final_lr)
+        super().__init__(lr, schedule, final_lr, max_norm)
         self.optimizer_class = optimizer_class(optimizer)
         self.settings = settings or {}
         self.build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
@@ -58,7 +60,7 @@ class Adam(MomentDescent):
 
     Args:
         decoupled: whether weight decay is AdamW's.
-        lr, schedule, final_lr: of :class:`~hybridopt.toolbox.moments.MomentDescent`.
+        lr, schedule, final_lr, max_norm: of :class:`~hybridopt.toolbox.moments.MomentDescent`.
         settings: further arguments of the class.
 
     Raises:
@@ -66,9 +68,15 @@ class Adam(MomentDescent):
     """
 
     def __init__(
-        self, decoupled: bool, lr: float | None, schedule: Schedule, final_lr: float, settings: dict[str, Any]
+        self,
+        decoupled: bool,
+        lr: float | None,
+        schedule: Schedule,
+        final_lr: float,
+        settings: dict[str, Any],
+        max_norm: float | None,
     ):
-        super().__init__(lr, schedule, final_lr)
+        super().__init__(lr, schedule, final_lr, max_norm)
         self.optimizer_class = torch.optim.AdamW if decoupled else torch.optim.Adam
         self.settings = settings
         self.build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
@@ -127,14 +135,17 @@ def adam(
     amsgrad: bool = False,
     schedule: Schedule = "cosine",
     final_lr: float = 0.01,
+    max_norm: float | None = None,
 ) -> Adam:
     """Adam (Kingma & Ba 2015): gradient descent with adaptive moments.
 
     Good for anything that has a gradient: the strategy to beat. In a hybrid ``lr=null`` takes steps as long as those of
     the phase before.
+
+    A gradient longer than ``max_norm`` is cut to that.
     """
     settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-    return Adam(False, lr, schedule, final_lr, settings)
+    return Adam(False, lr, schedule, final_lr, settings, max_norm)
 
 
 def adamw(
@@ -144,13 +155,16 @@ def adamw(
     weight_decay: float = 0.01,
     schedule: Schedule = "cosine",
     final_lr: float = 0.01,
+    max_norm: float | None = None,
 ) -> Adam:
     """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay.
 
     Good for anything that has a gradient, with weight decay that does not depend on its size.
+
+    A gradient longer than ``max_norm`` is cut to that.
     """
     settings = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
-    return Adam(True, lr, schedule, final_lr, settings)
+    return Adam(True, lr, schedule, final_lr, settings, max_norm)
 
 
 def sgd(
@@ -160,14 +174,17 @@ def sgd(
     nesterov: bool = False,
     schedule: Schedule = "cosine",
     final_lr: float = 0.01,
+    max_norm: float | None = None,
 ) -> TorchOptim:
     """Stochastic gradient descent (Robbins & Monro 1951) with momentum.
 
     Good for anything that has a gradient, where the learning rate may be tuned.
+
+    A gradient longer than ``max_norm`` is cut to that.
     """
     share("strategy", "[0, 1)", momentum=momentum)
     settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
-    return TorchOptim("SGD", lr, schedule, final_lr, settings)
+    return TorchOptim("SGD", lr, schedule, final_lr, settings, max_norm)
 
 
 def rmsprop(
@@ -178,14 +195,17 @@ def rmsprop(
     weight_decay: float = 0.0,
     schedule: Schedule = "cosine",
     final_lr: float = 0.01,
+    max_norm: float | None = None,
 ) -> TorchOptim:
     """RMSprop (Hinton 2012): gradient descent, each coordinate scaled by its recent magnitude.
 
     Good for recurrent networks, and gradients whose scale drifts.
+
+    A gradient longer than ``max_norm`` is cut to that.
     """
     share("strategy", "[0, 1)", alpha=alpha, momentum=momentum)
     settings = {"alpha": alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
-    return TorchOptim("RMSprop", lr, schedule, final_lr, settings)
+    return TorchOptim("RMSprop", lr, schedule, final_lr, settings, max_norm)
 
 
 def torch_optim(
@@ -194,12 +214,15 @@ def torch_optim(
     settings: dict[str, Any] = {},
     schedule: Schedule = "cosine",
     final_lr: float = 0.01,
+    max_norm: float | None = None,
 ) -> TorchOptim:
     """Any optimiser of torch.optim by its class name; ``settings`` are its further arguments.
 
     Good for an optimiser of torch that has no name of its own here.
+
+    A gradient longer than ``max_norm`` is cut to that.
     """
-    return TorchOptim(optimizer, lr, schedule, final_lr, settings)
+    return TorchOptim(optimizer, lr, schedule, final_lr, settings, max_norm)
 
 
 for plugin in (adam, adamw, torch_optim, rmsprop):

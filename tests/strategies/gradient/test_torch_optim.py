@@ -53,7 +53,7 @@ def run(strategy, model):
     return [strategy.step(oracle, batch) for batch in batches()]
 
 
-def run_by_hand(name, model, rates, **settings):
+def run_by_hand(name, model, rates, max_norm=None, **settings):
     """The losses of the same run in plain torch."""
     optimizer_class = getattr(torch.optim, name)
     kernel = {"fused": True} if "fused" in inspect.signature(optimizer_class).parameters else {}
@@ -64,6 +64,8 @@ def run_by_hand(name, model, rates, **settings):
         optimizer.zero_grad()
         loss = nn.functional.mse_loss(model(inputs), targets)
         loss.backward()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), max_norm)
         optimizer.step()
         losses.append(loss.detach())
     return losses
@@ -110,11 +112,11 @@ def test_every_registered_gradient_method_lowers_the_loss(name):
     ],
 )
 def test_the_registered_names_hand_all_their_settings_on(name, optimizer, settings):
-    given = settings | {"lr": 0.02, "schedule": "linear", "final_lr": 0.5}
+    given = settings | {"lr": 0.02, "schedule": "linear", "final_lr": 0.5, "max_norm": 0.1}
     config = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     ours, reference = network(), network()
     records = run(building.build("strategy", {"name": name} | config), ours)
-    run_by_hand(optimizer, reference, [record["lr"] for record in records], **settings)
+    run_by_hand(optimizer, reference, [record["lr"] for record in records], 0.1, **settings)
     assert records[0]["lr"] == pytest.approx(0.02)
     assert records[-1]["lr"] == pytest.approx(0.02 * (1 - 0.5 * (STEPS - 1) / STEPS))
     assert_same_parameters(ours, reference)
