@@ -18,3 +18,8 @@ def curves(experiment_id: str, view: str) -> str:
 def run(experiment_id: str, run_id: str, inside: str = "") -> str:
     """A run's page, or a part of it such as ``/model-metrics`` or ``/artifacts/<path>``."""
     return f"#/experiments/{experiment_id}/runs/{run_id}{inside}?{VIEW}"
+
+
+def model(experiment_id: str, model_id: str) -> str:
+    """The page of a logged model."""
+    return f"#/experiments/{experiment_id}/models/{model_id}?{VIEW}"
