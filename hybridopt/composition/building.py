@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from hybridopt.composition.describe import REQUIRED, Parameter
-from hybridopt.composition.registry import Plugin, find
+from hybridopt.composition.registry import Plugin, meant
 from hybridopt.composition.targets import TARGET, nodes
 from hybridopt.composition.values import check_numbers, check_value
 from hybridopt.errors import ConfigError, HybridoptError, oneline, options
@@ -55,7 +55,7 @@ def walk(kind: str, config: Any, path: str | None = None) -> Iterator[Node]:
         return
     if not isinstance(config.get("name"), str):
         raise ConfigError(f"{path} must name a {kind}, as {path.replace('.', '/')}=<name> does, but is {dict(config)}.")
-    plugin = find(kind, config["name"])
+    plugin = meant(kind, config["name"])
     yield Node(path, kind, plugin, config)
     for parameter, key, item in nested(plugin, config):
         inner = ".".join(filter(None, (path, parameter.name, key)))
@@ -79,7 +79,7 @@ def name_of(config: Mapping[str, Any]) -> str:
 
 def asks_for(kind: str, config: Mapping[str, Any], name: str) -> bool:
     """Whether a plugin takes what the framework hands over by this name, such as "spec"."""
-    return "name" in config and name in find(kind, config["name"]).describe().names
+    return "name" in config and name in meant(kind, config["name"]).describe().names
 
 
 def provenances(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
@@ -109,7 +109,7 @@ def build(kind: str, config: Any, place: str | None = None, **supplied: Any) -> 
     """
     if not isinstance(config, Mapping):
         return config
-    return make(find(kind, config["name"]), config, place, **supplied)
+    return make(meant(kind, config["name"]), config, place, **supplied)
 
 
 def make(plugin: Plugin, config: Mapping[str, Any], place: str | None = None, **supplied: Any) -> Any:

@@ -28,28 +28,20 @@ from yaml import YAMLError
 
 from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED, Parameter
-from hybridopt.composition.kinds import CONFIGURED
+from hybridopt.composition.kinds import CONFIGURED, kind_of
 from hybridopt.errors import HybridoptError
-
-
-def kind_of(group: str) -> str | None:
-    """The kind of plugin that a config group offers, or None."""
-    parts = group.strip("/").split("/")
-    if parts[0] not in CONFIGURED:
-        return None
-    return parts[-1] if parts[-1] in CONFIGURED else parts[0]
 
 
 def config_of(plugin: registry.Plugin, name: str) -> Any:
     """A structured config from a plugin's signature: ``name`` as it was asked for, then its settings with types and
-    defaults.
+    defaults. What hybridopt brings is named without the package, so that a job is the same one whoever else claims it.
 
     Nested plugins come in by a defaults list, as Hydra users know it: ``strategy/search=openai_es``.
     """
     description = plugin.describe()
     defaults = [entry for one in description.nested if not one.many for entry in _nested_defaults(plugin.kind, one)]
     fields = [("defaults", list[Any], field(default_factory=lambda: ["_self_", *defaults]))] if defaults else []
-    fields += [("name", str, field(default=name))]
+    fields += [("name", str, field(default=plugin.name if plugin.is_builtin else name))]
     fields += [_field(parameter) for parameter in description.parameters]
     return make_dataclass(re.sub(r"\W", "_", f"{plugin.name}_{plugin.kind}"), fields)
 
@@ -168,6 +160,11 @@ def folders() -> list[FileConfigSource]:
     """The folders of configs that packages ship, each under the name of its package."""
     found = ((package.distribution, package.directory) for package in registry.config_packages())
     return [FileConfigSource(name, f"file://{directory}") for name, directory in found if directory is not None]
+
+
+def owners(config_path: str) -> list[str]:
+    """The packages that ship a config of this group and name."""
+    return [source.provider for source in folders() if source.is_config(config_path)]
 
 
 class PluginSearchPath(SearchPathPlugin):

@@ -125,6 +125,14 @@ PARTS = tuple(kind.name for kind in TABLE if kind.part)
 CONTRACTS = {kind.contract.replace(":", "."): kind for kind in TABLE}
 
 
+def kind_of(group: str) -> str | None:
+    """The kind of plugin that a config group offers, or None."""
+    parts = group.strip("/").split("/")
+    if parts[0] not in CONFIGURED:
+        return None
+    return parts[-1] if parts[-1] in CONFIGURED else parts[0]
+
+
 def of_class(cls: Any) -> Kind | None:
     """The kind whose contract a class derives from, the nearest one where there are several; None if there is none."""
     contracts = {kind.imported(): kind for kind in TABLE}

@@ -17,11 +17,14 @@ from typing import Any, cast
 
 from hydra._internal import hydra as internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from hybridopt.composition.registry import plugins
+from hybridopt.composition.shipped import ShippedRepository
 from hybridopt.composition.targets import SETTING, TARGET, granted, nodes, said
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox import credentials
@@ -33,13 +36,19 @@ FACTORIES = {
 STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
 REFERENCES = ("ext://", "cfg://")  # what logging looks up, by importing it
 LOG_FILE = r"[\w +-][\w .+-]*\.log"
+CALLBACK = re.compile(r"\++trainer\.callbacks\.([\w-]+)[.=]")  # that an override adds
 WORD = re.compile(r"[\w.,:+-]*")  # no shell takes it for more than a word, and it is no path
 
 
 class CheckedLoader(ConfigLoaderImpl):
-    """Composes as Hydra does, and refuses what would run code."""
+    """Composes as Hydra does, but refuses what would run code, and what is typed and ambiguous."""
+
+    def __init__(self, config_search_path: ConfigSearchPath):
+        super().__init__(config_search_path)
+        self.repository = ShippedRepository(config_search_path)
 
     def load_configuration(self, config_name: Any, overrides: list[str], *args: Any, **kwargs: Any) -> DictConfig:
+        check_callbacks(overrides)
         composed = super().load_configuration(config_name, overrides, *args, **kwargs)
         if not (granted() or said(overrides)):
             try:
@@ -96,6 +105,23 @@ def check(composed: DictConfig, overrides: Sequence[str]) -> None:
     _check_launcher(own, typed)
     _check_environment(own, typed)
     _check_logging(composed, typed)
+
+
+def check_callbacks(overrides: Sequence[str]) -> None:
+    """Refuse a callback that is typed by a name that several packages claim: callbacks are keys, and no config group.
+
+    Raises:
+        ConfigCompositionException: there is one.
+    """
+    for name in dict.fromkeys(match[1] for match in map(CALLBACK.match, overrides) if match):
+        claims = [plugin.distribution for plugin in plugins("callback").get(name, ())]
+        key = f"trainer.callbacks.{name}"
+        if len(claims) > 1 and not any(re.match(rf"\+*{key}(\.name=|=.*\bname:)", one) for one in overrides):
+            owners = " and ".join(repr(package) for package in claims)
+            raise ConfigCompositionException(
+                f"The callback {name!r} is claimed by {owners}: choose one by its setting name, for example "
+                f"+{key}.name={claims[0]}:{name}."
+            )
 
 
 def _check_parts(own: DictConfig) -> None:

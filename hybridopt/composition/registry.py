@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
 from hybridopt.composition import own
 from hybridopt.composition.describe import Description, describe
-from hybridopt.composition.kinds import GROUPS, OURS
+from hybridopt.composition.kinds import GROUPS, OURS, kind_of
 from hybridopt.composition.source import find_module
 from hybridopt.errors import PluginError, options
 
 CONFIGS = "hybridopt.configs"  # packages of presets and experiments
+BUILTIN = "hybridopt"  # the package whose plugin a config means by a name alone
+
+Packages = Mapping[str, frozenset[str]]  # by the name of a plugin, in a run that was begun before
+_kept: ContextVar[Packages] = ContextVar("kept", default=MappingProxyType({}))
 
 
 class Announced:
@@ -54,6 +61,11 @@ class Plugin(Announced):
     def provenance(self) -> str:
         """``distribution==version module:object``, as runs are tagged with it."""
         return f"{self.distribution}=={self.version} {self.entry_point.value}"
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether hybridopt itself brings it."""
+        return same_package(self.distribution, BUILTIN)
 
     @property
     def own_source(self) -> Path | None:
@@ -134,7 +146,8 @@ def same_package(one: str, other: str) -> bool:
 
 
 def find(kind: str, name: str) -> Plugin:
-    """The plugin of this name, or of ``package:name``; or the object ``module:object`` of a module of the user's own.
+    """The plugin of a name that a user types: as it is, as ``package:name``, or as ``module:object`` of a module of the
+    user's own.
 
     Raises:
         PluginError: there is none, several packages claim the name, or the user has not allowed that module.
@@ -150,6 +163,65 @@ def find(kind: str, name: str) -> Plugin:
     if len(claims) > 1:
         raise PluginError(claimed(f"The {kind} {bare!r}", bare, [plugin.distribution for plugin in claims]))
     return next(iter(claims))
+
+
+def meant(kind: str, name: str) -> Plugin:
+    """The plugin that a config means by a name, where nobody is asked.
+
+    Of those that several packages claim it is the one that the run was begun with (:func:`kept`), else hybridopt's own.
+
+    Raises:
+        PluginError: there is none, several other packages claim the name, or the user has not allowed that module.
+    """
+    claims = _claims(kind, name)
+    for packages in (_kept.get().get(name, frozenset()), {BUILTIN}) if len(claims) > 1 else ():
+        found = [claim for claim in claims if any(same_package(claim.distribution, package) for package in packages)]
+        if len(found) == 1:
+            return found[0]
+    return find(kind, name)
+
+
+@contextmanager
+def kept(packages: Packages) -> Iterator[None]:
+    """Inside, names that several packages claim mean what they meant to a run that was begun before.
+
+    Args:
+        packages: the name of a plugin -> the packages that brought it then, one for each kind that has the name.
+    """
+    token = _kept.set(packages)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def of_package(kind: str, name: str, package: str) -> str:
+    """What a package means by the name of a plugin in what it ships: its own plugin, else hybridopt's.
+
+    Args:
+        kind: of the plugin.
+        name: as it stands in the package's presets, defaults or code.
+        package: that ships it.
+
+    Returns:
+        ``package:name`` where several packages claim the name and one of these two is among them; else the name.
+    """
+    claims = [claim.distribution for claim in _claims(kind, name)] if ":" not in name else []
+    for first in (package, BUILTIN) if len(claims) > 1 else ():
+        if any(same_package(claim, first) for claim in claims):
+            return f"{first}:{name}"
+    return name
+
+
+def own_override(override: str, package: str) -> str:
+    """An override that a package ships, such as ``strategy/search=adam`` of a control arm, with what it means by it."""
+    key, equals, name = override.partition("=")
+    kind = kind_of(key.lstrip("+~").partition("@")[0])
+    return f"{key}{equals}{of_package(kind, name, package)}" if kind is not None else override
+
+
+def _claims(kind: str, name: str) -> tuple[Plugin, ...]:
+    return plugins(kind).get(name, ())
 
 
 def names_object(name: str) -> bool:

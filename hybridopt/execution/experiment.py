@@ -45,7 +45,7 @@ from hybridopt.execution.directory import (
     state,
 )
 from hybridopt.execution.feeding import as_batch
-from hybridopt.execution.identity import content_tags, flattened, read_job, tags, without_command
+from hybridopt.execution.identity import as_it_began, content_tags, flattened, read_job, tags, without_command
 from hybridopt.execution.note import page_tags
 from hybridopt.execution.parts import build_parts, build_trial, values_of
 from hybridopt.execution.pretrained import write_weights
@@ -100,6 +100,19 @@ def run(
     Raises:
         HybridoptError: a sentence for the user.
     """
+    if config.get("resume") is None:
+        return _run(config, directory, parent_run_id, more_tags, instantiate_targets)
+    with as_it_began(directory):
+        return _run(config, directory, parent_run_id, more_tags, instantiate_targets)
+
+
+def _run(
+    config: Mapping[str, Any],
+    directory: Path,
+    parent_run_id: str | None,
+    more_tags: Mapping[str, str] | None,
+    instantiate_targets: bool,
+) -> Result | None:
     resume = config.get("resume") is not None
     if resume:
         named = config.get("tracking", {}).get("uri")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
-from hybridopt.composition import building, checking
+from hybridopt.composition import building, checking, registry
 from hybridopt.composition.kinds import PARTS
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError, ResumeError, brief
@@ -84,8 +86,44 @@ def job_again(now: Mapping[str, Any], typed: list[str]) -> dict[str, Any]:
             f"A job that is run again has its own config: leave out {' '.join(others)}, or type a job of your own "
             "without rerun."
         )
-    own = read_job(find_run(now["rerun"]))
+    directory = find_run(now["rerun"])
+    with as_it_began(directory):
+        own = _with_packages(read_job(directory))
     return {**now, **own, **{key: now[key] for key in ONCE if key in now}, "rerun": None}
+
+
+def as_it_began(directory: Path) -> AbstractContextManager[None]:
+    """Inside, a name that several packages claim means the plugin by which the run in a directory was begun."""
+    digests = digests_of(directory)
+    try:
+        config = read_config(directory)
+    except ResumeError:  # whoever reads the job will say so
+        return registry.kept({})
+    found: dict[str, frozenset[str]] = {}
+    for place, package in digests.items():
+        node = at(config, place.removeprefix(PLUGIN_OF)) if place.startswith(PLUGIN_OF) else None
+        name = node.get("name") if isinstance(node, Mapping) else None
+        if isinstance(name, str):
+            found[name] = found.get(name, frozenset()) | {str(package)}
+    return registry.kept(found)
+
+
+def _with_packages(config: dict[str, Any]) -> dict[str, Any]:
+    """A config whose names that several packages claim say which one is meant, where that is not hybridopt."""
+    config = copy.deepcopy(config)
+    for kind in PARTS:
+        for node in list(building.walk(kind, config[kind])):
+            if node.plugin is not None and not node.plugin.is_builtin:
+                name = registry.of_package(node.kind, node.settings["name"], node.plugin.distribution)
+                cast(dict[str, Any], at(config, node.path))["name"] = name
+    return config
+
+
+def at(config: Any, path: str) -> Any:
+    """What is at a dotted path of a config; None if there is nothing."""
+    for key in path.split("."):
+        config = config.get(key) if isinstance(config, Mapping) else None
+    return config
 
 
 def _damaged(directory: Path, why: str) -> ResumeError:

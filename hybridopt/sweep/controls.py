@@ -77,14 +77,18 @@ def arms_of(job: Job) -> dict[str, tuple[str, ...]]:
     settings = job.config.get("strategy", {})
     if "name" not in settings:
         return {}
-    strategy: Any = None
+    strategy, package = None, registry.BUILTIN
     with suppress(PluginError):  # the job will say so, in a sentence
-        strategy = registry.find("strategy", settings["name"]).load()
+        plugin = registry.meant("strategy", settings["name"])
+        strategy, package = plugin.load(), plugin.distribution
     controls = getattr(strategy, "controls", None) if inspect.isclass(strategy) else None
     if controls is None:
         return {}
     try:
-        return {name: tuple(overrides) for name, overrides in controls(settings).items()}
+        return {
+            name: tuple(registry.own_override(override, package) for override in overrides)
+            for name, overrides in controls(settings).items()
+        }
     except HybridoptError:
         raise
     except Exception as error:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
+from unittest import SkipTest
 
 from hybridopt.composition.registry import Plugin
 from hybridopt.errors import HybridoptError, PluginError, brief, options
@@ -18,7 +19,7 @@ from hybridopt.testing.plugins import CHECKS, KINDS, as_plugin, conformance
 if TYPE_CHECKING:
     from torch import Tensor
 
-GENERAL = f"{__package__}.general"  # the checks of every kind
+SHARED = tuple(f"{__package__}.{name}" for name in ("general", "basics", "buffers", "effects"))  # of several kinds
 EXPECTED = "expected_failures"
 
 Expected = Mapping[str, str] | Callable[[Plugin], Mapping[str, str]]
@@ -26,6 +27,10 @@ Expected = Mapping[str, str] | Callable[[Plugin], Mapping[str, str]]
 
 class CheckFailure(AssertionError):
     """A plugin that does not do what is asked of it; the message is one sentence."""
+
+
+class NotAsked(CheckFailure, SkipTest):
+    """A check that waits for a more basic one, which fails; the message is that one's. For pytest it is skipped."""
 
 
 def fail_if(wrong: Any, sentence: str) -> None:
@@ -47,6 +52,9 @@ def during(what: str) -> Iterator[None]:
 
 def unloadable(error: Exception) -> str:
     """What is wrong with a state that cannot be saved, or loaded with nothing that needs pickle."""
+    lines = str(error).split("\n\t")
+    if isinstance(error, RuntimeError) and len(lines) > 1:  # of load_state_dict, whose first line says nothing
+        return f"{lines[1].strip().rstrip('.')}: set_extra_state belongs to get_extra_state, and state_dict to torch"
     if not isinstance(error, UnpicklingError):
         return brief(error)
     found = re.search(r"GLOBAL (\S+)", str(error))
@@ -68,22 +76,30 @@ class Check:
         function: takes a plugin, and raises where it fails.
         kinds: the kinds of plugin that it is for.
         applies: whether it is for this plugin, of one of these kinds.
+        first: whether the other checks mean nothing where it fails, so that they are not run.
     """
 
     name: str
     function: Callable[[Plugin], None]
     kinds: tuple[str, ...]
     applies: Callable[[Plugin], bool]
+    first: bool = False
 
     def __call__(self, plugin: Any) -> None:
         """Check a plugin, a class or a function.
 
         Raises:
-            CheckFailure: in one sentence, what fails.
+            CheckFailure: in one sentence, what fails; it is a ``unittest.SkipTest`` too where a check that comes first
+                has failed.
         """
         plugin = as_plugin(plugin)
+        if self is not IMPORT and not self.first and (sentence := _first_failure(plugin)) is not None:
+            raise NotAsked(sentence)
+        from hybridopt.testing.process import restored  # torch, which whoever lists the checks does not need
+
         try:
-            self.function(plugin)
+            with restored():
+                self.function(plugin)
         except (CheckFailure, HybridoptError) as error:
             raise CheckFailure(f"{plugin.kind} {plugin.name} fails {self.name}: {error}") from error
         except Exception as error:
@@ -114,11 +130,13 @@ class Outcome:
 _CHECKS: list[Check] = []
 
 
-def check(*kinds: str, applies: Callable[[Plugin], bool] = lambda plugin: True) -> Callable[[Any], Any]:
+def check(
+    *kinds: str, applies: Callable[[Plugin], bool] = lambda plugin: True, first: bool = False
+) -> Callable[[Any], Any]:
     """Put a function on the list of checks, under its own name."""
 
     def add(function: Callable[[Plugin], None]) -> Callable[[Plugin], None]:
-        _CHECKS.append(Check(function.__name__, function, kinds, applies))
+        _CHECKS.append(Check(function.__name__, function, kinds, applies, first))
         return function
 
     return add
@@ -137,7 +155,7 @@ IMPORT = Check("can_be_imported", can_be_imported, (), lambda plugin: True)
 @cache
 def every_check() -> tuple[Check, ...]:
     """All that there are."""
-    for module in (GENERAL, *(CHECKS[kind] for kind in KINDS)):
+    for module in (*SHARED, *(CHECKS[kind] for kind in KINDS)):
         import_module(module)
     return tuple(_CHECKS)
 
@@ -149,7 +167,20 @@ def checks(plugin: Any) -> list[Check]:
         conformance(plugin)
     except PluginError:
         return [IMPORT]
-    return [IMPORT, *(one for one in every_check() if plugin.kind in one.kinds and applies(one, plugin))]
+    asked = [one for one in every_check() if plugin.kind in one.kinds and applies(one, plugin)]
+    return [IMPORT, *sorted(asked, key=lambda one: not one.first)]
+
+
+@cache
+def _first_failure(plugin: Plugin) -> str | None:
+    """What the first of the checks that come first says which fails, and was not expected to; None if none does."""
+    for one in checks(plugin):
+        if one.first and one.name not in declared(plugin):
+            try:
+                one(plugin)
+            except CheckFailure as failure:
+                return str(failure)
+    return None
 
 
 def applies(check: Check, plugin: Plugin) -> bool:
@@ -193,11 +224,17 @@ def run_checks(plugin: Any, expected_failures: Expected | None = None) -> list[O
             that gives that for a plugin.
 
     Returns:
-        What came out of each check that applies. A deviation that was declared and is none has failed.
+        What came out of each check that applies, up to one that comes first and fails, after which no other means
+        anything. A deviation that was declared and is none has failed.
     """
     plugin = as_plugin(plugin)
     expected = declared(plugin, expected_failures)
-    return [outcome(check, plugin, expected.get(check.name)) for check in checks(plugin)]
+    outcomes: list[Outcome] = []
+    for one in checks(plugin):
+        outcomes.append(outcome(one, plugin, expected.get(one.name)))
+        if one.first and outcomes[-1].status == "failed":
+            break
+    return outcomes
 
 
 def outcome(check: Check, plugin: Plugin, reason: str | None = None) -> Outcome:

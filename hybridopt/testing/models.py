@@ -82,7 +82,7 @@ def _build(plugin: Plugin, settings: Settings, spec: Any, seed: int) -> nn.Modul
     return model.eval()
 
 
-@check("model")
+@check("model", first=True)
 def builds_for_several_specs(plugin: Plugin) -> None:
     """For each shape of data it maps (B, *input_shape) to finite (B, output_size), or refuses in a sentence."""
     for case in accepted(plugin):

@@ -188,7 +188,9 @@ def usual(plugin: Plugin, parameter: Parameter) -> Any:
             f"The {plugin.kind} {plugin.name!r} has no default for {parameter.name!r}, so that the kit cannot build "
             f"it: give it one, or show an example by conformance = {{'settings': [{{'{parameter.name}': ...}}]}}."
         )
-    kind, one = parameter.nested, {"name": parameter.preset} if parameter.preset else USUAL[parameter.nested]
+    kind, one = parameter.nested, USUAL.get(parameter.nested, {})
+    if parameter.preset:
+        one = {"name": registry.of_package(kind, parameter.preset, plugin.distribution)}
     if parameter.many:
         return {"first": filled(kind, one), "second": filled(kind, SECOND.get(kind, one))}
     return filled(kind, one)
@@ -196,7 +198,7 @@ def usual(plugin: Plugin, parameter: Parameter) -> Any:
 
 def filled(kind: str, config: Settings) -> Settings:
     """A nested plugin's config with what it needs itself."""
-    return defaults(registry.find(kind, config["name"])) | config
+    return defaults(registry.meant(kind, config["name"])) | config
 
 
 def variants(plugin: Plugin) -> dict[str, Settings]:

@@ -202,9 +202,14 @@ class MlflowWriter:
 
     def _log_input(self, operation: Operation) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         dataset, context = Dataset(**operation.content["dataset"]), operation.content["context"]
-        self._connected().log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        try:
+            self._connected().log_inputs(self.run_id, inputs)
+        except MlflowException:  # of two runs that tell of one data set at once, the second finds it there by now
+            self._connected().log_inputs(self.run_id, inputs)
 
     def _upload(self, operation: Operation) -> None:
         path = self.directory / operation.content["path"]

@@ -313,6 +313,93 @@ class Absent(Climb):
         self.sigma = 0.5
 
 
+class Flat(Climb):
+    """Which asks for one candidate, and not for a matrix of one."""
+
+    def ask(self) -> Tensor:
+        return super().ask()[0]
+
+
+class Listed(Climb):
+    """Which asks for a list."""
+
+    def ask(self) -> Any:
+        return list(super().ask())
+
+
+class Double(Climb):
+    """Which asks in double precision, as numpy does."""
+
+    def ask(self) -> Tensor:
+        return super().ask().double()
+
+
+class Rowed(Climb):
+    """Which recommends a matrix of one row."""
+
+    def recommend(self) -> Tensor:
+        return self.x[None]
+
+
+class Silent(ClimbPlainly):
+    """Whose steps say nothing."""
+
+    def step(self, oracle: Oracle, batch: Any) -> Any:
+        super().step(oracle, batch)
+
+
+class Unregistered(Climb):
+    """Which keeps its incumbent in a plain attribute."""
+
+    def start(self, x0: Tensor) -> None:
+        self.x = x0
+
+
+class Historian(Climb):
+    """Which keeps former incumbents in a list."""
+
+    def start(self, x0: Tensor) -> None:
+        super().start(x0)
+        self.history = [x0]
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        super().tell(population, losses)
+        self.x = (self.x + 0.01 * self.history[-1]) / 1.01
+        self.history.append(self.x)
+
+
+class Centring(Climb):
+    """Which centres the losses in place."""
+
+    def tell(self, population: Tensor, losses: Tensor) -> None:
+        super().tell(population, losses.nan_to_num_(posinf=1e9).sub_(1.0))
+
+
+class Scribbling(ClimbPlainly):
+    """Which writes into the network what nobody has asked for."""
+
+    def step(self, oracle: Oracle, batch: Any) -> dict[str, Tensor]:
+        record = super().step(oracle, batch)
+        with torch.no_grad():
+            next(oracle.model.parameters()).mul_(1.5)
+        return record
+
+
+class Threading(Climb):
+    """Which sets the number of threads of the process."""
+
+    def start(self, x0: Tensor) -> None:
+        super().start(x0)
+        torch.set_num_threads(torch.get_num_threads() + 1)
+
+
+class Mute(Climb):
+    """Which says what is to be saved, and not how it is loaded."""
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"sigma": self.sigma}
+
+
 class Mislabelled(Climb):
     """Which expects a failure of a check that is none."""
 

@@ -162,6 +162,28 @@ class Boastful(SoundMask):
         return {name: torch.ones_like(value) for name, value in super().mask(z).items()}
 
 
+class Nameless(Sound):
+    """Which decodes to a list."""
+
+    def decode(self, z: Tensor) -> Any:
+        return list(super().decode(z).values())
+
+
+class Rowed(Sound):
+    """Which begins with a matrix of one row."""
+
+    def begin(self, parameters: Any, generator: torch.Generator) -> Tensor:
+        return super().begin(parameters, generator)[None]
+
+
+class Imperious(Sound):
+    """Which sets the number of threads."""
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        return super().decode(z)
+
+
 BROKEN = [
     (
         HalfDone,
@@ -171,9 +193,20 @@ BROKEN = [
     (Shifted, {"start_is_the_model"}, r"decode\(begin\(\)\) gives 0\.weight values other than the model's"),
     (Ranked, {"batch_decode_equals_one_by_one"}, r"vector \d of 5 decodes to another [\w.]+ than it does alone"),
     (Deaf, {"vectors_matter"}, r"all vectors decode to the same parameters"),
-    (Forgetful, {"survives_save_and_load"}, r"after its state was saved and loaded it decodes to something else"),
+    (
+        Forgetful,
+        {"survives_save_and_load", "keeps_its_state_in_buffers"},
+        r"begin leaves a tensor in the plain attribute self\.\w+, which is not moved to the device",
+    ),
+    (Nameless, {"decodes_parameters_by_name"}, r"decode gives an object of the type list and not a dictionary of"),
+    (Rowed, {"decodes_parameters_by_name"}, r"a search vector has \d+ values, and begin gives a tensor of shape \(1, "),
+    (Imperious, {"leaves_the_process_alone"}, r"changes the whole process \(torch\.set_num_threads\): put back"),
     (Impatient, {"same_generator_same_decoding"}, r"draws from, or seeds, a global generator"),
-    (Aliasing, {"leaves_the_model_alone", "survives_save_and_load"}, r"after the model's parameters changed"),
+    (
+        Aliasing,
+        {"leaves_the_model_alone", "survives_save_and_load", "keeps_its_state_in_buffers"},
+        r"after the model's parameters changed",
+    ),
     (Meddling, {"leaves_the_model_alone"}, r"by attaching, the model's own parameters changed"),
     (Faithful, {"can_begin_again"}, r"begun for the second time it decodes to something else"),
     (Rebound, {"attaching_keeps_the_state"}, r"after it was attached again"),

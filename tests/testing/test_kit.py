@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Literal
+from unittest import SkipTest
 
 import broken_strategies as broken
 import pytest
@@ -204,9 +205,26 @@ def test_what_a_plugin_raises_becomes_a_sentence():
         """A model that falls over."""
         raise KeyError("first line\nsecond line")
 
-    (check,) = [check for check in checks(as_plugin(raising, "model")) if check.name == "has_weights_to_train"]
-    with pytest.raises(CheckFailure, match=r"^model raising fails has_weights_to_train: for DataSpec.* it raises Key"):
+    (check,) = [check for check in checks(as_plugin(raising, "model")) if check.name == "builds_for_several_specs"]
+    with pytest.raises(CheckFailure, match=r"^model raising fails builds_for_several_specs: for .* it raises Key"):
         check(as_plugin(raising, "model"))
+
+
+def test_where_a_first_check_fails_the_others_are_not_run():
+    asked = checks(broken.Flat)
+    first = next(check for check in asked if check.name == "takes_a_step")
+    with pytest.raises(CheckFailure) as told:
+        first(broken.Flat)
+    assert [outcome.check for outcome in run_checks(broken.Flat) if outcome.status == "failed"] == ["takes_a_step"]
+    for check in asked[asked.index(first) + 1 :]:
+        with pytest.raises(SkipTest, match=re.escape(str(told.value))):  # which pytest reports as skipped
+            check(broken.Flat)
+
+
+def test_what_a_check_changes_in_the_process_is_put_back():
+    before = torch.get_num_threads()
+    failed = [outcome.check for outcome in run_checks(broken.Threading) if outcome.status == "failed"]
+    assert (failed, torch.get_num_threads()) == (["leaves_the_process_alone"], before)
 
 
 @pytest.mark.slow

@@ -116,7 +116,26 @@ def own_seed(spec: DataSpec) -> nn.Module:
         return sound(spec)
 
 
+class Masked(nn.Linear):
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs)
+        self.masks = {"weight": torch.ones_like(self.weight.detach())}
+
+
+def unmoved(spec: DataSpec) -> nn.Module:
+    """Which holds a tensor in a plain attribute."""
+    return nn.Sequential(nn.Flatten(), Masked(torch.Size(spec.input_shape).numel(), spec.output_size))
+
+
+def imperious(spec: DataSpec) -> nn.Module:
+    """Which takes a thread more."""
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    return sound(spec)
+
+
 BROKEN = [
+    (unmoved, "keeps_tensors_in_buffers", r"holds a tensor in the plain attribute self\.1\.masks, which is not moved"),
+    (imperious, "leaves_the_process_alone", r"changes the whole process \(torch\.set_num_threads\)"),
     (columns, "builds_for_several_specs", r"its outputs have the shape \(6, 1, 3\) and not \(6, 3\)"),
     (crashing, "builds_for_several_specs", r"for DataSpec\(input_shape=\(7, 3\), .* it raises"),
     (choosy, "builds_for_several_specs", r"refuses every shape that the kit knows .* conformance"),

@@ -233,3 +233,27 @@ def test_the_note_of_another_run_is_refused(settings: dict, tmp_path: Path) -> N
     resumed = open_tracker(settings, tmp_path / "b", run_name="b", resume=True)
     resumed.finish("FINISHED")
     assert steps(settings["uri"], resumed.run_id, "loss") == [1]
+
+
+def test_two_runs_that_tell_of_one_data_set_at_once_both_have_it(
+    settings: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+    log_inputs, calls = MlflowClient.log_inputs, []
+
+    def second(*arguments: object, **more: object) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise MlflowException("UNIQUE constraint failed: datasets.digest", error_code=BAD_REQUEST)
+        log_inputs(*arguments, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", second)
+    tracker = open_tracker(settings, tmp_path / "run", run_name="a")
+    dataset = {"name": "iris", "digest": "1", "source_type": "local", "source": "{}", "schema": "{}", "profile": "{}"}
+    tracker.log_input(dataset, "training")
+    assert tracker.finish("FINISHED") == 0
+    (found,) = client(settings["uri"]).get_run(tracker.run_id).inputs.dataset_inputs
+    assert found.dataset.name == "iris"

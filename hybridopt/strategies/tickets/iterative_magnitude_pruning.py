@@ -54,7 +54,10 @@ class IterativeMagnitudePruning(Hybrid):
     requires: ClassVar[frozenset[str]] = frozenset({"direct"})
     hands_over: ClassVar[frozenset[str]] = frozenset({"mask"})
     conformance: ClassVar[dict[str, Any]] = {
-        "settings": [{"rounds": 3}, {"mask": "signal_to_noise", "train": {"name": "snes"}}]
+        "settings": [{"rounds": 3}, {"mask": "signal_to_noise", "train": {"name": "snes"}}],
+        "expected_failures": {
+            "writes_through_the_oracle": "weights and running statistics go back to what they were, before the mask"
+        },
     }
     initial: Tensor  # (d,), the weights that are rewound to
     mask: Tensor  # (d,), boolean

@@ -1,0 +1,109 @@
+"""What packages ship names their own plugins: a third party that claims the name of another one's changes none of it.
+
+Two packages may claim one name, and whoever types it is asked which one is meant. Nobody is there to be asked about the
+default config, the presets of a package, or the plugins that a hybrid has unless told otherwise: there a name means the
+plugin of the package that ships it, else hybridopt's own. A user's own files are typed, as the command line is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.default_element import ConfigDefault, GroupDefault, InputDefault
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import DictConfig, open_dict, read_write
+
+from hybridopt.composition.config_source import EntryPointConfigSource, PackageConfigSource, owners
+from hybridopt.composition.kinds import kind_of
+from hybridopt.composition.registry import BUILTIN, of_package, same_package
+
+OURS = f"pkg://{BUILTIN}.conf"
+CALLBACKS = "trainer/callbacks"
+
+
+class ShippedRepository(ConfigRepository):
+    """Loads configs as Hydra does; ambiguous names in what a package ships are made that package's own."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A config by its group and name, such as ``experiment/regression``; None if there is none."""
+        found = super().load_config(config_path)
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        package = _shipper(source, found) if found is not None and source is not None else None
+        if found is None or package is None:
+            return found
+        group = config_path.rpartition("/")[0]
+        for default in found.defaults_list or ():
+            _qualify(default, group, package)
+        if package != BUILTIN and isinstance(found.config, DictConfig):
+            _name_own(found, group, package)
+        return found
+
+
+def _shipper(source: ConfigSource, found: ConfigResult) -> str | None:
+    """The package that ships a config; None of a user's own, and of Hydra's."""
+    if isinstance(source, EntryPointConfigSource | PackageConfigSource):
+        return found.provider
+    return BUILTIN if found.path == OURS else None
+
+
+# -- lists of defaults ------------------------------------------------------------------------------------------------
+
+
+def _qualify(default: InputDefault, group: str, package: str) -> None:
+    """Have an entry of a list of defaults say whose plugin or preset it means."""
+    if isinstance(default, GroupDefault):
+        offered = _absolute(str(default.group), group)
+        value = cast(Any, default.value)
+        if isinstance(value, list):
+            default.value = [_of(package, offered, one) for one in value]
+        elif isinstance(value, str):
+            default.value = _of(package, offered, value)
+    elif isinstance(default, ConfigDefault) and default.path is not None:
+        folder, slash, name = default.path.rpartition("/")
+        default.path = f"{folder}{slash}{_of(package, _absolute(folder, group), name)}"
+
+
+def _absolute(group: str, parent: str) -> str:
+    """The group that an entry names from a config in another one."""
+    return group.strip("/") if group.startswith("/") or not parent else f"{parent}/{group}".rstrip("/")
+
+
+def _of(package: str, group: str, name: str) -> str:
+    """What a package means by a name in a group."""
+    kind = kind_of(group) if group else None
+    meant = of_package(kind, name, package) if kind is not None else name
+    others = owners(f"{group}/{name}") if meant == name and ":" not in name else []
+    own = next((owner for owner in others if same_package(owner, package)), None)
+    return meant if own is None or len(others) == 1 else f"{own}:{name}"
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+def _name_own(found: ConfigResult, group: str, package: str) -> None:
+    """Have the values of a config say where a name in them is the package's own plugin."""
+    place = found.header.get("package")
+    start = group if place is None else "" if place == "_global_" else place.removeprefix("_global_.").replace(".", "/")
+    config = cast(DictConfig, found.config)
+    with read_write(config), open_dict(config):
+        for path, node in _mappings(config, start):
+            above, _, last = path.rpartition("/")
+            kind, default = ("callback", last) if above == CALLBACKS else (kind_of(path), None)
+            name = node._get_node("name")
+            value = cast(Any, default if name is None else name)
+            value = value if value is None or isinstance(value, str) else value._value()
+            meant = of_package(kind, value, package) if kind is not None and isinstance(value, str) else value
+            if meant != value and not str(meant).startswith(f"{BUILTIN}:"):  # hybridopt's own need not say so
+                node["name"] = meant
+
+
+def _mappings(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    """The mappings in a config, each with the group that its place has."""
+    if not isinstance(node, DictConfig) or node._is_none() or node._is_missing() or node._is_interpolation():
+        return
+    yield path, node
+    for key in list(node):
+        yield from _mappings(node._get_node(key), f"{path}/{key}".lstrip("/"))
