@@ -11,7 +11,8 @@ from kills import load
 
 ASKED = "HYBRIDOPT_FAULTS"  # rounds of kills at random; set to 1 or more, the files below are tests, too
 
-collect_ignore = [] if os.environ.get(ASKED) else ["test_damaged_runs.py", "test_each_kill.py", "test_full_disks.py"]
+LONG = ["test_damaged_runs.py", "test_each_kill.py", "test_full_disks.py", "test_killed_under_ray.py"]
+collect_ignore = [] if os.environ.get(ASKED) else LONG
 
 
 @pytest.fixture(scope="module")
