@@ -6,7 +6,7 @@ No code of a checkpoint's own is ever run: ``trust_remote_code`` is not passed o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -51,13 +51,12 @@ def config_of(checkpoint: str, revision: str | None, dropout: bool, **settings: 
         for name, value in config.to_dict().items():
             if "drop" in name and isinstance(value, float):
                 setattr(config, name, 0.0)
-    config.use_cache = False  # of keys and values, for texts that are written word by word
     return config
 
 
 def network_of(
     auto: Any, config: PretrainedConfig, checkpoint: str, revision: str | None, pretrained: bool
-) -> tuple[PreTrainedModel, Sequence[str]]:
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The network of a configuration, with 32-bit weights.
 
     Args:
@@ -76,7 +75,7 @@ def network_of(
     """
     with reading("model.checkpoint", checkpoint):
         if not pretrained:
-            return auto.from_config(config, dtype=torch.float32).train(), []
+            return auto.from_config(config, dtype=torch.float32).train(), ()
         network, told = auto.from_pretrained(
             **place_of(checkpoint, revision),
             config=config,
@@ -84,7 +83,8 @@ def network_of(
             ignore_mismatched_sizes=True,  # of a head for other classes
             output_loading_info=True,
         )
-    return network.train(), sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
+    lacking = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
+    return network.train(), tuple(sorted(lacking))
 
 
 def tokeniser_of(
@@ -145,8 +145,9 @@ def quiet(bars: bool = False) -> Iterator[None]:
             transformers.logging.enable_progress_bar()
 
 
-def tell_new(names: Sequence[str], checkpoint: str) -> None:
-    """Log which parameters begin at random."""
+@cache
+def tell_new(names: tuple[str, ...], checkpoint: str) -> None:
+    """Log which parameters begin at random, once: a run builds its network twice."""
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         log.info("model.checkpoint=%s has no %s%s: drawn at random.", checkpoint, ", ".join(names[:NAMED]), more)

@@ -46,8 +46,9 @@ class TextNetwork(nn.Module):
 
     def _outputs(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The network's logits for some inputs, of which it is given those that it reads."""
+        given = {**inputs, "use_cache": False}  # of keys and values, for texts that are written word by word
         try:
-            return self.network(**{name: value for name, value in inputs.items() if name in self._takes}).logits
+            return self.network(**{name: value for name, value in given.items() if name in self._takes}).logits
         except IndexError as error:
             raise ConfigError(
                 f"The checkpoint knows {self.network.config.vocab_size} tokens, and the data have others: take its own "
