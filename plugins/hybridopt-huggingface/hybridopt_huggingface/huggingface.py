@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from hybridopt import DataModule
-from hybridopt.toolbox.tables import chosen_columns
 from hybridopt_huggingface.choose import inputs_for
-from hybridopt_huggingface.columns import Rows, checked_kinds, chosen_inputs, guessed_kinds
+from hybridopt_huggingface.columns import guessed_kinds
 from hybridopt_huggingface.examples import examples
-from hybridopt_huggingface.modules import FromDisk, InMemory
-from hybridopt_huggingface.source import open_source
-from hybridopt_huggingface.splits import check_settings, chosen_splits, drawn
-from hybridopt_huggingface.targets import targets_for
+from hybridopt_huggingface.selection import selected
 
 
 def huggingface(
@@ -88,23 +84,27 @@ def huggingface(
         DataError: the data cannot be found, reached, read or learned from.
         ConfigError: a setting is out of range.
     """
-    check_settings(val_fraction, test_fraction, split_seed, limit)
-    source = open_source(path, config, revision, files)
-    splits = chosen_splits(source, train_split, val_split, test_split)
-    features = splits["train"].features
-    target_names = chosen_columns(features, "target", target, path)
-    input_names = chosen_inputs(features, inputs, target_names, path)
-    said = checked_kinds(features, kinds, input_names, path)
-    columns = [*input_names, *target_names]
-    rows = {name: split and Rows.of(split, columns, name, path) for name, split in splits.items()}
-    targets = targets_for(task, target_names, features, rows["train"], scaling)
-    sets = drawn(rows, targets.strata, val_fraction, test_fraction, split_seed, limit)
-    found = guessed_kinds(features, input_names, said, sets["train"])
+    chosen = selected(
+        path,
+        config=config,
+        revision=revision,
+        files=files,
+        inputs=inputs,
+        target=target,
+        task=task,
+        kinds=kinds,
+        train_split=train_split,
+        val_split=val_split,
+        test_split=test_split,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+        limit=limit,
+        scaling=scaling,
+    )
+    found = guessed_kinds(chosen.features, chosen.inputs, chosen.kinds, chosen.sets["train"])
     encoder = inputs_for(found, scaling, size, channels, text, tokens, vocabulary, length)
-    for learner in (encoder, targets):
-        learner.fit(sets["train"])
-    module = InMemory if in_memory else FromDisk
-    return module(sets, encoder, targets, batch_size, source)
+    return chosen.encoded(encoder, in_memory, batch_size)
 
 
 huggingface.conformance = {"settings": examples}  # the kit tries it on small files of each kind

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from math import prod
+from typing import Any
 
 import psutil
 import torch
@@ -20,8 +20,8 @@ from hybridopt_huggingface.inputs import Inputs
 from hybridopt_huggingface.source import Source
 from hybridopt_huggingface.targets import Targets
 
-Expand = Callable[[Tensor], Tensor]
-MOST_VALUES = 2**24  # floats in a held-out batch: 64 MB
+Expand = Callable[[Tensor], Any]  # compact rows -> what a model reads, a tensor or a tree of tensors
+MOST_VALUES = 2**24  # floats of a held-out batch: 64 MB
 TARGET_BYTES = 8
 
 
@@ -54,6 +54,7 @@ class InMemory(DataModule):
         self.compact = {name: _encoded(rows, inputs, targets) for name, rows in sets.items()}
         inputs.calibrate([self.compact["train"][0]])
         self.expand, self.batch_size, self._source = inputs.expand, batch_size, source
+        self._values = inputs.values
         self.spec = _spec(inputs, targets)
 
     @property
@@ -82,7 +83,7 @@ class InMemory(DataModule):
 
     def _held_out(self, name: str) -> HeldOut:
         inputs, targets = self._on_device(name)
-        return HeldOut(len(inputs), self.spec, lambda rows: (self.expand(inputs[rows]), targets[rows]))
+        return HeldOut(len(inputs), self._values, lambda rows: (self.expand(inputs[rows]), targets[rows]))
 
 
 class FromDisk(DataModule):
@@ -132,7 +133,10 @@ class FromDisk(DataModule):
         return self._held_out("test")
 
     def _held_out(self, name: str) -> HeldOut:
-        return HeldOut(len(self.rows[name]), self.spec, lambda rows: self._read(name, range(rows.start, rows.stop)))
+        def read(rows: slice) -> Batch:
+            return self._read(name, range(rows.start, rows.stop))
+
+        return HeldOut(len(self.rows[name]), self.inputs.values, read)
 
     def _read(self, name: str, rows: Sequence[int]) -> Batch:
         chunk = self.rows[name].chunk(rows)
@@ -191,13 +195,13 @@ class HeldOut:
 
     Args:
         count: rows there are.
-        spec: the shape of a sample.
+        values: what a sample takes, in floats.
         read: a slice of rows -> batch.
     """
 
-    def __init__(self, count: int, spec: DataSpec, read: Callable[[slice], Batch]):
+    def __init__(self, count: int, values: int, read: Callable[[slice], Batch]):
         self.count, self.read = count, read
-        self.size = max(1, min(EVALUATION_BATCH, MOST_VALUES // prod(spec.input_shape)))
+        self.size = max(1, min(EVALUATION_BATCH, MOST_VALUES // values))
 
     def __len__(self) -> int:
         return -(-self.count // self.size)
@@ -238,4 +242,4 @@ def _encoded(rows: Rows, inputs: Inputs, targets: Targets) -> Batch:
 
 
 def _spec(inputs: Inputs, targets: Targets) -> DataSpec:
-    return DataSpec(tuple(inputs.shape), targets.output_size, targets.task)
+    return DataSpec(inputs.shape, targets.output_size, targets.task)

@@ -71,6 +71,11 @@ class Classes(Targets):
                 f"{self._name(known[0])!r} in the training set: choose another target, or rows of another class."
             )
 
+    @property
+    def class_names(self) -> list[str]:
+        """What the classes are called, in the order of their numbers; known after :meth:`fit`."""
+        return [str(self._name(label)) for label in self.known]
+
     def encode(self, chunk: Chunk) -> Tensor:
         labels = self._labels(chunk)
         numbers = np.searchsorted(self.known, labels).clip(max=len(self.known) - 1)
@@ -96,7 +101,7 @@ class Classes(Targets):
         return self.names[label] if self.names is not None else label.item()
 
     def _names(self) -> str:
-        return named(str(self._name(label)) for label in self.known[:MOST_NAMES])
+        return named(self.class_names[:MOST_NAMES])
 
 
 class Values(Targets):

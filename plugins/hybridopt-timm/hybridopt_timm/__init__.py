@@ -1,0 +1,1 @@
+"""The image networks of the ``timm`` library for hybridopt."""

@@ -1,0 +1,1 @@
+"""Networks and tokenisers of Hugging Face's ``transformers`` library for hybridopt."""

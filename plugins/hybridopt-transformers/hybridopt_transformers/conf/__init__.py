@@ -1,0 +1,1 @@
+"""Experiments of this package, on Hydra's search path by the entry point ``hybridopt.configs``."""
