@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 def overrides(command):
     """Of a sweep over a setting, the first value."""
-    kept = [part for part in command[1:] if part != "-m" and not part.startswith("seeds=")]
+    kept = [part for part in command[1:] if part != "-m" and not part.startswith(("seeds=", "seed="))]
     return [part if "[" in part else part.partition(",")[0] for part in kept]
 
 
