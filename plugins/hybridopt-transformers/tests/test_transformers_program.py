@@ -70,7 +70,6 @@ def test_adam_learns_which_answer_is_right(made, tmp_path, answers, lora):
         (chooser, ["strategy=openai_es", "strategy.popsize=12"]),
         (chooser, ["strategy=forward_gradient"]),
     ],
-    ids=str,
 )
 def test_other_strategies_move_the_adapters_and_the_head_alone(made, tmp_path, kind, strategy):
     job = kind(made, "model.lora=2", *strategy, "tracking=none", "budget.forwards=1500")
