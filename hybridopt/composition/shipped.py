@@ -7,6 +7,7 @@ plugin of the package that ships it, else hybridopt's own. A user's own files ar
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -25,7 +26,16 @@ CALLBACKS = "trainer/callbacks"
 
 
 class ShippedRepository(ConfigRepository):
-    """Loads configs as Hydra does; ambiguous names in what a package ships are made that package's own."""
+    """Loads configs as Hydra does; ambiguous names in what a package ships are made that package's own.
+
+    Hydra copies a repository for each question that it has, to give the copy other sources. The sources themselves, in
+    which all of Hydra's configs are, never change: a copy has the same.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ShippedRepository:
+        copied = copy.copy(self)
+        copied.sources = list(self.sources)
+        return copied
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """A config by its group and name, such as ``experiment/regression``; None if there is none."""
