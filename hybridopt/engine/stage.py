@@ -68,6 +68,17 @@ def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Input
 
 
 @contextmanager
+def casts_not_remembered() -> Iterator[None]:
+    """Inside, autocast casts weights anew at each use: it remembers casts by the place, not by the values there."""
+    remembered = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(remembered)
+
+
+@contextmanager
 def isolated_rng() -> Iterator[None]:
     """Leave torch's global generators as they were."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

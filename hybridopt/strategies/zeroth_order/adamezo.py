@@ -50,6 +50,7 @@ class AdaMezo(ProbedSearch):
         "lr": "tag(log, interval(5e-4, 0.05))",
         "window": "choice(5, 10, 20)",
     }
+    in_place: ClassVar[bool] = True
     theta: Tensor  # (d,)
     seeds: Tensor  # (h,) of the last steps' directions, the newest first
     slopes: Tensor  # (h,) along them; 0 where there was no step yet

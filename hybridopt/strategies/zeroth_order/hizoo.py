@@ -52,6 +52,7 @@ class HiZOO(ProbedSearch):
         "lr": "tag(log, interval(0.02, 1.0))",
         "smoothing": "tag(log, interval(1e-5, 1e-2))",
     }
+    in_place: ClassVar[bool] = True
     theta: Tensor  # (d,)
     curvatures: Tensor  # (d,), the diagonal of Sigma^-1
 

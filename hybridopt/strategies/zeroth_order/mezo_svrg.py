@@ -51,6 +51,7 @@ class MezoSVRG(ProbedSearch):
         "lr": "tag(log, interval(5e-4, 0.05))",
         "anchor_lr": "tag(log, interval(5e-4, 0.05))",
     }
+    in_place: ClassVar[bool] = True
     theta: Tensor  # (d,)
     anchor: Tensor  # (d,), the weights that the last estimate on many samples is of
     seed: Tensor  # a whole number: of the direction of that estimate
