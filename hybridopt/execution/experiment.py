@@ -160,9 +160,8 @@ class Job:
         """Refuse what the first step would refuse."""
         spec = cast(DataSpec, self.trial.spec)
         device = self.trainer.strategy.root_device
-        network = (
-            self.trial.model if self.trial.in_place and is_large(self.trial.model.parameters()) else None
-        )  # once in memory
+        model, strategy = self.trial.model, self.trial.strategy
+        network = model if strategy.in_place and is_large(model.parameters()) else None  # no second one
         make = partial(build_trial, self.config, self.datamodule, tell=False, network=network)
         rehearse(make, self.datamodule, device)
         check_monitors(self.trainer, self.trial.objective, spec)
