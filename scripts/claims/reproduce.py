@@ -22,6 +22,7 @@ MODULES = (
     "kalman",
     "least_squares",
     "losses",
+    "memory",
     "merging",
     "peers",
     "searches",
