@@ -17,6 +17,7 @@ from pathlib import Path
 from proofs import PROOFS, Finding, Proof
 
 MODULES = (
+    "adaptation",
     "digits",
     "fine_tuning",
     "kalman",

@@ -1,6 +1,6 @@
-"""Networks that Adam has trained on scikit-learn's digits, and are to be fine-tuned on blurred ones.
+"""Networks that Adam has trained on scikit-learn's digits, and are to be fine-tuned on dimmed or on blurred ones.
 
-Blurred is the mean of an image and the same a pixel further down and right, as of a camera that has moved.
+Dimmed are images of half the contrast; blurred is the mean of an image and the same a pixel further down and right.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt import Budget, Oracle
+from hybridopt import Budget, Objective, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
 from hybridopt.engine import trees
@@ -42,15 +42,16 @@ class PatchTransformer(nn.Module):
 
 
 def perceptron() -> nn.Module:
-    """The network 64-32-10."""
-    return nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+    """The network 64-128-10."""
+    return nn.Sequential(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 10))
 
 
 @cache
-def digits(patches: bool = False) -> tuple[Batch, dict[str, Batch]]:
-    """Digits to train on, and the blurred ones by the name of the set.
+def digits(change: str, patches: bool) -> tuple[Batch, dict[str, Batch]]:
+    """Digits to train on, and changed ones by the name of the set.
 
     Args:
+        change: "dimmed" or "blurred".
         patches: whether inputs are dictionaries with a mask, which hides a tenth of the patches.
     """
     data = building.build("dataset", {"name": "digits"})
@@ -58,13 +59,15 @@ def digits(patches: bool = False) -> tuple[Batch, dict[str, Batch]]:
 
     def masked(batch: Batch) -> Batch:
         hidden = torch.rand(len(batch[1]), 16, generator=generator) < 0.1
-        return ({"image": batch[0], "padding": hidden}, batch[1]) if patches else batch
+        images = batch[0].flatten(1)
+        return ({"image": images, "padding": hidden} if patches else images), batch[1]
 
-    def blurred(batch: Batch) -> Batch:
+    def changed(batch: Batch) -> Batch:
         images = batch[0].view(-1, 8, 8)
-        return (0.5 * (images + images.roll((1, 1), (1, 2)))).reshape(-1, 64), batch[1]
+        others = images.roll((1, 1), (1, 2)) if change == "blurred" else torch.zeros_like(images)
+        return (0.5 * (images + others)).reshape(-1, 64), batch[1]
 
-    return masked(data.sets["train"]), {name: masked(blurred(batch)) for name, batch in data.sets.items()}
+    return masked(data.sets["train"]), {name: masked(changed(batch)) for name, batch in data.sets.items()}
 
 
 @cache
@@ -73,7 +76,7 @@ def pretrained(build: Build, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     model = build()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for inputs, targets in stream(digits(build is PatchTransformer)[0], 64, seed, 2000):
+    for inputs, targets in stream(digits("dimmed", build is PatchTransformer)[0], 64, seed, 2000):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(inputs), targets).backward()
         optimizer.step()
@@ -88,21 +91,29 @@ def stream(data: Batch, size: int, seed: int, batches: int = 10**9) -> Iterator[
         yield trees.rows(data, rows)
 
 
-def tuned(model: nn.Module, settings: Mapping[str, Any], batches: Iterator[Batch], forwards: float, seed: int) -> int:
+def tuned(
+    model: nn.Module,
+    settings: Mapping[str, Any],
+    batches: Iterator[Batch],
+    forwards: float,
+    seed: int,
+    objective: Objective | None = None,
+) -> int:
     """Train a network in place by a strategy; the forwards that it took."""
-    oracle = Oracle(model, CrossEntropy(), Ledger(Budget(forwards=forwards)), torch.Generator().manual_seed(seed))
+    account, generator = Ledger(Budget(forwards=forwards)), torch.Generator().manual_seed(seed)
+    oracle = Oracle(model, objective or CrossEntropy(), account, generator)
     strategy = begin(building.build("strategy", dict(settings)), oracle, next(batches))
-    for optimizer in strategy.optimizers():
-        optimizer.zero_grad()
     while not oracle.exhausted:
         strategy.step(oracle, next(batches))
     deploy(strategy, oracle)
     return oracle.ledger.forwards
 
 
-def fine_tuned(build: Build, settings: Mapping[str, Any], size: int, forwards: float, seed: int) -> nn.Module:
-    """A pretrained network, tuned to the blurred digits on batches of this size."""
-    model, data = copy.deepcopy(pretrained(build, seed)), digits(build is PatchTransformer)[1]
+def fine_tuned(
+    build: Build, change: str, settings: Mapping[str, Any], size: int, forwards: float, seed: int
+) -> nn.Module:
+    """A pretrained network, tuned to changed digits on batches of this size."""
+    model, data = copy.deepcopy(pretrained(build, seed)), digits(change, build is PatchTransformer)[1]
     tuned(model, settings, stream(data["train"], size, seed), forwards, seed)
     return model
 
