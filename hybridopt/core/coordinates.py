@@ -150,15 +150,17 @@ class Coordinates:
 
         A seeded population of one is written into the model's own parameters, block by block, so that there is no
         second copy of it; these are its centre afterwards. Where they are in the memory of a search's vector, they
-        stay what they are: each operation of the network is given what it takes, perturbed.
+        stay what they are: each operation of the network is given what it takes, perturbed, of low rank or not.
         """
         plain = self.direct and self.mask is None
         if isinstance(population, Tensor):
             return nullcontext(self.decode(population))
         if self.offset is not None:
             population = replace(population, center=population.center + self.offset)
+        if plain and self._lodging is not None and len(population) == 1:
+            return self._perturbed(self._lodging, population)
         if plain and isinstance(population, SeededPopulation) and len(population) == 1:
-            return self._written(population) if self._lodging is None else self._perturbed(self._lodging, population)
+            return self._written(population)
         if plain and isinstance(population, LowRankPopulation):
             return nullcontext(self._low_rank(population))
         return nullcontext(self._decoded(materialize(population)))
@@ -186,7 +188,7 @@ class Coordinates:
                 self.own[name].data = data
 
     @contextmanager
-    def _perturbed(self, lodging: Lodging, population: SeededPopulation) -> Iterator[Parameters]:
+    def _perturbed(self, lodging: Lodging, population: SeededPopulation | LowRankPopulation) -> Iterator[Parameters]:
         with lodging.perturbed(population):
             yield {}
 

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from hybridopt.engine.memory import MEMORY, return_freed_memory
-from hybridopt.engine.population import MemberReader, SeededPopulation
+from hybridopt.engine.population import LowRankPopulation, MemberReader, SeededPopulation
 from hybridopt.engine.stage import casts_not_remembered
 
 LARGE = MEMORY // 2  # bytes of parameters from which on members are run one by one, and a copy of them counts
@@ -129,13 +129,13 @@ class Lodging:
             value.data = vector[at : at + shape.numel()].view(shape)
 
     @contextmanager
-    def perturbed(self, population: SeededPopulation) -> Iterator[None]:
+    def perturbed(self, population: SeededPopulation | LowRankPopulation) -> Iterator[None]:
         """Inside, the network is the first member of a population, while its parameters stay what they are.
 
         Raises:
             Missed: some parameters were not met; what was computed is void, and the next pass swaps them as wholes.
         """
-        reader = MemberReader(population, 0)
+        reader = MemberReader(population, 0) if isinstance(population, SeededPopulation) else LowRankReader(population)
         former = {name: self.parameters[name].data for name in self.swapped}
         mode = PerturbedWhereUsed(self, reader)
         try:
@@ -152,6 +152,24 @@ class Lodging:
             raise Missed
 
 
+class LowRankReader:
+    """The first member of a low-rank population, read parameter by parameter: the bits of one that is made."""
+
+    def __init__(self, population: LowRankPopulation):
+        self.population = population
+
+    def read(self, name: str, first: int, into: Tensor) -> None:
+        """Fill a tensor with the values of a parameter, which is at place ``first`` of the centre."""
+        population = self.population
+        center = population.center[first : first + into.numel()].view(into.shape)
+        if name in population.left:
+            left, right = population.left[name][0].to(center), population.right[name][0].to(center)
+            flat = center.flatten(1)
+            torch.addmm(flat, left, right.mT, alpha=population.scale_of(name), out=into.view(flat.shape))
+        else:
+            torch.add(center, population.sigma * population.dense[name][0].to(center), out=into)
+
+
 class PerturbedWhereUsed(TorchDispatchMode):
     """Gives operations perturbed copies of the parameters that they take.
 
@@ -164,7 +182,7 @@ class PerturbedWhereUsed(TorchDispatchMode):
         reader: reads the values of its parameters.
     """
 
-    def __init__(self, lodging: Lodging, reader: MemberReader):
+    def __init__(self, lodging: Lodging, reader: MemberReader | LowRankReader):
         super().__init__()
         self.lodging, self.reader = lodging, reader
         self.names = {id(value): name for name, value in lodging.parameters.items() if name not in lodging.swapped}
@@ -187,9 +205,10 @@ class PerturbedWhereUsed(TorchDispatchMode):
         if not taken:
             return func(*args, **(kwargs or {}))
         self.met |= {*taken.values()}
-        if func is EMBEDDING and len(taken) == 1 and 0 in taken and self._few(args[0], args[1]):
+        seeded = self.reader if isinstance(self.reader, MemberReader) else None
+        if func is EMBEDDING and seeded is not None and len(taken) == 1 and self._few(args[0], args[1]):
             rows, index = args[1].unique(return_inverse=True)
-            return func(self._rows(taken[0], rows), index, *args[2:], **(kwargs or {}))
+            return func(self._rows(seeded, taken[0], rows), index, *args[2:], **(kwargs or {}))
         self._make_room({*taken.values()})
         for i, name in taken.items():
             leaves[i] = self._value(name)
@@ -204,7 +223,10 @@ class PerturbedWhereUsed(TorchDispatchMode):
             return_freed_memory()  # activations, too, would touch all the heap that the parameters have left
             self.since = 0
         values = unpooled(like) if self.device.type == "cpu" else torch.empty_like(like, requires_grad=False)
-        self.reader.read(self.places[name], values)
+        if isinstance(self.reader, MemberReader):
+            self.reader.read(self.places[name], values)
+        else:
+            self.reader.read(name, self.places[name], values)
         return values
 
     def _value(self, name: str) -> Tensor:
@@ -237,7 +259,7 @@ class PerturbedWhereUsed(TorchDispatchMode):
     def _few(weight: Tensor, indices: Tensor) -> bool:
         return 2 * indices.numel() < len(weight)
 
-    def _rows(self, name: str, rows: Tensor) -> Tensor:
+    def _rows(self, reader: MemberReader, name: str, rows: Tensor) -> Tensor:
         """Some rows of a matrix (k, n), rows (k,) being in order: noise is drawn for all, and kept for these."""
         weight = self.lodging.parameters[name]
         width, first = weight.shape[1], self.places[name]
@@ -245,12 +267,12 @@ class PerturbedWhereUsed(TorchDispatchMode):
         starts = (first + width * rows).tolist()
         columns = torch.arange(width, device=rows.device)
         low = 0
-        for k in self.reader.blocks(first, first + weight.numel()):
-            part = self.reader.parts[k]
+        for k in reader.blocks(first, first + weight.numel()):
+            part = reader.parts[k]
             low = bisect_right(starts, part.start - width, low)
             high = bisect_right(starts, part.stop - 1, low)
             if low < high:
                 places = first + width * rows[low:high, None] + columns - part.start
                 inside = (places >= 0) & (places < part.stop - part.start)
-                values[low:high][inside] = self.reader.block(k)[places[inside]]
+                values[low:high][inside] = reader.block(k)[places[inside]]
         return values

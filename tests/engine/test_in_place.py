@@ -15,7 +15,7 @@ from hybridopt.engine.population import MemberReader, SeededPopulation
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.testing.by_hand import begin
 
-OTHERS = ["adamezo", "hizoo", "mezo_svrg"]
+OTHERS = ["adamezo", "hizoo", "lozo", "mezo_svrg", "zo_muon"]
 CLASSES, LENGTH, VOCABULARY = 3, 7, 50
 
 

@@ -52,6 +52,7 @@ class LOZO(ProbedSearch):
         "keep": "choice(20, 50, 100)",
         "momentum": "choice(0.0, 0.9)",
     }
+    in_place: ClassVar[bool] = True
     theta: Tensor  # (d,)
     N: Tensor  # with momentum: the factors (a, r) of all matrices and the averages of other parameters, one by one
     t: Tensor  # a whole number, steps so far

@@ -53,6 +53,7 @@ class ZOMuon(ProbedSearch):
         "rank": "choice(2, 4, 8, 16)",
         "queries": "choice(2, 4, 8, 16)",
     }
+    in_place: ClassVar[bool] = True
     theta: Tensor  # (d,)
     t: Tensor  # a whole number, steps so far
     subspace: Tensor  # a whole number, the seed of P

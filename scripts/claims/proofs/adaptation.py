@@ -1,9 +1,9 @@
 """MeZO against Adam, fine-tuning a small transformer: it comes as far, in many more forwards.
 
 The transformer sees digits as sixteen patches with a mask, has been trained by Adam, and is fine-tuned to digits of
-half the contrast. Both are tuned alike: the best of three learning rates by validation accuracy on a seed that is not among
-those reported; neither has a schedule. Tried before on blurred digits, which are further away: there MeZO was at a
-validation accuracy of 0.81 after 1,280,000 forwards, and Adam at 0.92 after 96,000.
+half the contrast. Both are tuned alike: the best of three learning rates by validation accuracy on a seed that is not
+among those reported; neither has a schedule. Tried before on blurred digits, which are further away: there MeZO was at
+a validation accuracy of 0.81 after 1,280,000 forwards, and Adam at 0.92 after 96,000.
 """
 
 from __future__ import annotations

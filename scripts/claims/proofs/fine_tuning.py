@@ -1,6 +1,6 @@
 """Descendants of MeZO against MeZO, each where the mechanism that its paper claims can show.
 
-Both sides are tuned alike: the step size is the best of eight, each three times the one before, by the median of three
+Both sides are tuned alike: the step size is the best of eleven, each three times the one before, by the median of three
 seeds that are not among those reported; both have the same schedule, and no bound by a probe. Both may ask for as many
 losses. A claim holds if the median over the reported seeds is below MeZO's, and Mann and Whitney's test says p < 0.05.
 Problems, settings and this rule were fixed before the reported seeds were run, and each problem was run once.
@@ -26,7 +26,7 @@ from hybridopt.objectives.mse import MeanSquaredError
 from proofs import Finding, proves, spread
 from proofs.transfer import Batch, digits, fine_tuned, loss, perceptron, tuned
 
-RATES = [3.0**k for k in range(-8, 0)]  # of which the best counts
+RATES = [3.0**k for k in range(-8, 3)]  # of which the best counts
 TUNING = range(1000, 1003)  # seeds
 WORST = 1e9  # stands for a loss that is not finite
 
