@@ -36,8 +36,9 @@ def unpooled(like: Tensor) -> Tensor:
     In glibc's heap, where the network's parameters have been, tensors that come and go would not meet the gaps that
     those before them have left, since aligned blocks need larger ones, and would touch all that was free.
     """
-    memory = mmap(-1, max(1, like.nbytes))
-    return torch.frombuffer(memory, dtype=like.dtype, count=like.numel()).view(like.shape)
+    if not like.numel():
+        return torch.empty(like.shape, dtype=like.dtype)
+    return torch.frombuffer(mmap(-1, like.nbytes), dtype=like.dtype, count=like.numel()).view(like.shape)
 
 
 class Missed(Exception):
@@ -257,7 +258,9 @@ class PerturbedWhereUsed(TorchDispatchMode):
 
     @staticmethod
     def _few(weight: Tensor, indices: Tensor) -> bool:
-        return 2 * indices.numel() < len(weight)
+        """Whether few rows are wanted, all of which there are; where one is not, the operation itself says so."""
+        few = 0 < 2 * indices.numel() < len(weight)
+        return few and int(indices.min()) >= 0 and int(indices.max()) < len(weight)
 
     def _rows(self, reader: MemberReader, name: str, rows: Tensor) -> Tensor:
         """Some rows of a matrix (k, n), rows (k,) being in order: noise is drawn for all, and kept for these."""

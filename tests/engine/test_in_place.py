@@ -16,7 +16,7 @@ from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.testing.by_hand import begin
 
 OTHERS = ["adamezo", "hizoo", "lozo", "mezo_svrg", "zo_muon"]
-CLASSES, LENGTH, VOCABULARY = 3, 7, 50
+CLASSES, LENGTH, VOCABULARY = 3, 7, 200  # more tokens than twice a batch's: rows are made by themselves
 
 
 class Encoder(nn.Module):
