@@ -25,8 +25,8 @@ from hybridopt.engine.population import LowRankPopulation, MemberReader, SeededP
 from hybridopt.engine.stage import casts_not_remembered
 
 LARGE = MEMORY // 2  # bytes of parameters from which on members are run one by one, and a copy of them counts
-SLACK = 64  # the share of the parameters, one in so many, that is kept made besides what one operation takes
-TRIM = 32  # the share that is made or freed, one in so many, before the allocator is to return what it keeps
+SLACK = 128  # the share of the parameters, one in so many, that is kept made besides what one operation takes
+TRIM = 64  # the share that is made or freed, one in so many, before the allocator is to return what it keeps
 EMBEDDING = torch.ops.aten.embedding.default
 
 
