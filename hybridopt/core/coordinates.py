@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.core.encoding import Direct, Encoding
+from hybridopt.engine.in_place import Lodging, is_large
 from hybridopt.engine.parameters import FlatParameters, LowRankParameter, Parameters
 from hybridopt.engine.population import LowRankPopulation, Population, SeededPopulation, materialize
+from hybridopt.engine.stage import casts_not_remembered
 
 Mask = Mapping[str, Tensor]  # name -> boolean (*shape), False where a parameter is zero; what is not named is free
 
@@ -45,6 +47,7 @@ class Coordinates:
         self.dimension = encoding.attach(own)
         self.direct = isinstance(encoding, Direct)
         self.shapes = encoding.layout.shapes if isinstance(encoding, Direct) else None
+        self._lodging: Lodging | None = None  # once the parameters are in the memory of a search's vector
         self._pruned = [(own[name], ~kept) for name, kept in (mask or {}).items() if name in own and not kept.all()]
 
     def masked(self, mask: Mask) -> Coordinates:
@@ -86,6 +89,26 @@ class Coordinates:
             self._start = start.clone()
         return start
 
+    def own_start(self, model: nn.Module, generator: torch.Generator) -> Tensor:
+        """The start vector (d,), in whose memory the parameters of a large network are from now on; else a copy."""
+        lodging = self._lodging_in(model)
+        return lodging.gather() if lodging is not None else self.start(generator)
+
+    def keep_in(self, model: nn.Module, z: Tensor) -> None:
+        """Make the parameters of a large network those of z (d,), in its memory, if they are not yet."""
+        if self._lodging is not None and self._lodging.is_in(z):
+            return
+        self._lodging = None  # they may have been replaced
+        lodging = self._lodging_in(model)
+        if lodging is not None:
+            lodging.move_into(z)
+
+    def _lodging_in(self, model: nn.Module) -> Lodging | None:
+        plain = self.direct and self.mask is None and self.offset is None and self._start is None
+        lodging = Lodging(model, self.own) if plain and is_large(self.own.values()) else None
+        self._lodging = lodging if lodging is not None and lodging.fits else None
+        return self._lodging
+
     def point(self) -> Tensor:
         """The model's parameters as they stand (d,), a copy.
 
@@ -126,13 +149,16 @@ class Coordinates:
         """The parameters of members by name, low-rank where that can be told apart.
 
         A seeded population of one is written into the model's own parameters, block by block, so that there is no
-        second copy of it; these are its centre afterwards.
+        second copy of it; these are its centre afterwards. Where they are in the memory of a search's vector, they
+        stay what they are: each operation of the network is given what it takes, perturbed, of low rank or not.
         """
         plain = self.direct and self.mask is None
         if isinstance(population, Tensor):
             return nullcontext(self.decode(population))
         if self.offset is not None:
             population = replace(population, center=population.center + self.offset)
+        if plain and self._lodging is not None and len(population) == 1:
+            return self._perturbed(self._lodging, population)
         if plain and isinstance(population, SeededPopulation) and len(population) == 1:
             return self._written(population)
         if plain and isinstance(population, LowRankPopulation):
@@ -162,13 +188,19 @@ class Coordinates:
                 self.own[name].data = data
 
     @contextmanager
+    def _perturbed(self, lodging: Lodging, population: SeededPopulation | LowRankPopulation) -> Iterator[Parameters]:
+        with lodging.perturbed(population):
+            yield {}
+
+    @contextmanager
     def _written(self, population: SeededPopulation) -> Iterator[Parameters]:
         flat = FlatParameters(self.own)
         with torch.no_grad():
             for part, values in population.member(0):
                 flat.write(part, values)
         try:
-            yield {}
+            with casts_not_remembered():
+                yield {}
         finally:
             self._put({name: value[0] for name, value in self._decoded(population.center[None]).items()})
 

@@ -16,7 +16,7 @@ from hybridopt.engine.derivatives import directional, jacobians
 from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population, materialize
-from hybridopt.engine.stage import call_with, evaluating
+from hybridopt.engine.stage import call_with, evaluating, frozen
 from hybridopt.engine.trees import samples
 from hybridopt.errors import ConfigError
 
@@ -159,7 +159,8 @@ class Oracle(View):
             (slopes,) = torch.autograd.grad(total, points)
             return torch.cat([losses.detach()[:, None], slopes], dim=1)
 
-        answers, cost = self._evaluate(population, batch[0], ask, prepare, graph=True)
+        with frozen(self.model):  # what is not decoded does not move
+            answers, cost = self._evaluate(population, batch[0], ask, prepare, graph=True)
         self.ledger.charge(GRADIENT * cost, len(population))
         return failures_as_infinity(answers[:, 0]), answers[:, 1:].nan_to_num(0.0, 0.0, 0.0)
 

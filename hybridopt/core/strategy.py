@@ -47,6 +47,8 @@ class Strategy(LateBuffers, ABC):
         showcase: overrides with which the strategy is at its best on digits, for the guide in docs/methods.md.
         recommends_mean: whether what it recommends is a mean of networks, to which the running statistics of batch
             normalisation that these have learned do not belong; the trial then estimates them, and charges for it.
+        in_place: of a search: whether ``start`` keeps x0 itself, ``recommend`` gives that tensor for the whole run, and
+            ``tell`` alone changes it, in place. A large network then has its parameters in the same memory.
     """
 
     requires: ClassVar[frozenset[str]]
@@ -55,6 +57,7 @@ class Strategy(LateBuffers, ABC):
     search_space: ClassVar[Mapping[str, str]] = {}
     showcase: ClassVar[tuple[str, ...]] = ()
     recommends_mean: ClassVar[bool] = False
+    in_place: ClassVar[bool] = False
 
     def attach(self, oracle: Oracle) -> None:
         """Bind to an oracle: views, layouts, optimisers; refuse what cannot work.
@@ -252,7 +255,7 @@ class Search(Strategy):
 
     def __begin(self, oracle: Oracle, batch: Batch) -> None:
         self.context.horizon, self.context.exact = oracle.horizon(batch), oracle.repeats
-        self.start(oracle.start)
+        self.start(oracle.own_start() if self.in_place else oracle.start)
         self.unchanged.forget()
         first = self.first_ask()
         if first is not None:
@@ -263,6 +266,8 @@ class Search(Strategy):
         context = self.context
         context.horizon = oracle.horizon(batch)
         best = []
+        if self.in_place:
+            oracle.keep_in(self.recommend())
         with oracle.evaluating():
             context.known = self.unchanged.since(oracle)
             for context.move in range(self.moves_per_step):
@@ -278,10 +283,12 @@ class Search(Strategy):
 
     def __take_time(self, oracle: Oracle, batch: Batch) -> None:
         """Two steps, charged and forgotten, of which the second tells how many losses a budget of seconds buys."""
-        drawn = oracle.generator.get_state()
+        drawn, in_place = oracle.generator.get_state(), oracle.in_place
+        oracle.in_place = False  # these steps are to leave the model as it is
         self.__begin(oracle, batch)
         self.step(oracle, batch)
         begun, before = time.perf_counter(), oracle.ledger.evaluations
         self.step(oracle, batch)
         oracle.ledger.speed = (oracle.ledger.evaluations - before) / oracle.agreed(time.perf_counter() - begun)
         oracle.generator.set_state(drawn)
+        oracle.in_place = in_place

@@ -72,6 +72,8 @@ class View:
         backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
         update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
         sharding: how a population is shared out over processes.
+        in_place: whether a search whose vector changes in place may keep it in the memory of the model's parameters,
+            where these are large (:mod:`hybridopt.engine.in_place`).
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class View:
         backward: Callable[[Tensor], Any] = Tensor.backward,
         update: Callable[[torch.optim.Optimizer, Closure | None], Any] = plain_update,
         sharding: Sharding | None = None,
+        in_place: bool = False,
     ):
         if mode not in ("auto", "vmap", "loop"):
             raise ConfigError(f"oracle.mode must be auto, vmap or loop, but is {mode!r}.")
@@ -98,6 +101,7 @@ class View:
         self.device = next(model.parameters()).device
         self.inherited = Handover()
         self.feed = Feed()
+        self.in_place = in_place
         self._noisy = dropout
         self._improve: Improve | None = None
         self._group: frozenset[str] | None = None  # the names of the parameters that there are; None for all
@@ -193,6 +197,17 @@ class View:
     def start(self) -> Tensor:
         """The start vector (d,), a copy for whoever asks; in the direct encoding, the parameters as they are now."""
         return self._coordinates.start(self.generator)
+
+    def own_start(self) -> Tensor:
+        """The start vector (d,), for a search that changes it in place alone: the model's parameters may be in it."""
+        if not (self.in_place and self.direct):
+            return self.start
+        return self._coordinates.own_start(self.model, self.generator)
+
+    def keep_in(self, z: Tensor) -> None:
+        """Let the model's parameters be in the memory of z (d,), such as of a checkpoint, if they may be at all."""
+        if self.in_place and self.direct:
+            self._coordinates.keep_in(self.model, z)
 
     @property
     def point(self) -> Tensor:

@@ -1,41 +1,39 @@
-"""Some of the parameters, by name: the others stay as they are."""
+"""Some of the parameters, by name: the others stay as they are.
+
+Biases alone are often enough to fine-tune (BitFit: Ben Zaken, Ravfogel & Goldberg 2022,
+https://arxiv.org/abs/2106.10199): ``encoding.pattern=[*.bias,head.*]``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
 
 from hybridopt.core.encoding import Encoding
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.errors import ConfigError
+from hybridopt.toolbox.patterns import matching
 
 
 class ParameterGroup(Encoding):
     """The parameters whose names match a pattern, one after the other.
 
     Args:
-        pattern: shell-style, such as "*.bias" or "0.*"; empty for the last layer, that is all parameters of the module
-            that the last one belongs to.
+        pattern: shell-style, such as "*.bias" or "0.*", or a list of patterns of which one must match; empty for the
+            last layer, that is all parameters of the module that the last one belongs to.
 
     Raises:
-        ConfigError: no parameter matches.
+        ConfigError: no parameter matches, or none matches one of the patterns.
     """
 
-    def __init__(self, pattern: str = ""):
+    def __init__(self, pattern: str | list[str] = ""):
         super().__init__()
         self.pattern = pattern
 
     def attach(self, parameters: Mapping[str, Tensor]) -> int:
         pattern = self.pattern or last_module(list(parameters))
-        chosen = {name: value for name, value in parameters.items() if fnmatchcase(name, pattern)}
-        if not chosen:
-            raise ConfigError(
-                f"No parameter matches encoding.pattern={self.pattern!r}: the model has {', '.join(parameters)}."
-            )
-        self.layout = ParameterLayout.of(chosen)
+        self.layout = ParameterLayout.of(matching(parameters, "encoding.pattern", pattern))
         return self.layout.dimension
 
     def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hybridopt.engine import trees
 from hybridopt.engine.forward import PopulationForward
+from hybridopt.engine.in_place import Missed
 from hybridopt.engine.memory import out_of_memory
 from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
@@ -93,6 +94,8 @@ class Evaluator:
         while first < members:
             try:
                 part, spent = self._one_chunk(sliced(population, slice(first, first + size)), inputs, ask, prepare)
+            except Missed:
+                continue  # once: it is known now which parameters
             except Exception as error:
                 if size == 1 or not out_of_memory(error):
                     raise

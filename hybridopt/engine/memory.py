@@ -82,12 +82,18 @@ def begin_peak() -> None:
     """
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
+    return_freed_memory()
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may refuse it
+            PEAK_RESET.write_text("5")  # Linux, proc(5): the peak becomes what is resident now
+
+
+def return_freed_memory() -> None:
+    """Return to the kernel what the process has freed and glibc's heap keeps."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):
             libc.malloc_trim(0)
-        with suppress(OSError):  # a sandbox may refuse it
-            PEAK_RESET.write_text("5")  # Linux, proc(5): the peak becomes what is resident now
 
 
 def peak_memory() -> float:

@@ -179,6 +179,69 @@ def noise_blocks(seed: int, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield part, torch.randn(size, generator=generator, device=like.device, dtype=like.dtype)
 
 
+class MemberReader:
+    """One member of a seeded population, read part by part and in any order, without making the whole of it.
+
+    What is read has the bits that :meth:`SeededPopulation.member` gives: values are made in the same blocks. The state
+    of the generator before each block is kept, which is a two-hundredth of a block.
+
+    Args:
+        population: of whose members one is read.
+        i: which.
+    """
+
+    def __init__(self, population: SeededPopulation, i: int):
+        self.population, self.scale, self.seed = population, float(population.scales[i]), int(population.seeds[i])
+        self.parts = list(blocks(len(population.center)))
+        self._generator = torch.Generator(population.center.device).manual_seed(self.seed)
+        self._states = [self._generator.get_state()]
+        self._next = 0  # the block that the generator draws next
+        self._made, self._size = -1, self.parts[0].stop
+        self._values, self._drawn = (population.center.new_empty(self._size) for _ in range(2))
+
+    def read(self, first: int, into: Tensor) -> None:
+        """Fill a contiguous tensor with the values from place ``first`` on."""
+        flat = into.view(-1)
+        last = first + len(flat)
+        for k in self.blocks(first, last):
+            begin = self.parts[k].start
+            start, stop = max(first, begin), min(last, self.parts[k].stop)
+            flat[start - first : stop - first] = self.block(k)[start - begin : stop - begin]
+
+    def blocks(self, first: int, last: int) -> range:
+        """The blocks in which the places from ``first`` to before ``last`` are."""
+        return range(first // self._size, -(-last // self._size))
+
+    def block(self, k: int) -> Tensor:
+        """The values of block k; not to be written to, and there until another block is asked for."""
+        part, center, widths = self.parts[k], self.population.center, self.population.widths
+        values = self._values[: part.stop - part.start]
+        if self._made != k:
+            noise = self._noise(k)
+            noise = noise if widths is None else widths[part] * noise
+            self._made, _ = k, torch.add(center[part], noise, alpha=self.scale, out=values)
+        return values
+
+    def _noise(self, k: int) -> Tensor:
+        part, like, table = self.parts[k], self.population.center, self.population.table
+        if table is not None:
+            place = self.seed % (len(table) - len(like) + 1)
+            return table[place + part.start : place + part.stop]
+        if k != self._next:
+            self._next = min(k, len(self._states) - 1)
+            self._generator.set_state(self._states[self._next])
+        while self._next < k:
+            self._draw(self.parts[self._next])
+        return self._draw(part)
+
+    def _draw(self, part: slice) -> Tensor:
+        noise = self._drawn[: part.stop - part.start].normal_(generator=self._generator)  # as torch.randn makes it
+        self._next += 1
+        if self._next == len(self._states):
+            self._states.append(self._generator.get_state())
+        return noise
+
+
 Population = Tensor | LowRankPopulation | SeededPopulation
 
 

@@ -68,6 +68,30 @@ def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Input
 
 
 @contextmanager
+def casts_not_remembered() -> Iterator[None]:
+    """Inside, autocast casts weights anew at each use: it remembers casts by the place, not by the values there."""
+    remembered = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(remembered)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Inside, no parameter of the module itself wants a gradient: a graph keeps nothing for those that do not move."""
+    wanting = [value for value in module.parameters() if value.requires_grad]
+    for value in wanting:
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in wanting:
+            value.requires_grad_(True)
+
+
+@contextmanager
 def isolated_rng() -> Iterator[None]:
     """Leave torch's global generators as they were."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

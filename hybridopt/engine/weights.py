@@ -43,7 +43,7 @@ def weights_of(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def sparsity(module: nn.Module) -> float:
     """The share of exact zeros among the weights as layers use them, whatever they are computed from."""
-    counts = [(int((weight == 0).sum()), weight.numel()) for weight in _used(module)]
+    counts = [(weight.numel() - int(torch.count_nonzero(weight)), weight.numel()) for weight in _used(module)]
     return sum(zeros for zeros, _ in counts) / max(1, sum(total for _, total in counts))
 
 

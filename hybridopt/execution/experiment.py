@@ -20,6 +20,7 @@ from torch import nn
 from hybridopt.composition import building, checking, targets
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
+from hybridopt.engine.in_place import is_large
 from hybridopt.engine.memory import begin_peak
 from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
 from hybridopt.execution.checkpoint import (
@@ -172,7 +173,10 @@ class Job:
         """Refuse what the first step would refuse."""
         spec = cast(DataSpec, self.trial.spec)
         device = self.trainer.strategy.root_device
-        rehearse(lambda batch: build_trial(self.config, self.datamodule, batch, False), self.datamodule, device)
+        model, strategy = self.trial.model, self.trial.strategy
+        network = model if strategy.in_place and is_large(model.parameters()) else None  # no second one
+        make = partial(build_trial, self.config, self.datamodule, tell=False, network=network)
+        rehearse(make, self.datamodule, device)
         check_monitors(self.trainer, self.trial.objective, spec)
 
     def run(self, tracker: Tracker, resume: bool) -> Result:

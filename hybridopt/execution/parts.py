@@ -40,7 +40,11 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
 
 
 def build_trial(
-    config: Mapping[str, Any], datamodule: LightningDataModule, batch: Batch | None, tell: bool = True
+    config: Mapping[str, Any],
+    datamodule: LightningDataModule,
+    batch: Batch | None,
+    tell: bool = True,
+    network: nn.Module | None = None,
 ) -> Trial:
     """The trial that a config names, for data like a batch's; the network is looked at.
 
@@ -49,11 +53,12 @@ def build_trial(
         datamodule: whose ``spec`` says what the data are like, if it has one.
         batch: of training; None where none can be had before the run.
         tell: whether the log says which weights the network takes.
+        network: that of another trial of this config, to be used as it is; None to build one.
     """
     spec = declared(datamodule, batch)
     with torch.random.fork_rng(), WithinMemory():
         torch.manual_seed(config["seed"])
-        model = build_model(config, spec, datamodule)
+        model = build_model(config, spec, datamodule) if network is None else network
         objective = building.build("objective", values_of(config, "objective"), spec=spec)
         if spec is None:
             spec = inspect(model, objective, needed(batch), None, named(config))
@@ -67,7 +72,7 @@ def build_trial(
         if batch is not None:
             with without_limit():
                 trial.look_at(batch, named(config))
-        matched = load_into(model, config.get("weights") or {})
+        matched = load_into(model, config.get("weights") or {}) if network is None else None
     if matched is not None and tell:
         log.info("weights=%s: %s.", config["weights"]["source"], matched)
     return trial

@@ -89,8 +89,7 @@ def write_weights(model: nn.Module, path: Path) -> None:
     """
     from safetensors.torch import save_file
 
-    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-               for name, value in model.state_dict().items() if isinstance(value, Tensor)}  # fmt: skip
+    tensors = apart({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
@@ -100,6 +99,18 @@ def write_weights(model: nn.Module, path: Path) -> None:
             f"The weights {path} cannot be written ({brief(error)}): make room, and type hybridopt "
             f"resume={path.parent.parent} to have them written again."
         ) from error
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same on the CPU and contiguous, of which no two overlap in memory: a copy where one must be."""
+    found: dict[str, Tensor] = {}
+    taken: list[tuple[int, int]] = []
+    for name, value in tensors.items():
+        own = value.detach().cpu().contiguous()
+        begin, end = own.data_ptr(), own.data_ptr() + own.nbytes
+        found[name] = own.clone() if any(begin < last and first < end for first, last in taken) else own
+        taken.append((begin, end))
+    return found
 
 
 def locate(source: str) -> Path:

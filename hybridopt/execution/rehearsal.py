@@ -141,7 +141,10 @@ def one_question(trial: Trial) -> Oracle:
     """An oracle that answers one question about one member."""
     generator = torch.Generator(trial.device).manual_seed(trial.seed)
     oracle = Oracle(
-        *(trial.model, trial.objective, OneAnswer(trial.budget), generator), encoding=trial.encoding, **trial._engine
+        *(trial.model, trial.objective, OneAnswer(trial.budget), generator),
+        encoding=trial.encoding,
+        in_place=trial.strategy.in_place,
+        **trial._engine,
     )
     settings = {name: value for name, value in trial._engine.items() if name != "mode"}
     oracle._evaluate = OneMember(trial.model, trial._engine["mode"], **settings)

@@ -155,6 +155,7 @@ class Trial(LightningModule):
             backward=lambda loss: self._optimization.backward(loss),
             update=lambda optimizer, closure: self._optimization.update(optimizer, closure),
             sharding=self.sharding,
+            in_place=self.strategy.in_place,
             **self._engine,
         )
         estimate, batches = self._engine["batch_statistics"], calibration(self.trainer, self.model)

@@ -23,6 +23,7 @@ DISTANCES = (1.0, 1 / 4, 1 / 16, 1 / 64)  # in a coordinate, as shares of the we
 UNKNOWN = 0.1  # stands for that where all weights are zero
 MOST = 1 / 4  # of the budget's losses that the measurement may take; else there is none
 STABLE = 0.5  # lr tr H at most
+LONG = 2**22  # numbers of which a copy counts
 RISE = 0.005  # the share of the loss by which a step of fixed size may raise it, were it to point nowhere
 
 
@@ -65,7 +66,7 @@ class Curvature(LateBuffers):
         drawn = generator.get_state()
         seeds = torch.randint(2**32, (self.probe,), generator=generator, device=generator.device).cpu()
         generator.set_state(drawn)  # what follows is drawn as if nothing had been measured
-        size = float(x0.square().mean().sqrt()) or UNKNOWN
+        size = root_mean_square(x0) or UNKNOWN
         scales = (size * torch.tensor(DISTANCES)).repeat_interleave(self.probe)
         many = seeds.repeat(2 * len(DISTANCES))
         return SeededPopulation(x0, torch.cat([seeds[:1], many]), torch.cat([torch.zeros(1), scales, -scales]))
@@ -89,6 +90,11 @@ class Curvature(LateBuffers):
         """The size of a step in each coordinate, as Adam's learning rate is: lr, or what raises the loss by little."""
         trace = float(self.trace)
         return min(lr, (2 * RISE * abs(float(self.loss)) / trace) ** 0.5) if trace > 0 else lr
+
+
+def root_mean_square(x: Tensor) -> float:
+    """Of a vector, without a second one in memory where it is long."""
+    return float(x.square().mean().sqrt()) if x.numel() <= LONG else float(torch.linalg.vector_norm(x)) / len(x) ** 0.5
 
 
 class ProbedSearch(Search):

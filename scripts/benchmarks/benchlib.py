@@ -207,8 +207,9 @@ class Work:
         self.ledger = Ledger(Budget(forwards=PLENTY))
         generator = torch.Generator(batch[0].device).manual_seed(0)
         objective = building.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
-        self.oracle = Oracle(model, objective, self.ledger, generator, mode=variant.mode)
         self.strategy: Strategy = building.build("strategy", variant.config(popsize), spec=CLASSES)
+        settings = {"mode": variant.mode, "in_place": self.strategy.in_place}  # as a trial does
+        self.oracle = Oracle(model, objective, self.ledger, generator, **settings)
         self.strategy.to(batch[0].device)
         begin(self.strategy, self.oracle, batch)
 

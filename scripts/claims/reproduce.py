@@ -17,11 +17,13 @@ from pathlib import Path
 from proofs import PROOFS, Finding, Proof
 
 MODULES = (
+    "adaptation",
     "digits",
     "fine_tuning",
     "kalman",
     "least_squares",
     "losses",
+    "memory",
     "merging",
     "peers",
     "searches",

@@ -7,9 +7,10 @@ noise of the batches cancels. The paper's anchor estimate is on the full trainin
 is a mean over ``anchor_batches`` of them, during which the weights stand still, or over one where that is the full set.
 Kept besides the parameters are the anchor, a seed and a slope.
 
-The paper's claim against MeZO does not hold at this scale: on shifted digits, in batches of eight, a network of 2,410
-parameters that Adam has trained ends at a test loss of 3.86, and at 2.39 by ``mezo``, after 8,000 forwards each
-(medians of five seeds; ``python scripts/claims/reproduce.py mezo_svrg``).
+The paper's claim against MeZO does not hold at this scale: in linear regression on 16 noisy samples in batches of four,
+with exact anchors, it ends 0.017 above the lowest loss, and ``mezo`` 0.009, after 8,000 losses each and both at their
+best step size of eleven (medians of five seeds; ``python scripts/claims/reproduce.py mezo_svrg``). The noise of batches
+cancels; that of the anchor's one direction does not, along which all steps of a period go.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class MezoSVRG(ProbedSearch):
         "lr": "tag(log, interval(5e-4, 0.05))",
         "anchor_lr": "tag(log, interval(5e-4, 0.05))",
     }
+    in_place: ClassVar[bool] = True
     theta: Tensor  # (d,)
     anchor: Tensor  # (d,), the weights that the last estimate on many samples is of
     seed: Tensor  # a whole number: of the direction of that estimate
