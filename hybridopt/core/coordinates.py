@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.core.encoding import Direct, Encoding
-from hybridopt.engine.in_place import Lodging, is_large
+from hybridopt.engine.in_place import SharedParameters, is_large
 from hybridopt.engine.parameters import FlatParameters, LowRankParameter, Parameters
 from hybridopt.engine.population import LowRankPopulation, Population, SeededPopulation, materialize
 from hybridopt.engine.stage import casts_not_remembered
@@ -47,7 +47,7 @@ class Coordinates:
         self.dimension = encoding.attach(own)
         self.direct = isinstance(encoding, Direct)
         self.shapes = encoding.layout.shapes if isinstance(encoding, Direct) else None
-        self._lodging: Lodging | None = None  # once the parameters are in the memory of a search's vector
+        self._shared: SharedParameters | None = None  # once the parameters are in the memory of a search's vector
         self._pruned = [(own[name], ~kept) for name, kept in (mask or {}).items() if name in own and not kept.all()]
 
     def masked(self, mask: Mask) -> Coordinates:
@@ -91,23 +91,23 @@ class Coordinates:
 
     def own_start(self, model: nn.Module, generator: torch.Generator) -> Tensor:
         """The start vector (d,), in whose memory the parameters of a large network are from now on; else a copy."""
-        lodging = self._lodging_in(model)
-        return lodging.gather() if lodging is not None else self.start(generator)
+        shared = self._shared_in(model)
+        return shared.gather() if shared is not None else self.start(generator)
 
     def keep_in(self, model: nn.Module, z: Tensor) -> None:
         """Make the parameters of a large network those of z (d,), in its memory, if they are not yet."""
-        if self._lodging is not None and self._lodging.is_in(z):
+        if self._shared is not None and self._shared.is_in(z):
             return
-        self._lodging = None  # they may have been replaced
-        lodging = self._lodging_in(model)
-        if lodging is not None:
-            lodging.move_into(z)
+        self._shared = None  # they may have been replaced
+        shared = self._shared_in(model)
+        if shared is not None:
+            shared.move_into(z)
 
-    def _lodging_in(self, model: nn.Module) -> Lodging | None:
+    def _shared_in(self, model: nn.Module) -> SharedParameters | None:
         plain = self.direct and self.mask is None and self.offset is None and self._start is None
-        lodging = Lodging(model, self.own) if plain and is_large(self.own.values()) else None
-        self._lodging = lodging if lodging is not None and lodging.fits else None
-        return self._lodging
+        shared = SharedParameters(model, self.own) if plain and is_large(self.own.values()) else None
+        self._shared = shared if shared is not None and shared.fits else None
+        return self._shared
 
     def point(self) -> Tensor:
         """The model's parameters as they stand (d,), a copy.
@@ -157,8 +157,8 @@ class Coordinates:
             return nullcontext(self.decode(population))
         if self.offset is not None:
             population = replace(population, center=population.center + self.offset)
-        if plain and self._lodging is not None and len(population) == 1:
-            return self._perturbed(self._lodging, population)
+        if plain and self._shared is not None and len(population) == 1:
+            return self._perturbed(self._shared, population)
         if plain and isinstance(population, SeededPopulation) and len(population) == 1:
             return self._written(population)
         if plain and isinstance(population, LowRankPopulation):
@@ -188,8 +188,10 @@ class Coordinates:
                 self.own[name].data = data
 
     @contextmanager
-    def _perturbed(self, lodging: Lodging, population: SeededPopulation | LowRankPopulation) -> Iterator[Parameters]:
-        with lodging.perturbed(population):
+    def _perturbed(
+        self, shared: SharedParameters, population: SeededPopulation | LowRankPopulation
+    ) -> Iterator[Parameters]:
+        with shared.perturbed(population):
             yield {}
 
     @contextmanager

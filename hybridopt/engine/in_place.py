@@ -50,7 +50,7 @@ def is_large(parameters: Iterable[Tensor]) -> bool:
     return sum(value.nbytes for value in parameters) >= LARGE
 
 
-class Lodging:
+class SharedParameters:
     """Parameters of a network that lie one after the other in one vector (d,), or can be moved there.
 
     Args:
@@ -179,18 +179,18 @@ class PerturbedWhereUsed(TorchDispatchMode):
         past: those whose memory was taken by other tensors than themselves.
 
     Args:
-        lodging: the network.
+        shared: the parameters of the network.
         reader: reads the values of its parameters.
     """
 
-    def __init__(self, lodging: Lodging, reader: MemberReader | LowRankReader):
+    def __init__(self, shared: SharedParameters, reader: MemberReader | LowRankReader):
         super().__init__()
-        self.lodging, self.reader = lodging, reader
-        self.names = {id(value): name for name, value in lodging.parameters.items() if name not in lodging.swapped}
-        self.places = dict(zip(lodging.parameters, lodging.firsts, strict=True))
-        self.order = list(lodging.parameters)
-        first, size = next(iter(lodging.parameters.values())), lodging.dimension * lodging.itemsize
-        self.device, self.begin, self.end = first.device, lodging.begin, lodging.begin + size
+        self.shared, self.reader = shared, reader
+        self.names = {id(value): name for name, value in shared.parameters.items() if name not in shared.swapped}
+        self.places = dict(zip(shared.parameters, shared.firsts, strict=True))
+        self.order = list(shared.parameters)
+        first, size = next(iter(shared.parameters.values())), shared.dimension * shared.itemsize
+        self.device, self.begin, self.end = first.device, shared.begin, shared.begin + size
         self.met: set[str] = set()
         self.past: set[str] = set()
         self.kept: OrderedDict[str, Tensor] = OrderedDict()  # what was made last, the oldest first
@@ -218,7 +218,7 @@ class PerturbedWhereUsed(TorchDispatchMode):
 
     def made(self, name: str) -> Tensor:
         """A parameter's values, in a tensor of their own."""
-        like = self.lodging.parameters[name]
+        like = self.shared.parameters[name]
         self.since += like.nbytes
         if self.since > self.step and self.device.type == "cpu":
             return_freed_memory()  # activations, too, would touch all the heap that the parameters have left
@@ -238,7 +238,7 @@ class PerturbedWhereUsed(TorchDispatchMode):
 
     def _make_room(self, names: set[str]) -> None:
         """Drop what was made longest ago, until what an operation takes fits in."""
-        needed = sum(self.lodging.parameters[name].nbytes for name in names)
+        needed = sum(self.shared.parameters[name].nbytes for name in names)
         self.most = max(self.most, needed)
         others = [name for name in self.kept if name not in names]
         held = sum(self.kept[name].nbytes for name in others)
@@ -253,7 +253,7 @@ class PerturbedWhereUsed(TorchDispatchMode):
             return
         if self.begin <= (place := tensor.data_ptr()) < self.end:
             self.past.add(
-                self.order[bisect_right(self.lodging.firsts, (place - self.begin) // self.lodging.itemsize) - 1]
+                self.order[bisect_right(self.shared.firsts, (place - self.begin) // self.shared.itemsize) - 1]
             )
 
     @staticmethod
@@ -264,7 +264,7 @@ class PerturbedWhereUsed(TorchDispatchMode):
 
     def _rows(self, reader: MemberReader, name: str, rows: Tensor) -> Tensor:
         """Some rows of a matrix (k, n), rows (k,) being in order: noise is drawn for all, and kept for these."""
-        weight = self.lodging.parameters[name]
+        weight = self.shared.parameters[name]
         width, first = weight.shape[1], self.places[name]
         values = weight.new_empty(len(rows), width, requires_grad=False)
         starts = (first + width * rows).tolist()
