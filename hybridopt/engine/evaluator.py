@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,7 @@ class Evaluator:
         members = len(population)
         apart = self.sharding.per_rank_rng() if self._modes["dropout"] else nullcontext()
         alone = by_running_statistics(self.forward.module) if trees.samples(inputs) == 1 else nullcontext()
-        with apart, self.evaluating(), alone, torch.set_grad_enabled(graph):
+        with apart, self.evaluating(), alone, grad_enabled(graph):
             answers, cost = self._in_chunks(sliced(population, self.sharding.part(members)), inputs, ask, prepare)
         return self.sharding.gather(answers, members, cost)
 
@@ -123,6 +123,11 @@ class Evaluator:
         self._chunks[trees.shape_key(inputs)] = size = size // 2
         log.warning("Memory ran out: the population is run in chunks of %d from here on.", size)
         return size
+
+
+def grad_enabled(wanted: bool) -> AbstractContextManager[Any]:
+    """Inside, torch differentiates or does not; where it is so already there is nothing to enter."""
+    return nullcontext() if torch.is_grad_enabled() == wanted else torch.set_grad_enabled(wanted)
 
 
 def sliced(population: Population, members: slice) -> Population:

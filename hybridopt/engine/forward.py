@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from hybridopt.engine import trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
-from hybridopt.engine.parameters import LowRankParameter, Parameters, count, members, single
+from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
 from hybridopt.engine.stage import Stage, call_with, evaluating, isolated_rng
 from hybridopt.engine.trees import Inputs
 from hybridopt.engine.workload import Workload, measure
@@ -57,20 +56,29 @@ class PopulationForward:
         self.mode = mode
         self._chosen: dict[tuple[Any, ...], str] = {}
         self._workloads: dict[tuple[tuple[int, ...], ...], Workload] = {}
-        self._stage: Stage | None = None
+        self._stage: Stage | None = None  # while the module is evaluated
+        self._kept: Stage | None = None
+
+    def evaluating(self, **modes: bool) -> AbstractContextManager[None]:
+        """As :func:`evaluating`, for as many calls as come inside: entering it again costs nothing."""
+        return self._evaluating(**modes) if self._stage is None else nullcontext()
 
     @contextmanager
-    def evaluating(self, **modes: bool) -> Iterator[None]:
-        """As :func:`evaluating`, for as many calls as come inside: entering it again costs nothing."""
-        if self._stage is not None:
-            yield
-            return
-        with evaluating(self.module, **modes):
-            self._stage = Stage(self.module)
+    def _evaluating(self, **modes: bool) -> Iterator[None]:
+        with evaluating(self.module, **modes) as parts:
+            self._stage = self._set_up(parts)
             try:
                 yield
             finally:
                 self._stage = None
+
+    def _set_up(self, parts: list[nn.Module]) -> Stage:
+        """The stage of the last time, unless the module has changed since."""
+        if self._kept is None or not self._kept.stands(parts):
+            self._kept = Stage(self.module)
+        else:
+            self._kept.look()
+        return self._kept
 
     def workload(self, inputs: Inputs) -> Workload:
         """What one network takes for inputs (B, ...) of this shape."""
@@ -153,9 +161,10 @@ class PopulationForward:
     def _loop(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         stage = self._stage or Stage(self.module)
         stands_in = stage.can_hold(parameters) and not torch.is_grad_enabled()  # a graph does not lead through .data
-        run = stage.run if stands_in else partial(call_with, self.module)
-        outputs = []
-        for i in range(count(parameters)):
-            member = {name: single(value, i) for name, value in parameters.items()}
-            outputs.append(run(member, inputs if shared else trees.rows(inputs, i)))
+        rows = (inputs if shared else trees.rows(inputs, i) for i in range(count(parameters)))
+        if stands_in:
+            outputs = stage.run_each(parameters, each(parameters), rows)
+        else:
+            named = (dict(zip(parameters, member, strict=True)) for member in each(parameters))
+            outputs = [call_with(self.module, one, own) for one, own in zip(named, rows, strict=True)]
         return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]

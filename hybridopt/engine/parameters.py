@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,9 +107,13 @@ def members(value: Tensor | LowRankParameter, part: slice) -> Tensor | LowRankPa
     return value[part]
 
 
-def single(value: Tensor | LowRankParameter, i: int) -> Tensor:
-    """One parameter of one member."""
-    if isinstance(value, LowRankParameter):
-        center = value.center.flatten(1)
-        return torch.addmm(center, value.left[i], value.right[i].mT, alpha=value.scale).view_as(value.center)
-    return value[i]
+def each(parameters: Parameters) -> Iterator[tuple[Tensor, ...]]:
+    """The parameters of one member after the other, in the order of their names; low-rank ones are made one by one."""
+    return zip(*(value.unbind() if isinstance(value, Tensor) else made(value) for value in parameters.values()))
+
+
+def made(value: LowRankParameter) -> Iterator[Tensor]:
+    """One parameter of one member after the other."""
+    center = value.center.flatten(1)
+    for left, right in zip(value.left, value.right, strict=True):
+        yield torch.addmm(center, left, right.mT, alpha=value.scale).view_as(value.center)

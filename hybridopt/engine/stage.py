@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from operator import is_
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +27,33 @@ class Stage:
     def __init__(self, module: nn.Module):
         self.module = module
         self.places = dict(module.named_parameters())
+        self.parts = parts_of(module)
+        self._homes = [(part._parameters, [*part._parameters.items()]) for part in self.parts if part._parameters]
+        self.look()
+
+    def look(self) -> None:
+        """See which buffers there are now, and of what kind the parameters are."""
         self.kinds = {kind_of(place) for place in self.places.values()}
         self.device = next(iter(self.places.values())).device
         self.buffers = [
             (part._buffers, key, buffer)
-            for part in module.modules()
+            for part in self.parts
+            if part._buffers
             for key, buffer in part._buffers.items()
             if buffer is not None
         ]
+
+    def stands(self, parts: list[nn.Module]) -> bool:
+        """Whether the module is still made of the same parts and parameters.
+
+        Args:
+            parts: those that it has now.
+        """
+        same = len(parts) == len(self.parts) and all(map(is_, parts, self.parts))
+        return same and all(
+            len(home) == len(items) and all(home.get(key) is value for key, value in items)
+            for home, items in self._homes
+        )
 
     def can_hold(self, parameters: Parameters) -> bool:
         """Whether such values may stand in: of the same kind, and no autocast, which remembers casts by the place."""
@@ -41,18 +62,35 @@ class Stage:
 
     def run(self, values: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
         """The module's outputs under these parameters; what it writes into its buffers is thrown away."""
-        former = [(place, place.data) for place in map(self.places.__getitem__, values)]
+        (outputs,) = self.run_each(values, [values.values()], [inputs])
+        return outputs
+
+    def run_each(
+        self, names: Iterable[str], members: Iterable[Iterable[Tensor]], inputs: Iterable[Inputs]
+    ) -> list[Tensor]:
+        """The module's outputs under the parameters of one member after the other.
+
+        Args:
+            names: of the parameters that others stand in for.
+            members: of each, the values in that order.
+            inputs: of each.
+        """
+        places = [self.places[name] for name in names]
+        former = [(place, place.data) for place in places]
         try:
-            for (place, _), value in zip(former, values.values(), strict=True):
-                place.data = value
-            for home, key, buffer in self.buffers:
-                home[key] = buffer.clone()
-            return self.module(inputs)
+            return [self._run(places, values, rows) for values, rows in zip(members, inputs, strict=True)]
         finally:
             for place, data in former:
                 place.data = data
             for home, key, buffer in self.buffers:
                 home[key] = buffer
+
+    def _run(self, places: Iterable[nn.Parameter], values: Iterable[Tensor], inputs: Inputs) -> Tensor:
+        for place, value in zip(places, values, strict=True):
+            place.data = value
+        for home, key, buffer in self.buffers:
+            home[key] = buffer.clone()
+        return self.module(inputs)
 
 
 def kind_of(value: Tensor | LowRankParameter) -> tuple[torch.dtype, torch.device]:
@@ -98,22 +136,45 @@ def isolated_rng() -> Iterator[None]:
         yield
 
 
+def parts_of(module: nn.Module) -> list[nn.Module]:
+    """The module and all inside, each once; ``modules()`` takes several times longer."""
+    parts, seen = [module], {module}
+    for part in parts:  # which grows meanwhile
+        for child in part._modules.values():
+            if child is not None and child not in seen:
+                seen.add(child)
+                parts.append(child)
+    return parts
+
+
+@cache
+def has_own_modes(kind: type[nn.Module]) -> bool:
+    """Whether a class does something else than torch's when it is told whether it is trained or evaluated."""
+    return kind.train is not nn.Module.train or kind.eval is not nn.Module.eval
+
+
 @contextmanager
-def evaluating(module: nn.Module, dropout: bool = False, batch_statistics: bool = False) -> Iterator[None]:
+def evaluating(module: nn.Module, dropout: bool = False, batch_statistics: bool = False) -> Iterator[list[nn.Module]]:
     """Evaluation mode inside; afterwards every attribute of every submodule is again what it was; no graph is built.
 
     Args:
         module: the network.
         dropout: leave dropout on, each member with draws of its own.
         batch_statistics: normalise by the batch's own mean and variance, not by the running ones.
+
+    Yields:
+        The module and all inside.
     """
-    attributes = [(part, dict(vars(part)), dict(part._buffers)) for part in module.modules()]
-    module.eval()
-    for part in module.modules():
-        part.training = (dropout and isinstance(part, _DropoutNd)) or (batch_statistics and isinstance(part, _NormBase))
+    parts = parts_of(module)
+    attributes = [(part, vars(part).copy(), part._buffers.copy()) for part in parts]
+    if any(map(has_own_modes, {*map(type, parts)})):
+        module.eval()
+    for part in parts:
+        on = (dropout and isinstance(part, _DropoutNd)) or (batch_statistics and isinstance(part, _NormBase))
+        vars(part)["training"] = on  # torch's own way there looks for a parameter of that name first
     try:
         with torch.no_grad():
-            yield
+            yield parts
     finally:
         for part, former, buffers in attributes:
             vars(part).clear()
