@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -102,17 +103,17 @@ class SeededPopulation:
         if self._gathers:
             scales = self.scales.to(self.center)[:, None] * (1.0 if self.widths is None else self.widths)
             return torch.addcmul(self.center, self._windows(slice(None)), scales)
-        dense = torch.empty(len(self), len(self.center), device=self.center.device, dtype=self.center.dtype)
-        for i, member in enumerate(dense):
-            for part, values in self.member(i):
-                member[part] = values
+        dense = self.center.new_empty(len(self), len(self.center))
+        for i, member in enumerate(dense.unbind()):
+            scale = self._members[i][1]
+            for part, noise in self._widened(i):
+                torch.add(self.center[part], noise, alpha=scale, out=member[part])
         return dense
 
     def member(self, i: int) -> Iterator[tuple[slice, Tensor]]:
         """Member i block by block: (where, values)."""
-        scale = float(self.scales[i])
-        for part, noise in self._noise(i):
-            noise = noise if self.widths is None else self.widths[part] * noise
+        scale = self._members[i][1]
+        for part, noise in self._widened(i):
             yield part, torch.add(self.center[part], noise, alpha=scale)
 
     def weighted_noise(self, weights: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -144,15 +145,34 @@ class SeededPopulation:
         places = self.seeds[members] % (len(table) - len(self.center) + 1)
         return table.unfold(0, len(self.center), 1)[places.to(table.device)]
 
+    def _widened(self, i: int) -> Iterator[tuple[slice, Tensor]]:
+        """Member i's noise times ``widths``, block by block; not to be written to."""
+        if self.widths is None:
+            return self._noise(i)
+        return ((part, self.widths[part] * noise) for part, noise in self._noise(i))
+
     def _noise(self, i: int) -> Iterator[tuple[slice, Tensor]]:
         """Member i's noise block by block; not to be written to."""
-        seed, d = int(self.seeds[i]), len(self.center)
-        if self.table is None:
+        seed, d = self._members[i][0], len(self.center)
+        if self.table is not None:
+            place = seed % (len(self.table) - d + 1)
+            yield from ((part, self.table[place + part.start : place + part.stop]) for part in blocks(d))
+        elif len(self) * d <= BLOCK:
+            if seed not in self._drawn:
+                ((_, self._drawn[seed]),) = noise_blocks(seed, self.center)
+            yield slice(0, d), self._drawn[seed]
+        else:
             yield from noise_blocks(seed, self.center)
-            return
-        place = seed % (len(self.table) - d + 1)
-        for part in blocks(d):
-            yield part, self.table[place + part.start : place + part.stop]
+
+    @cached_property
+    def _members(self) -> list[tuple[int, float]]:
+        """The seed and the scale of each."""
+        return [*zip(self.seeds.tolist(), self.scales.tolist(), strict=True)]
+
+    @cached_property
+    def _drawn(self) -> dict[int, Tensor]:
+        """The noise (d,) of seeds that was drawn, where all is less than a block: members share it, and the update."""
+        return {}
 
 
 def table_size(noises: int, d: int) -> int | None:

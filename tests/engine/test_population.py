@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
+from hybridopt.engine import population
 from hybridopt.engine.population import SeededPopulation, materialize, table_size
 
 SPECS = {
@@ -130,6 +131,17 @@ def test_mirrored_members_are_mirrored_and_noise_is_standard_normal() -> None:
     assert abs(plus.std() - 1) < 0.01
     assert abs(torch.corrcoef(torch.stack([plus, other]))[0, 1]) < 0.01
     assert abs(torch.corrcoef(torch.stack([plus[: 2**18], plus[2**18 : 2**19]]))[0, 1]) < 0.01
+
+
+def test_short_noise_is_drawn_once_for_mirrored_members_and_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    blocks = population.noise_blocks
+    monkeypatch.setattr(population, "noise_blocks", lambda seed, like: drawn.append(seed) or blocks(seed, like))
+    seeded = SeededPopulation(torch.zeros(9), torch.tensor([3, 5, 3, 5]), torch.tensor([1.0, 1.0, -1.0, -1.0]))
+    members = seeded.materialize()
+    ((_, total),) = seeded.weighted_noise(torch.tensor([2.0, 0.5]))
+    assert torch.equal(total, torch.zeros(9).add_(members[0], alpha=2.0).add_(members[1], alpha=0.5))
+    assert drawn == [3, 5]
 
 
 def test_a_seeded_population_run_in_place_leaves_its_centre_exactly() -> None:
