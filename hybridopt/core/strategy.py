@@ -265,7 +265,7 @@ class Search(Strategy):
     def step(self, oracle: Oracle, batch: Batch) -> Record:
         context = self.context
         context.horizon = oracle.horizon(batch)
-        best = []
+        told = []
         if self.in_place:
             oracle.keep_in(self.recommend())
         with oracle.evaluating():
@@ -275,11 +275,11 @@ class Search(Strategy):
                 population = self.ask()
                 losses = oracle.losses(population, batch)
                 self.tell(population, losses)
-                best.append(losses.min())
+                told.append(losses)
                 if oracle.exhausted:
                     break
         self.unchanged.note(oracle)
-        return {"loss": torch.stack(best).min()}
+        return {"loss": torch.cat(told).min()}
 
     def __take_time(self, oracle: Oracle, batch: Batch) -> None:
         """Two steps, charged and forgotten, of which the second tells how many losses a budget of seconds buys."""

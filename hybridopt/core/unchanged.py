@@ -28,7 +28,8 @@ class Unchanged(LateBuffers):
 
     def note(self, oracle: Oracle) -> None:
         """Make a note, at the end of a step; where batches differ there is none."""
-        self.forwards = torch.tensor(oracle.ledger.root.forwards if oracle.repeats else -1)
+        if oracle.repeats:
+            self.forwards = torch.tensor(oracle.ledger.root.forwards)
 
     def since(self, oracle: Oracle) -> bool:
         """Whether all is as it was at the last note, at the beginning of a step."""

@@ -28,7 +28,7 @@ def mapped(function: Callable[[Tensor], Any], inputs: Any) -> Any:
 
 def samples(inputs: Inputs) -> int:
     """B, the length of the first dimension."""
-    return len(leaves(inputs)[0])
+    return inputs.shape[0] if isinstance(inputs, Tensor) and inputs.ndim else len(leaves(inputs)[0])
 
 
 def rank(inputs: Inputs) -> int:

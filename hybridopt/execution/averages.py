@@ -18,7 +18,7 @@ class Averages:
     def add(self, values: Mapping[str, float | Tensor], weight: float = 1) -> None:
         for name, value in values.items():
             value = value.detach() if isinstance(value, Tensor) else value
-            self._sums[name] = self._sums.get(name, 0.0) + weight * value
+            self._sums[name] = self._sums.get(name, 0.0) + (value if weight == 1 else weight * value)
             self._weights[name] = self._weights.get(name, 0) + weight
 
     def state_dict(self) -> dict[str, Any]:

@@ -86,18 +86,19 @@ class Mezo(ProbedSearch):
             self.register_buffer("velocity", torch.zeros_like(x0))
 
     def ask(self) -> SeededPopulation:
-        seeds = torch.randint(2**32, (self.samples,), generator=self.generator, device=self.generator.device)
-        scales = torch.full((self.samples,), self.epsilon)
-        return SeededPopulation(self.theta, seeds.cpu().repeat(2), torch.cat([scales, -scales]))
+        seeds = torch.randint(2**32, (self.samples,), generator=self.generator, device=self.generator.device).cpu()
+        scales = torch.tensor([self.epsilon] * self.samples + [-self.epsilon] * self.samples)
+        return SeededPopulation(self.theta, torch.cat([seeds, seeds]), scales)
 
     def tell(self, population: SeededPopulation, losses: Tensor) -> None:
         slopes = self.slopes(losses)
         rate = self._first_rate() * self.schedule(self.progress)
-        self.theta.mul_(1 - rate * self.weight_decay)
+        if self.weight_decay:
+            self.theta.mul_(1 - rate * self.weight_decay)
         if self.adam is not None:
             self.adam.begin()
         for part, gradient in population.weighted_noise(slopes / self.samples):
-            self.theta[part] += self._part_of_step(part, gradient, rate)
+            self.theta[part].add_(self._part_of_step(part, gradient, rate))
 
     def recommend(self) -> Tensor:
         return self.theta
@@ -119,4 +120,4 @@ class Mezo(ProbedSearch):
     def slopes(self, losses: Tensor) -> Tensor:
         """(L(theta + epsilon z) - L(theta - epsilon z)) / 2 epsilon, or 0 where one of them failed. (2k,) -> (k,)."""
         slopes = (losses[: self.samples] - losses[self.samples :]) / (2 * self.epsilon)
-        return torch.where(torch.isfinite(slopes), slopes, 0.0)
+        return slopes.nan_to_num(0.0, 0.0, 0.0)

@@ -101,7 +101,7 @@ class SPSA(Search):
     def _slopes(self, losses: Tensor) -> Tensor:
         half = len(losses) // 2
         slopes = (losses[:half] - losses[half:]).to(self.theta) / (2 * self._distance())
-        return torch.where(torch.isfinite(slopes), slopes, 0.0)
+        return slopes.nan_to_num(0.0, 0.0, 0.0)
 
     def _distance(self) -> float:
         return self.c / (int(self.k) + 1) ** GAMMA
