@@ -121,11 +121,13 @@ class Oracle(View):
         return self._evaluate.sharding.broadcast(measured)
 
     def _asked(self, population: Population, batch: Batch, ask: Callable[[Forward], Tensor]) -> Tensor:
-        self.ledger.check_affordable(len(population), samples(batch[0]))
+        members = len(population)
+        self.ledger.check_affordable(members, samples(batch[0]))
         if self._improve is not None:
             population = self._improve(population, batch)
+            members = len(population)
         answers, cost = self._evaluate(population, batch[0], ask, self._coordinates.prepare)
-        self.ledger.charge(FORWARD * cost, len(population))
+        self.ledger.charge(FORWARD * cost, members)
         return answers
 
     # -- first order -------------------------------------------------------------------------------------------------

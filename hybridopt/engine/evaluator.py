@@ -74,10 +74,11 @@ class Evaluator:
             (n, ...), and what it cost in forwards, on all processes together.
         """
         members = len(population)
+        part = sliced(population, self.sharding.part(members), members)
         apart = self.sharding.per_rank_rng() if self._modes["dropout"] else nullcontext()
         alone = by_running_statistics(self.forward.module) if trees.samples(inputs) == 1 else nullcontext()
         with apart, self.evaluating(), alone, grad_enabled(graph):
-            answers, cost = self._in_chunks(sliced(population, self.sharding.part(members)), inputs, ask, prepare)
+            answers, cost = self._in_chunks(part, inputs, ask, prepare)
         return self.sharding.gather(answers, members, cost)
 
     def chunk_size(self, inputs: Inputs) -> int:
@@ -93,7 +94,8 @@ class Evaluator:
         parts, cost, first = [], 0, 0
         while first < members:
             try:
-                part, spent = self._one_chunk(sliced(population, slice(first, first + size)), inputs, ask, prepare)
+                chunk = sliced(population, slice(first, first + size), members)
+                part, spent = self._one_chunk(chunk, inputs, ask, prepare)
             except Missed:
                 continue  # once: it is known now which parameters
             except Exception as error:
@@ -130,7 +132,7 @@ def grad_enabled(wanted: bool) -> AbstractContextManager[Any]:
     return nullcontext() if torch.is_grad_enabled() == wanted else torch.set_grad_enabled(wanted)
 
 
-def sliced(population: Population, members: slice) -> Population:
-    """The population restricted to a slice of its members; the population itself if these are all."""
-    whole = members.start == 0 and members.stop >= len(population)
-    return population if whole else population[members.start : min(members.stop, len(population))]
+def sliced(population: Population, part: slice, members: int) -> Population:
+    """A population of so many members restricted to a slice of them; the population itself if these are all."""
+    whole = part.start == 0 and part.stop >= members
+    return population if whole else population[part.start : min(part.stop, members)]

@@ -22,6 +22,7 @@ class ParameterLayout:
         self.shapes = dict(shapes)
         self.types = dict(types) if types is not None and len({*types.values()}) > 1 else {}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
+        self._forms = [None if len(shape) == 1 else (-1, *shape) for shape in self.shapes.values()]  # a row is one
         self.dimension = sum(self.sizes)
 
     @classmethod
@@ -36,8 +37,8 @@ class ParameterLayout:
 
     def unflatten(self, vectors: Tensor) -> dict[str, Tensor]:
         """Vectors (n, d) -> name -> (n, \\*shape); views, nothing is copied unless parameters differ in their types."""
-        pieces = zip(self.shapes.items(), vectors.split(self.sizes, dim=1), strict=True)
-        named = {name: piece.reshape(-1, *shape) for (name, shape), piece in pieces}
+        pieces = zip(self.shapes, self._forms, vectors.split_with_sizes(self.sizes, dim=1), strict=True)
+        named = {name: piece if form is None else piece.reshape(form) for name, form, piece in pieces}
         if not self.types or not vectors.is_floating_point():
             return named
         return {name: value.to(self.types[name]) for name, value in named.items()}
@@ -109,7 +110,8 @@ def members(value: Tensor | LowRankParameter, part: slice) -> Tensor | LowRankPa
 
 def each(parameters: Parameters) -> Iterator[tuple[Tensor, ...]]:
     """The parameters of one member after the other, in the order of their names; low-rank ones are made one by one."""
-    return zip(*(value.unbind() if isinstance(value, Tensor) else made(value) for value in parameters.values()))
+    values = (value.unbind() if isinstance(value, Tensor) else made(value) for value in parameters.values())
+    return zip(*values, strict=True)
 
 
 def made(value: LowRankParameter) -> Iterator[Tensor]:

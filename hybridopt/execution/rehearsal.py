@@ -52,7 +52,7 @@ class OneMember(Evaluator):
 
     def __call__(self, population: Any, *arguments: Any, **more: Any) -> NoReturn:
         with without_limit():
-            super().__call__(sliced(population, slice(0, 1)), *arguments, **more)
+            super().__call__(sliced(population, slice(0, 1), len(population)), *arguments, **more)
         raise Answered
 
 
