@@ -6,7 +6,7 @@ its members can be kept in a smaller form.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
@@ -103,11 +103,13 @@ class SeededPopulation:
         if self._gathers:
             scales = self.scales.to(self.center)[:, None] * (1.0 if self.widths is None else self.widths)
             return torch.addcmul(self.center, self._windows(slice(None)), scales)
-        dense = self.center.new_empty(len(self), len(self.center))
-        for i, member in enumerate(dense.unbind()):
-            scale = self._members[i][1]
+        center, members = self.center, self._members
+        dense = center.new_empty(len(members), len(center))
+        for i, row in enumerate(dense.unbind()):
             for part, noise in self._widened(i):
-                torch.add(self.center[part], noise, alpha=scale, out=member[part])
+                whole = len(noise) == len(center)  # a slice costs as much as the sum of a short vector
+                base, into = (center, row) if whole else (center[part], row[part])
+                torch.add(base, noise, alpha=members[i][1], out=into)
         return dense
 
     def member(self, i: int) -> Iterator[tuple[slice, Tensor]]:
@@ -127,7 +129,7 @@ class SeededPopulation:
             sums = (few @ self._windows(slice(first, first + len(few))) for few, first in parts)
             yield slice(None), cast(Tensor, sum(sums))
             return
-        streams = [self._noise(i) for i in range(len(weights))]
+        streams = [iter(self._noise(i)) for i in range(len(weights))]
         for part in blocks(len(self.center)):
             total = torch.zeros_like(self.center[part])
             for weight, stream in zip(weights.tolist(), streams, strict=True):
@@ -145,24 +147,23 @@ class SeededPopulation:
         places = self.seeds[members] % (len(table) - len(self.center) + 1)
         return table.unfold(0, len(self.center), 1)[places.to(table.device)]
 
-    def _widened(self, i: int) -> Iterator[tuple[slice, Tensor]]:
+    def _widened(self, i: int) -> Iterable[tuple[slice, Tensor]]:
         """Member i's noise times ``widths``, block by block; not to be written to."""
         if self.widths is None:
             return self._noise(i)
         return ((part, self.widths[part] * noise) for part, noise in self._noise(i))
 
-    def _noise(self, i: int) -> Iterator[tuple[slice, Tensor]]:
+    def _noise(self, i: int) -> Iterable[tuple[slice, Tensor]]:
         """Member i's noise block by block; not to be written to."""
-        seed, d = self._members[i][0], len(self.center)
-        if self.table is not None:
-            place = seed % (len(self.table) - d + 1)
-            yield from ((part, self.table[place + part.start : place + part.stop]) for part in blocks(d))
-        elif len(self) * d <= BLOCK:
-            if seed not in self._drawn:
-                ((_, self._drawn[seed]),) = noise_blocks(seed, self.center)
-            yield slice(0, d), self._drawn[seed]
-        else:
-            yield from noise_blocks(seed, self.center)
+        seed, d, table = self._members[i][0], len(self.center), self.table
+        if table is not None:
+            place = seed % (len(table) - d + 1)
+            return ((part, table[place + part.start : place + part.stop]) for part in blocks(d))
+        if len(self._members) * d > BLOCK:
+            return noise_blocks(seed, self.center)
+        if seed not in self._drawn:
+            self._drawn[seed] = [*noise_blocks(seed, self.center)]
+        return self._drawn[seed]
 
     @cached_property
     def _members(self) -> list[tuple[int, float]]:
@@ -170,8 +171,8 @@ class SeededPopulation:
         return [*zip(self.seeds.tolist(), self.scales.tolist(), strict=True)]
 
     @cached_property
-    def _drawn(self) -> dict[int, Tensor]:
-        """The noise (d,) of seeds that was drawn, where all is less than a block: members share it, and the update."""
+    def _drawn(self) -> dict[int, list[tuple[slice, Tensor]]]:
+        """Each seed's noise, where all of it is less than a block: mirrored members share it, and the update."""
         return {}
 
 

@@ -119,5 +119,6 @@ class Mezo(ProbedSearch):
 
     def slopes(self, losses: Tensor) -> Tensor:
         """(L(theta + epsilon z) - L(theta - epsilon z)) / 2 epsilon, or 0 where one of them failed. (2k,) -> (k,)."""
-        slopes = (losses[: self.samples] - losses[self.samples :]) / (2 * self.epsilon)
+        above, below = losses.chunk(2)
+        slopes = (above - below) / (2 * self.epsilon)
         return slopes.nan_to_num(0.0, 0.0, 0.0)
