@@ -39,7 +39,7 @@ def replace_part(network: nn.Sequential) -> None:
 
 
 def replace_parameter(network: nn.Sequential) -> None:
-    network[0].weight = nn.Parameter(torch.zeros(3, 3))
+    network[0].weight = nn.Parameter(torch.ones(3, 3))
 
 
 def add_part(network: nn.Sequential) -> None:
