@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -58,13 +59,13 @@ def test_exported_models_are_used_without_hybridopt(tmp_path: Path) -> None:
 
 
 OWN = """
-import own_layers
+import home_layers
 from torch import nn
 
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.layer = own_layers.Layer()
+        self.layer = home_layers.Layer()
 
     def forward(self, inputs):
         return self.layer(inputs["a"]) + inputs["b"]
@@ -80,19 +81,21 @@ LOADED = """
 import sys, mlflow.pytorch
 from pathlib import Path
 model = mlflow.pytorch.load_model(sys.argv[1])
-print(type(model).__name__, type(model.layer).__name__, Path(sys.modules["own_layers"].__file__).parent)
+print(type(model).__name__, type(model.layer).__name__, Path(sys.modules["home_layers"].__file__).parent)
 """
 
 
 def test_a_class_of_a_file_is_loaded_where_that_file_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "own_nets.py").write_text(OWN)
-    (home / "own_layers.py").write_text(LAYERS)
+    (home / "home_nets.py").write_text(OWN)
+    (home / "home_layers.py").write_text(LAYERS)
     monkeypatch.syspath_prepend(home)
-    model = __import__("own_nets").Net().train()
+    for name in ("home_layers", "home_nets"):
+        monkeypatch.setitem(sys.modules, name, importlib.import_module(name))
+    model = sys.modules["home_nets"].Net().train()
     sample = {"a": torch.randn(2, 3), "b": torch.randn(2, 2)}
-    assert save_model(model, sample, tmp_path / "model") == "the class own_nets.Net"
+    assert save_model(model, sample, tmp_path / "model") == "the class home_nets.Net"
     assert model.training
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOADED, "model"], cwd=tmp_path, capture_output=True, text=True,

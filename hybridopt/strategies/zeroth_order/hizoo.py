@@ -13,7 +13,7 @@ perturbation. A step goes no further than to the lowest point of the parabola th
 On a quadratic of condition 1000 in 20 dimensions it ends many orders of magnitude below MeZO after as many losses, and
 in least squares with 39 weights, on features of scales from 0.1 to 10, at an excess loss of 0.011 where MeZO is at
 0.019, both at their best step size of eleven (medians of five seeds, p = 0.004; ``python scripts/claims/reproduce.py
-hizoo``). On networks of thousands of parameters it was behind MeZO: they have more curvatures than it can learn.
+hizoo``).
 """
 
 from __future__ import annotations

@@ -123,11 +123,11 @@ def test_what_a_run_keeps_loads_again(made, tmp_path, monkeypatch):
     theirs = AutoModelForSequenceClassification.from_pretrained(saved)
     assert not any("lora" in name for name in theirs.state_dict())
     (model,) = (tmp_path / "first").rglob("MLmodel")
-    exported = mlflow.pytorch.load_model(str(model.parent))
+    loaded = mlflow.pytorch.load_model(str(model.parent))
     ids = torch.tensor([[2, 8, 9, 10, 11, 12, 3, 0, 0], [2, 8, 9, 3, 0, 0, 0, 0, 0]])
     mask = (ids > 0).long()
-    ours = result.module.eval()({"input_ids": ids, "attention_mask": mask})
-    torch.testing.assert_close(exported(ids, mask), ours, rtol=1e-4, atol=1e-5)
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    torch.testing.assert_close(loaded(inputs), result.module.eval()(inputs), rtol=1e-4, atol=1e-5)
 
 
 def loss(model, data):
