@@ -107,7 +107,7 @@ def call_with(module: nn.Module, parameters: Mapping[str, Tensor], inputs: Input
 
 @contextmanager
 def casts_not_remembered() -> Iterator[None]:
-    """Inside, autocast casts weights anew at each use: it remembers casts by the place, not by the values there."""
+    """Inside, autocast casts weights at each use: its cache goes by the tensor, whatever has been written into it."""
     remembered = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)
     try:

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,6 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
-from torch import nn
 
 from hybridopt.composition import building, checking, targets
 from hybridopt.core.spec import DataSpec
@@ -48,7 +48,7 @@ from hybridopt.execution.directory import (
 from hybridopt.execution.feeding import as_batch
 from hybridopt.execution.identity import as_it_began, content_tags, flattened, read_job, tags, without_command
 from hybridopt.execution.note import page_tags
-from hybridopt.execution.parts import build_parts, build_trial, values_of
+from hybridopt.execution.parts import build_parts, build_trial, rebuilt, values_of
 from hybridopt.execution.pretrained import write_weights
 from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
@@ -101,9 +101,7 @@ def run(
     Raises:
         HybridoptError: a sentence for the user.
     """
-    if config.get("resume") is None:
-        return _run(config, directory, parent_run_id, more_tags, instantiate_targets)
-    with as_it_began(directory):
+    with nullcontext() if config.get("resume") is None else as_it_began(directory):
         return _run(config, directory, parent_run_id, more_tags, instantiate_targets)
 
 
@@ -294,7 +292,7 @@ class Job:
 def _finished(directory: Path, config: Mapping[str, Any]) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
-    result.network = partial(_rebuilt, config, directory, targets.permitted())
+    result.network = partial(rebuilt, config, directory, targets.permitted())
     tracking = config["tracking"]
     try:
         result.undelivered = deliver_leftovers(directory, tracking.get("uri"), tracking.get("patience", PATIENCE))
@@ -302,9 +300,3 @@ def _finished(directory: Path, config: Mapping[str, Any]) -> Result:
         result.undelivered = undelivered(directory)
         log.warning("%s", error)
     return result
-
-
-def _rebuilt(config: Mapping[str, Any], directory: Path, permitted: bool) -> nn.Module:
-    """The network of a finished run, built anew and given the weights that were tested."""
-    with targets.permitting(permitted):
-        return build_parts({**config, "weights": {"source": str(directory)}})[0].model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +38,18 @@ def build_parts(config: Mapping[str, Any]) -> tuple[Trial, LightningDataModule]:
         raise ConfigError(f"seed must not be negative, but is {seed}.")
     datamodule = build_data(config, seed)
     return build_trial(config, datamodule, early_batch(datamodule)), datamodule
+
+
+def rebuilt(config: Mapping[str, Any], directory: Path, permitted: bool) -> nn.Module:
+    """The network of a finished run, with the weights that were tested.
+
+    Args:
+        config: the run's.
+        directory: the run's.
+        permitted: whether modules of the user's own may be imported for it.
+    """
+    with targets.permitting(permitted):
+        return build_parts({**config, "weights": {"source": str(directory)}})[0].model
 
 
 def build_trial(

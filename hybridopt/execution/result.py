@@ -63,7 +63,7 @@ class Result:
 
     @property
     def module(self) -> nn.Module | None:
-        """The trained network, with the parameters that were tested; of a run that had finished before, built anew.
+        """The trained network, with the parameters that were tested; of a run that had finished before, built again.
 
         Raises:
             HybridoptError: it cannot be built any more.
