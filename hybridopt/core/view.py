@@ -98,7 +98,8 @@ class View:
         if chunk != "auto" and not (isinstance(chunk, int) and chunk > 0):
             raise ConfigError(f"oracle.chunk must be auto or a positive whole number, but is {chunk!r}.")
         self.model, self.objective, self.ledger, self.generator = model, objective, ledger, generator
-        self.device = next(model.parameters()).device
+        self._all_parameters = [*model.parameters()]
+        self.device = self._all_parameters[0].device
         self.inherited = Handover()
         self.feed = Feed()
         self.in_place = in_place
@@ -206,7 +207,7 @@ class View:
 
     def keep_in(self, z: Tensor) -> None:
         """Let the model's parameters be in the memory of z (d,), such as of a checkpoint, if they may be at all."""
-        if self.in_place and self.direct:
+        if self.in_place and self.direct and self._coordinates.large:
             self._coordinates.keep_in(self.model, z)
 
     @property

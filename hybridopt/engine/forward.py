@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from hybridopt.engine import trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
+from hybridopt.engine.modes import NOTHING, isolated_rng
 from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
-from hybridopt.engine.stage import Stage, call_with, evaluating, isolated_rng
+from hybridopt.engine.stage import Stage, call_with
 from hybridopt.engine.trees import Inputs
+from hybridopt.engine.vectors import Vectors
 from hybridopt.engine.workload import Workload, measure
 from hybridopt.errors import brief
 
@@ -42,6 +44,11 @@ def of_one(module: nn.Module, inputs: Inputs) -> Callable[[Inputs], Tensor]:
     return forward
 
 
+def number(parameters: Parameters) -> int:
+    """How many members there are; vectors are not taken apart for it."""
+    return parameters.members if isinstance(parameters, Vectors) else count(parameters)
+
+
 class PopulationForward:
     """Evaluates one module under many sets of parameters, without touching the module.
 
@@ -61,24 +68,18 @@ class PopulationForward:
 
     def evaluating(self, **modes: bool) -> AbstractContextManager[None]:
         """As :func:`evaluating`, for as many calls as come inside: entering it again costs nothing."""
-        return self._evaluating(**modes) if self._stage is None else nullcontext()
+        return self._evaluating(**modes) if self._stage is None else NOTHING
 
     @contextmanager
     def _evaluating(self, **modes: bool) -> Iterator[None]:
-        with evaluating(self.module, **modes) as parts:
-            self._stage = self._set_up(parts)
+        if self._kept is None or not self._kept.stands:
+            self._kept = Stage(self.module)
+        with self._kept.entered(**modes):
+            self._stage = self._kept
             try:
                 yield
             finally:
                 self._stage = None
-
-    def _set_up(self, parts: list[nn.Module]) -> Stage:
-        """The stage of the last time, unless the module has changed since."""
-        if self._kept is None or not self._kept.stands(parts):
-            self._kept = Stage(self.module)
-        else:
-            self._kept.look()
-        return self._kept
 
     def workload(self, inputs: Inputs) -> Workload:
         """What one network takes for inputs (B, ...) of this shape."""
@@ -107,9 +108,10 @@ class PopulationForward:
     def _mode(self, parameters: Parameters, inputs: Inputs, shared: bool) -> str:
         if self.mode != "auto":
             return self.mode
-        if count(parameters) < FEW:
+        if number(parameters) < FEW:
             return "loop"  # so few gain less from vmap than it costs
-        low_rank = any(isinstance(value, LowRankParameter) for value in parameters.values())
+        vectors = isinstance(parameters, Vectors)
+        low_rank = not vectors and any(isinstance(value, LowRankParameter) for value in parameters.values())
         key = (trees.shape_key(inputs), shared, low_rank)
         if key not in self._chosen:
             self._chosen[key] = self._choose(parameters, inputs, shared, low_rank)
@@ -160,10 +162,13 @@ class PopulationForward:
 
     def _loop(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         stage = self._stage or Stage(self.module)
-        stands_in = stage.can_hold(parameters) and not torch.is_grad_enabled()  # a graph does not lead through .data
-        rows = (inputs if shared else trees.rows(inputs, i) for i in range(count(parameters)))
-        if stands_in:
-            outputs = stage.run_each(parameters, each(parameters), rows)
+        members = number(parameters)
+        rows = [inputs] * members if shared else [trees.rows(inputs, i) for i in range(members)]
+        stands_in = not torch.is_grad_enabled() and stage.can_hold(parameters)  # a graph does not lead through .data
+        if stands_in and isinstance(parameters, Vectors) and parameters.best_written:
+            outputs = stage.run_written(parameters, rows)
+        elif stands_in:
+            outputs = stage.run_each(parameters, rows)
         else:
             named = (dict(zip(parameters, member, strict=True)) for member in each(parameters))
             outputs = [call_with(self.module, one, own) for one, own in zip(named, rows, strict=True)]

@@ -92,7 +92,7 @@ class SeededPopulation:
     widths: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.seeds)
+        return self.seeds.shape[0]  # which is quicker than len()
 
     def __getitem__(self, members: slice) -> SeededPopulation:
         """The same population, restricted to a slice of its members."""
@@ -103,14 +103,28 @@ class SeededPopulation:
         if self._gathers:
             scales = self.scales.to(self.center)[:, None] * (1.0 if self.widths is None else self.widths)
             return torch.addcmul(self.center, self._windows(slice(None)), scales)
-        center, members = self.center, self._members
-        dense = center.new_empty(len(members), len(center))
+        dense = self.center.new_empty(len(self), len(self.center))
         for i, row in enumerate(dense.unbind()):
-            for part, noise in self._widened(i):
-                whole = len(noise) == len(center)  # a slice costs as much as the sum of a short vector
-                base, into = (center, row) if whole else (center[part], row[part])
-                torch.add(base, noise, alpha=members[i][1], out=into)
+            self._write(i, row)
         return dense
+
+    def written(self, vector: Tensor) -> Iterator[None]:
+        """Write one member after the other into a vector (d,)."""
+        if self._gathers:
+            for row in self.materialize().unbind():
+                vector.copy_(row)
+                yield
+        else:
+            for i in range(len(self)):
+                self._write(i, vector)
+                yield
+
+    def _write(self, i: int, vector: Tensor) -> None:
+        center, scale = self.center, self._members[i][1]
+        for part, noise in self._widened(i):
+            whole = len(noise) == len(center)  # a slice costs as much as the sum of a short vector
+            base, into = (center, vector) if whole else (center[part], vector[part])
+            torch.add(base, noise, alpha=scale, out=into)
 
     def member(self, i: int) -> Iterator[tuple[slice, Tensor]]:
         """Member i block by block: (where, values)."""
@@ -129,12 +143,23 @@ class SeededPopulation:
             sums = (few @ self._windows(slice(first, first + len(few))) for few, first in parts)
             yield slice(None), cast(Tensor, sum(sums))
             return
+        if len(self.center) <= BLOCK:
+            yield slice(None), self._short_sum(weights.tolist())
+            return
         streams = [iter(self._noise(i)) for i in range(len(weights))]
         for part in blocks(len(self.center)):
             total = torch.zeros_like(self.center[part])
             for weight, stream in zip(weights.tolist(), streams, strict=True):
                 total.add_(next(stream)[1], alpha=weight)
             yield part, total
+
+    def _short_sum(self, weights: list[float]) -> Tensor:
+        """The sum of noise that is made in one block."""
+        total: Tensor | None = None
+        for i, weight in enumerate(weights):
+            ((_, noise),) = self._noise(i)
+            total = noise * weight if total is None else total.add_(noise, alpha=weight)
+        return torch.zeros_like(self.center) if total is None else total
 
     @property
     def _gathers(self) -> bool:
