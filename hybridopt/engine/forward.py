@@ -6,12 +6,13 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hybridopt.engine import trees
+from hybridopt.engine import threads, trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
 from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
 from hybridopt.engine.stage import Stage, call_with, evaluating, isolated_rng
@@ -22,6 +23,7 @@ from hybridopt.errors import brief
 log = logging.getLogger(__name__)
 
 FEW = 6  # minimum population size for vmap on a small network
+SMALL = 5e8  # floating-point operations of a population below which a second thread costs more than it saves
 
 
 def of_one(module: nn.Module, inputs: Inputs) -> Callable[[Inputs], Tensor]:
@@ -58,6 +60,8 @@ class PopulationForward:
         self._workloads: dict[tuple[tuple[int, ...], ...], Workload] = {}
         self._stage: Stage | None = None  # while the module is evaluated
         self._kept: Stage | None = None
+        self._divisible: dict[tuple[Any, ...], bool] = {}
+        self._twins: list[PopulationForward] = []  # of the module as it is while it is evaluated
 
     def evaluating(self, **modes: bool) -> AbstractContextManager[None]:
         """As :func:`evaluating`, for as many calls as come inside: entering it again costs nothing."""
@@ -70,7 +74,7 @@ class PopulationForward:
             try:
                 yield
             finally:
-                self._stage = None
+                self._stage, self._twins = None, []
 
     def _set_up(self, parts: list[nn.Module]) -> Stage:
         """The stage of the last time, unless the module has changed since."""
@@ -101,8 +105,14 @@ class PopulationForward:
         if not parameters:  # the module as it is
             return (self._stage or Stage(self.module)).run({}, inputs if shared else trees.rows(inputs, 0))[None]
         mode = self._mode(parameters, inputs, shared)
-        run = self._vmap if mode == "vmap" else self._loop
-        return run(parameters, inputs, shared)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
+            number = self._threads(parameters, inputs, shared)
+            run = self._run if number == 1 else partial(self._by_threads, number)
+            return run(mode, parameters, inputs, shared)
+
+    def _run(self, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        return (self._vmap if mode == "vmap" else self._loop)(parameters, inputs, shared)
 
     def _mode(self, parameters: Parameters, inputs: Inputs, shared: bool) -> str:
         if self.mode != "auto":
@@ -154,8 +164,7 @@ class PopulationForward:
             return call_with(self.module, {**dense, **weights}, inputs)
 
         vectorised = torch.vmap(member, in_dims=(0, 0, None if shared else 0), randomness="different")
-        with Interception(torch.is_autocast_enabled(trees.device(inputs).type)), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
+        with Interception(torch.is_autocast_enabled(trees.device(inputs).type)):
             return vectorised(dense, factors, inputs)
 
     def _loop(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
@@ -168,3 +177,63 @@ class PopulationForward:
             named = (dict(zip(parameters, member, strict=True)) for member in each(parameters))
             outputs = [call_with(self.module, one, own) for one, own in zip(named, rows, strict=True)]
         return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
+
+    # -- by several threads ------------------------------------------------------------------------------------------
+
+    def _threads(self, parameters: Parameters, inputs: Inputs, shared: bool) -> int:
+        """How many threads are to run the members."""
+        number = min(threads.count(), count(parameters) // 2)
+        if number < 2 or trees.device(inputs).type != "cpu" or not self._without_effects():
+            return 1
+        workload = self.workload(inputs if shared else trees.rows(inputs, 0))
+        return number if workload.flops * count(parameters) >= SMALL else 1
+
+    def _without_effects(self) -> bool:
+        """Whether nothing is known that a pass does besides its outputs, or that another thread would not know of."""
+        if self._stage is None or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            return False
+        modes = torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack()
+        parts = self._stage.parts
+        return not modes and not any(one.training or one._forward_hooks or one._forward_pre_hooks for one in parts)
+
+    def _by_threads(self, number: int, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        """The same outputs, bit for bit; that they are the same is tried at the first population of a form."""
+        low_rank = tuple(name for name, value in parameters.items() if isinstance(value, LowRankParameter))
+        key = (trees.shape_key(inputs), shared, low_rank, count(parameters), number, mode)
+        if key in self._divisible:
+            run = partial(self._divided, number) if self._divisible[key] else self._run
+            return run(mode, parameters, inputs, shared)
+        drawn = torch.get_rng_state()
+        whole = self._run(mode, parameters, inputs, shared)
+        draws = not torch.equal(drawn, torch.get_rng_state())  # in which order threads would, no one knows
+        self._divisible[key] = not draws and self._agrees(whole, number, mode, parameters, inputs, shared)
+        return whole
+
+    def _agrees(self, whole: Tensor, *population: Any) -> bool:
+        name = type(self.module).__name__
+        try:
+            divided = self._divided(*population)
+        except Exception as error:  # whatever a copy of the network cannot do
+            log.info("%s is not run by several threads (%s).", name, brief(error))
+            return False
+        same = divided.stride() == whole.stride() and torch.allclose(divided, whole, 0.0, 0.0, equal_nan=True)
+        if not same:
+            log.info("%s gives other outputs where several threads run copies of it: one runs it.", name)
+        return same
+
+    def _divided(self, number: int, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        while len(self._twins) < number - 1:
+            other = PopulationForward(threads.twin(self.module), mode)
+            other._stage = Stage(other.module)
+            self._twins.append(other)
+        tasks = [
+            partial(
+                forward._run,
+                mode,
+                {name: members(value, part) for name, value in parameters.items()},
+                inputs if shared else trees.rows(inputs, part),
+                shared,
+            )
+            for forward, part in zip([self, *self._twins], threads.shares(count(parameters), number), strict=False)
+        ]
+        return threads.joined(threads.each(tasks))
