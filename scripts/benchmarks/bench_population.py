@@ -31,14 +31,14 @@ from typing import Any
 import benchlib
 import numpy as np
 import torch
-from benchlib import DENSE, EGGROLL, LOOP, MEZO, SEEDED, Rows, Variant, Work, interleaved, median_ratio, mlp
+from benchlib import DENSE, EGGROLL, LOOP, MEZO, SEEDED, TABLE, Rows, Variant, Work, interleaved, median_ratio, mlp
 from torch import Tensor, nn
 
 from hybridopt import DataSpec
 from hybridopt.composition import building
 
 PARTS = ("throughput", "growth", "memory")
-VARIANTS = (DENSE, SEEDED, EGGROLL, LOOP)
+VARIANTS = (DENSE, TABLE, SEEDED, EGGROLL, LOOP)
 GROWING = (DENSE, SEEDED, EGGROLL)
 FRUGAL = (MEZO, SEEDED, EGGROLL, DENSE)
 

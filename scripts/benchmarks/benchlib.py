@@ -186,6 +186,7 @@ class Variant:
 
 
 DENSE = Variant("openai_es, dense", "openai_es")
+TABLE = Variant("openai_es, table", "openai_es", {"noise": "table"})
 SEEDED = Variant("openai_es, seeded", "openai_es", {"noise": "seeded"})
 EGGROLL = Variant("eggroll, low rank", "eggroll")
 MEZO = Variant("mezo", "mezo")
