@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.plugins import Precision
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import distributed
 
@@ -73,6 +74,23 @@ def check_devices(trainer: Trainer) -> None:
         raise ConfigError(
             f"trainer.devices={trainer.num_devices} would start as many processes on {cores} cores: set "
             f"trainer.devices={cores} at most."
+        )
+
+
+def check_precision(trainer: Trainer, populations: str) -> None:
+    """Refuse two settings that lower the precision of populations.
+
+    Args:
+        trainer: whose precision may.
+        populations: ``oracle.precision``.
+
+    Raises:
+        ConfigError: both do.
+    """
+    if populations != "float32" and type(trainer.precision_plugin) is not Precision:
+        raise ConfigError(
+            f"oracle.precision={populations} and trainer.precision={trainer.precision} are two ways to the same: leave "
+            "one of them out (float32, and 32-true)."
         )
 
 
