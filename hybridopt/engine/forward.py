@@ -51,11 +51,13 @@ class PopulationForward:
         module: the network. Buffers stay as they are.
         mode: "vmap", "loop", or "auto": the loop where one network keeps a CPU busy, or where a trial of two members
             shows that vmap cannot run it or gives other outputs; else vmap.
+        cast: makes the module's kind of parameters of those that are given, just before they are used; none if None.
     """
 
-    def __init__(self, module: nn.Module, mode: str = "auto"):
+    def __init__(self, module: nn.Module, mode: str = "auto", cast: Callable[[Any], Any] | None = None):
         self.module = module
         self.mode = mode
+        self.cast = cast
         self._chosen: dict[tuple[Any, ...], str] = {}
         self._workloads: dict[tuple[tuple[int, ...], ...], Workload] = {}
         self._stage: Stage | None = None  # while the module is evaluated
@@ -155,6 +157,8 @@ class PopulationForward:
         return agrees
 
     def _vmap(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        if self.cast is not None:
+            parameters = {name: self.cast(value) for name, value in parameters.items()}
         low = {name: value for name, value in parameters.items() if isinstance(value, LowRankParameter)}
         dense = {name: value for name, value in parameters.items() if name not in low}
         factors = {name: (value.left, value.right) for name, value in low.items()}
@@ -169,12 +173,16 @@ class PopulationForward:
 
     def _loop(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         stage = self._stage or Stage(self.module)
-        stands_in = stage.can_hold(parameters) and not torch.is_grad_enabled()  # a graph does not lead through .data
         rows = (inputs if shared else trees.rows(inputs, i) for i in range(count(parameters)))
+        values, few = each(parameters), parameters
+        if self.cast is not None:  # one by one, so that what is made is in the processor's cache when it is used
+            values = (tuple(map(self.cast, member)) for member in values)
+            few = {name: self.cast(members(value, slice(0, 1))) for name, value in parameters.items()}
+        stands_in = stage.can_hold(few) and not torch.is_grad_enabled()  # a graph does not lead through .data
         if stands_in:
-            outputs = stage.run_each(parameters, each(parameters), rows)
+            outputs = stage.run_each(parameters, values, rows)
         else:
-            named = (dict(zip(parameters, member, strict=True)) for member in each(parameters))
+            named = (dict(zip(parameters, member, strict=True)) for member in values)
             outputs = [call_with(self.module, one, own) for one, own in zip(named, rows, strict=True)]
         return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
 
@@ -223,7 +231,7 @@ class PopulationForward:
 
     def _divided(self, number: int, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         while len(self._twins) < number - 1:
-            other = PopulationForward(threads.twin(self.module), mode)
+            other = PopulationForward(threads.twin(self.module), mode, self.cast)
             other._stage = Stage(other.module)
             self._twins.append(other)
         tasks = [

@@ -73,7 +73,7 @@ class LowerForward(PopulationForward):
 
     def __init__(self, module: nn.Module, mode: str = "auto"):
         super().__init__(module, mode)
-        self._lower = PopulationForward(module, mode)
+        self._lower = PopulationForward(module, mode, lowered)
 
     @contextmanager
     def _evaluating(self, **modes: bool) -> Iterator[None]:
@@ -91,9 +91,7 @@ class LowerForward(PopulationForward):
                 "trainer.precision=32-true)."
             )
         own = parameters or {name: value.detach()[None] for name, value in self.module.named_parameters()}
-        outputs = self._lower(
-            {name: lowered(value) for name, value in own.items()}, trees.mapped(lowered, inputs), shared
-        )
+        outputs = self._lower(own, trees.mapped(lowered, inputs), shared)
         return outputs.float() if outputs.is_floating_point() else outputs
 
 
