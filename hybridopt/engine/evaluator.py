@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.engine import trees
-from hybridopt.engine.forward import PopulationForward
 from hybridopt.engine.in_place import Missed
 from hybridopt.engine.memory import out_of_memory
 from hybridopt.engine.modes import NOTHING
 from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population
+from hybridopt.engine.precision import population_forward
 from hybridopt.engine.sharding import Sharding, SingleProcess
 from hybridopt.engine.trees import Inputs
 
@@ -38,6 +38,7 @@ class Evaluator:
         dropout: whether dropout is on, each member with draws of its own.
         batch_statistics: whether batches are normalised by their own statistics.
         sharding: how a population is shared out over processes; one process evaluates all if None.
+        precision: of the network's passes, "float32" or "bf16".
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Evaluator:
         dropout: bool = False,
         batch_statistics: bool = False,
         sharding: Sharding | None = None,
+        precision: str = "float32",
     ):
-        self.forward = PopulationForward(module, mode)
+        self.forward = population_forward(module, mode, precision)
         self.sharding = sharding or SingleProcess()
         self._chunk = chunk
         self._chunks: dict[tuple[tuple[int, ...], ...], int] = {}

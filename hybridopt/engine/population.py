@@ -170,7 +170,7 @@ class SeededPopulation:
         """Noise (k, d) of some members, from the table."""
         table = cast(Tensor, self.table)
         places = self.seeds[members] % (len(table) - len(self.center) + 1)
-        return table.unfold(0, len(self.center), 1)[places.to(table.device)]
+        return torch.index_select(table.unfold(0, len(self.center), 1), 0, places.to(table.device))
 
     def _widened(self, i: int) -> Iterable[tuple[slice, Tensor]]:
         """Member i's noise times ``widths``, block by block; not to be written to."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hybridopt.engine.modes import Attributes, parts_of, set_modes
-from hybridopt.engine.parameters import LowRankParameter, Parameters, each
+from hybridopt.engine.parameters import LowRankParameter, Parameters
 from hybridopt.engine.trees import Inputs
 from hybridopt.engine.vectors import Vectors
 
@@ -77,16 +77,19 @@ class Stage:
             self._stand_in(places, values.values())
             return self._run(inputs)
 
-    def run_each(self, parameters: Parameters, inputs: Iterable[Inputs]) -> list[Tensor]:
+    def run_each(
+        self, names: Iterable[str], members: Iterable[Iterable[Tensor]], inputs: Iterable[Inputs]
+    ) -> list[Tensor]:
         """The module's outputs under the parameters of one member after the other.
 
         Args:
-            parameters: by name, for all members.
+            names: of the parameters that others stand in for.
+            members: of each, the values in that order.
             inputs: of each.
         """
-        places, outputs = [self.places[name] for name in parameters], []
+        places, outputs = [self.places[name] for name in names], []
         with self._put_back(places):
-            for values, rows in zip(each(parameters), inputs, strict=True):
+            for values, rows in zip(members, inputs, strict=True):
                 self._stand_in(places, values)
                 outputs.append(self._run(rows))
         return outputs

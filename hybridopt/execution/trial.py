@@ -61,7 +61,7 @@ class Trial(LightningModule):
         budget: what may be spent.
         encoding: how search vectors become parameters; the parameters themselves if None.
         seed: fixes all that the strategy draws.
-        mode, chunk, dropout, batch_statistics: how populations are run, see :class:`~hybridopt.core.oracle.Oracle`.
+        mode, chunk, dropout, batch_statistics, precision: see :class:`~hybridopt.core.oracle.Oracle`.
         spec: the shape of the data; if None, the datamodule's ``spec``, or what a batch and the network's outputs tell.
 
     Raises:
@@ -89,22 +89,23 @@ class Trial(LightningModule):
         chunk: str | int = "auto",
         dropout: bool = False,
         batch_statistics: bool = False,
+        precision: str = "float32",
         spec: DataSpec | None = None,
     ):
         super().__init__()
-        check_compatible(objective, strategy, encoding, spec)
+        check_compatible(objective, strategy, encoding, spec, precision)
         self.automatic_optimization = False
         self.model, self.objective, self.strategy = model, objective, strategy
         self.encoding = encoding or Direct()
         self.budget, self.seed, self.spec = budget, seed, spec
         self._engine = {"mode": mode, "chunk": chunk, "dropout": dropout, "batch_statistics": batch_statistics}
+        self._engine["precision"] = precision
         self.ledger = Ledger(budget)
         self.sharding: Sharding = SingleProcess()
         self.curve: list[tuple[int, Values]] = []  # (forwards, validation metrics), the last mark last
         self.phase_ends: dict[str, Values] = {}
         self.tested: Values = {}
-        self.at_mark = False
-        self.begun = self._loaded = self._seen = self._checked = False
+        self.at_mark = self.begun = self._loaded = self._seen = self._checked = False
         self.records = Records(self.ledger)
 
     # -- Lightning's hooks -------------------------------------------------------------------------------------------
