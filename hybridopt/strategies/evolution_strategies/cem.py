@@ -87,9 +87,11 @@ class CEM(Search):
 
 
 def deviation(samples: Tensor) -> Tensor:
-    """The standard deviation of each coordinate, (n, d) -> (d,), as ``std(dim=0, correction=0)``, ten times faster.
+    """The standard deviation of each coordinate, (n, d) -> (d,), as ``std(dim=0, correction=0)``.
 
-    Torch counts in float64 there too, but one number at a time.
+    On a CPU that counts in float64, one number at a time; here all at once, which is ten times faster.
     """
+    if not samples.is_cpu or samples.dtype != torch.float32:
+        return samples.std(dim=0, correction=0)
     exact = samples.double()
     return (exact - exact.mean(dim=0)).square_().mean(dim=0).sqrt_().to(samples)

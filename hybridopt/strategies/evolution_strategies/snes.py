@@ -79,12 +79,12 @@ class SNES(Search):
 
 def utilities(losses: Tensor) -> Tensor:
     """u_k = max(0, ln(n/2 + 1) - ln k) / sum - 1/n for the k-th best of n; they sum to zero. (n,) -> (n,)."""
-    shares = of_ranks(len(losses)).to(losses.device)
+    shares = shares_by_rank(len(losses)).to(losses.device)
     return torch.empty_like(shares).scatter_(0, losses.argsort(stable=True), shares)
 
 
 @cache
-def of_ranks(n: int) -> Tensor:
+def shares_by_rank(n: int) -> Tensor:
     """The utilities of the best, the second best and so on, (n,)."""
     ranks = torch.arange(1, n + 1, dtype=torch.float64)
     raw = (math.log(n / 2 + 1) - ranks.log()).clamp(min=0)
