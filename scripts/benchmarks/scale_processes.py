@@ -25,6 +25,11 @@ from hybridopt.engine.digest import digest
 from hybridopt.engine.sharding import ProcessGroup
 
 VARIANTS = (DENSE, SEEDED, EGGROLL)
+NOTE = """\
+"speed-up" is by the clock. "of its own work" is the processor's time of one process over that of the busiest of several
+(of the thread that computes): what the clock would show if each had a core for itself and the exchange took no time.
+What is missing to the number of processes is what each does for itself: it draws the noise of the whole population, and
+makes the update."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,10 @@ def generations(case: Case, variant: Variant, count: int) -> dict[str, Any]:
     sharding.sent, sharding.waited = 0, 0.0
     seconds, busy = [], []
     for _ in range(count):
-        started, before = time.perf_counter(), time.process_time()
+        started, before = time.perf_counter(), time.thread_time()
         work()
         seconds.append(time.perf_counter() - started)
-        busy.append(time.process_time() - before)
+        busy.append(time.thread_time() - before)
     return {
         "seconds": statistics.median(seconds),
         "busy": statistics.median(busy),
@@ -152,11 +157,7 @@ def workers(count: int) -> Iterator[Workers]:
 
 
 def measure(sizes: Sequence[int], repetitions: int, quick: bool) -> Rows:
-    """A row for each network, variant and number of processes; the numbers take turns.
-
-    "speed-up" is by the clock. "of its own work" is the processor's time of one process over that of the busiest of
-    several: what the clock would show if each had a core for itself and the exchange took no time.
-    """
+    """A row for each network, variant and number of processes, which take turns; :data:`NOTE` says what they mean."""
     rows = []
     with workers(max(sizes)) as group:
         for case in QUICK if quick else CASES:
@@ -197,6 +198,11 @@ def summarised(
             }
         )
     return rows
+
+
+def share_of_waiting(ranks: Sequence[Mapping[str, Any]]) -> float:
+    """The largest share of a generation that a rank waits for the others' answers."""
+    return max(rank["waited"] / rank["seconds"] for rank in ranks)
 
 
 def slowest(ranks: Sequence[Mapping[str, Any]], key: str) -> float:
