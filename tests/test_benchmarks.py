@@ -59,7 +59,7 @@ def test_processes_come_to_the_same_point(tmp_path: Path) -> None:
     rows = measured("processes", tmp_path)["processes"]
     assert [row["processes"] for row in rows] == [1, 2] * 3
     assert {row["bit for bit"] for row in rows} == {"equal"}
-    assert [row["bytes sent by a process"] for row in rows] == [0, 4 * 4 + 8] * 3  # of eight losses half, and the cost
+    assert [row["bytes of answers"] for row in rows] == [0, 4 * 4 + 8] * 3  # of eight losses half, and the cost
 
 
 @pytest.mark.slow

@@ -28,8 +28,8 @@ VARIANTS = (DENSE, SEEDED, EGGROLL)
 NOTE = """\
 "speed-up" is by the clock. "of its own work" is the processor's time of one process over that of the busiest of several
 (of the thread that computes): what the clock would show if each had a core for itself and the exchange took no time.
-What is missing to the number of processes is what each does for itself: it draws the noise of the whole population, and
-makes the update."""
+What is missing to the number of processes is what each does for itself: it draws the noise of the whole population, or
+the table of it, and makes the update."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Case:
         shape: of one input.
         popsize: members n.
         batch: samples B.
+        variants: of strategies.
+        count: generations that are timed.
     """
 
     label: str
@@ -49,6 +51,8 @@ class Case:
     shape: tuple[int, ...]
     popsize: int
     batch: int
+    variants: Sequence[Variant] = VARIANTS
+    count: int = 10
 
     def build(self) -> nn.Module:
         """The network with the weights of seed 0."""
@@ -61,12 +65,13 @@ class Case:
 CASES = (
     Case("MLP 64-256-128-10", {"name": "mlp", "hidden": [256, 128]}, (64,), 128, 128),
     Case("CNN 1x28x28", {"name": "cnn"}, (1, 28, 28), 64, 64),
+    Case("MLP 64-2100-2100-10", {"name": "mlp", "hidden": [2100, 2100]}, (64,), 32, 8, (SEEDED,), 2),  # without a table
 )
 QUICK = (Case("MLP 64-32-10", {"name": "mlp", "hidden": [32]}, (64,), 8, 16),)
 
 
 class Counting(ProcessGroup):
-    """As ever, and it counts what it sends and the seconds that it waits."""
+    """As ever, and it counts the bytes of answers that it sends, and the seconds that it waits for those of others."""
 
     sent, waited = 0, 0.0
 
@@ -161,9 +166,9 @@ def measure(sizes: Sequence[int], repetitions: int, quick: bool) -> Rows:
     rows = []
     with workers(max(sizes)) as group:
         for case in QUICK if quick else CASES:
-            for variant in VARIANTS:
+            for variant in case.variants:
                 found = [
-                    {size: group.run(size, case, variant, 2 if quick else 10) for size in sizes}
+                    {size: group.run(size, case, variant, 2 if quick else case.count) for size in sizes}
                     for _ in range(repetitions)
                 ]
                 rows += summarised(case, variant, sizes, found)
@@ -193,7 +198,7 @@ def summarised(
                 "waiting": statistics.median(
                     slowest(each[size], "waited") / slowest(each[size], "seconds") for each in found
                 ),
-                "bytes sent by a process": found[0][size][0]["sent"],
+                "bytes of answers": found[0][size][0]["sent"],
                 "bit for bit": "equal" if len(points) == 1 else "differs",
             }
         )
