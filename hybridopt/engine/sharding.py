@@ -104,8 +104,8 @@ class ProcessGroup(Sharding):
     """The ranks of torch's process group, which Lightning has made, take contiguous parts of nearly equal size.
 
     Every rank draws the whole population from the same stream, so that what travels is n answers a generation
-    (Salimans et al. 2017, https://arxiv.org/abs/1703.03864), and what they cost. The calls go to torch itself:
-    Lightning's ``all_gather`` does the same three times slower, since it is made for gradients to flow through.
+    (Salimans et al. 2017, https://arxiv.org/abs/1703.03864), what they cost, and long sums. The calls go to torch
+    itself: Lightning's ``all_gather`` does the same three times slower, since it is made for gradients to flow through.
 
     Args:
         device: this rank's, where the backend (gloo, NCCL) wants its tensors.

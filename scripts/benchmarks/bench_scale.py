@@ -75,6 +75,9 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     parser.add_argument("--memory", type=float, default=6.0, help="GB that a process may take (default: 6)")
     parser.add_argument("--processes", nargs="+", type=int, default=[2, 4], help="besides one (default: 2 4)")
+    parser.add_argument(
+        "--networks", nargs="+", default=[""], metavar="WORD", help="of the processes: labels with one"
+    )
     parser.add_argument("--jobs", type=int, default=500, help="of a sweep (default: 500)")
     arguments = benchlib.parse(parser)
     if arguments.device != "cpu":
@@ -90,7 +93,8 @@ def main() -> None:
         benchlib.say("exponents over the upper half", report["exponents"])
     if "processes" in arguments.parts:
         sizes = [1, *arguments.processes]
-        report["processes"] = scale_processes.measure(sizes, arguments.repetitions, arguments.quick)
+        rounds, words = arguments.repetitions, arguments.networks
+        report["processes"] = scale_processes.measure(sizes, rounds, arguments.quick, words)
         benchlib.say("processes", report["processes"], scale_processes.NOTE)
     if "paper" in arguments.parts:
         found = scale_paper.constants(scale_dimension.BATCH)

@@ -96,17 +96,20 @@ def unpacking(ranks: int) -> float:
 
 
 def on_paper(c: Constants, batch: int) -> Rows:
-    """A generation of seeded openai_es: seconds by the formulas of ``docs/scale.md``, and GB of a worker."""
+    """A generation of seeded openai_es by the formulas of ``docs/scale.md``: seconds, efficiency, and GB of a worker.
+
+    The update is one that each worker makes by itself, or that they make in turn.
+    """
     sizes = [(1e6, 100, 1), (1e8, 100, 4), (1e9, 100, 100), (1e9, 1e4, 100), (1e9, 1e4, 1e4)]
     rows = []
     for d, n, workers in sizes:
         evaluation = ceil(n / workers) * d * (c.member + batch * c.forward)
         exchange = (workers - 1) * HOP + workers * c.unpack
-        update, chained = d * (n / 2 * c.update + c.descent), 0.0
+        update, turned = d * (n / 2 * c.update + c.descent), 0.0
         if workers > 1:
             sums = ceil(n / 2 / workers) * d * c.update
             sent = 2 * 4 * d / NETWORK + (workers - 1) * (HOP + BLOCK / NETWORK)
-            chained = sums + sent + d * c.descent
+            turned = sums + sent + d * c.descent
         alone = n * d * (c.member + batch * c.forward) + update
         rows.append(
             {
@@ -115,10 +118,10 @@ def on_paper(c: Constants, batch: int) -> Rows:
                 "workers": int(workers),
                 "evaluation s": evaluation,
                 "exchange s": exchange,
-                "update s": update,
-                "efficiency": alone / workers / (evaluation + exchange + update),
-                "update in a chain s": chained or None,
-                "then efficiency": alone / workers / (evaluation + exchange + chained) if chained else None,
+                "update by itself s": update,
+                "by itself": alone / workers / (evaluation + exchange + update),
+                "update in turn s": turned or None,
+                "in turn": alone / workers / (evaluation + exchange + turned) if turned else None,
                 "GB a worker": COPIES * 4 * d / 1e9,
             }
         )

@@ -161,11 +161,19 @@ def workers(count: int) -> Iterator[Workers]:
                 process.terminate()
 
 
-def measure(sizes: Sequence[int], repetitions: int, quick: bool) -> Rows:
-    """A row for each network, variant and number of processes, which take turns; :data:`NOTE` says what they mean."""
-    rows = []
+def measure(sizes: Sequence[int], repetitions: int, quick: bool, words: Sequence[str] = ("",)) -> Rows:
+    """A row for each network, variant and number of processes, which take turns; :data:`NOTE` says what they mean.
+
+    Args:
+        sizes: numbers of processes; the first is what the others are compared with.
+        repetitions: rounds.
+        quick: only a tiny network.
+        words: only networks whose label has one of them.
+    """
+    rows: Rows = []
+    cases = [case for case in (QUICK if quick else CASES) if any(word in case.label for word in words)]
     with workers(max(sizes)) as group:
-        for case in QUICK if quick else CASES:
+        for case in cases:
             for variant in case.variants:
                 found = [
                     {size: group.run(size, case, variant, 2 if quick else case.count) for size in sizes}
