@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hybridopt.composition.registry import plugins
 from hybridopt.composition.shipped import ShippedRepository
 from hybridopt.composition.targets import SETTING, TARGET, granted, nodes, said
+from hybridopt.composition.templates import Templates, own_overrides
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox import credentials
 
@@ -46,17 +47,43 @@ class CheckedLoader(ConfigLoaderImpl):
     def __init__(self, config_search_path: ConfigSearchPath):
         super().__init__(config_search_path)
         self.repository = ShippedRepository(config_search_path)
+        self._templates = self._new_templates()
 
     def load_configuration(self, config_name: Any, overrides: list[str], *args: Any, **kwargs: Any) -> DictConfig:
         check_callbacks(overrides)
-        composed = super().load_configuration(config_name, overrides, *args, **kwargs)
-        if not (granted() or said(overrides)):
-            try:
-                check(composed, overrides)
-            except ConfigError as error:
-                raise ConfigCompositionException(str(error)) from error
-        _hide_credentials(composed)
-        return composed
+        return _passed(super().load_configuration(config_name, overrides, *args, **kwargs), overrides)
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        derived = self._templates.derive(master_config, sweep_overrides)
+        if derived is None:
+            return super().load_sweep_config(master_config, sweep_overrides)
+        return _passed(derived, [*own_overrides(master_config), *sweep_overrides])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to the process of a launcher: all but what was composed."""
+        return {name: value for name, value in vars(self).items() if name != "_templates"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._templates = self._new_templates()
+
+    def _new_templates(self) -> Templates:
+        return Templates(super().load_sweep_config, lambda key: self.get_group_options(key) != [])
+
+
+def _passed(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """A composed config that runs no code, without the credentials in it.
+
+    Raises:
+        ConfigCompositionException: it could run some.
+    """
+    if not (granted() or said(overrides)):
+        try:
+            check(composed, overrides)
+        except ConfigError as error:
+            raise ConfigCompositionException(str(error)) from error
+    _hide_credentials(composed)
+    return composed
 
 
 def _hide_credentials(composed: DictConfig) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ConfigDefault, GroupDefault, InputDefault
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -29,8 +30,13 @@ class ShippedRepository(ConfigRepository):
     """Loads configs as Hydra does; ambiguous names in what a package ships are made that package's own.
 
     Hydra copies a repository for each question that it has, to give the copy other sources. The sources themselves, in
-    which all of Hydra's configs are, never change: a copy has the same.
+    which all of Hydra's configs are, never change: a copy has the same. What was loaded from them is kept, since most
+    jobs of a sweep are made of the same.
     """
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        super().initialize_sources(config_search_path)
+        self._loaded: dict[str, ConfigResult | None] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ShippedRepository:
         copied = copy.copy(self)
@@ -39,6 +45,11 @@ class ShippedRepository(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """A config by its group and name, such as ``experiment/regression``; None if there is none."""
+        if config_path not in self._loaded:
+            self._loaded[config_path] = self._load(config_path)
+        return copy.deepcopy(self._loaded[config_path])  # Hydra writes into it
+
+    def _load(self, config_path: str) -> ConfigResult | None:
         found = super().load_config(config_path)
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         package = _shipper(source, found) if found is not None and source is not None else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 import torch
@@ -18,7 +18,7 @@ from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population
 from hybridopt.engine.precision import population_forward
-from hybridopt.engine.sharding import Sharding, SingleProcess
+from hybridopt.engine.sharding import Sharding, SingleProcess, sharing
 from hybridopt.engine.trees import Inputs
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,16 @@ class Evaluator:
         self._modes = {"dropout": dropout, "batch_statistics": batch_statistics}
 
     def evaluating(self) -> AbstractContextManager[None]:
-        """Inside, the network is as populations are evaluated; entering it again inside costs nothing."""
-        return self.forward.evaluating(**self._modes)
+        """Inside, the network is as populations are evaluated, and its processes share long sums; entering it again
+        inside costs nothing.
+        """
+        ready = self.forward.evaluating(**self._modes)
+        return ready if isinstance(self.sharding, SingleProcess) else self._sharing(ready)
+
+    @contextmanager
+    def _sharing(self, ready: AbstractContextManager[None]) -> Iterator[None]:
+        with sharing(self.sharding), ready:
+            yield
 
     def __call__(
         self, population: Population, inputs: Inputs, ask: Ask, prepare: Prepare, graph: bool = False

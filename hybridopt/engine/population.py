@@ -14,6 +14,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from hybridopt.engine.sharding import SingleProcess, shared
+
 BLOCK = 2**18  # values of noise that are made at a time
 SHORT = 2**15  # values of a window that is cheaper copied than met by a call of its own
 REUSE = 8  # windows that a value of a noise table is in, on average
@@ -146,12 +148,17 @@ class SeededPopulation:
         if len(self.center) <= BLOCK:
             yield slice(None), self._short_sum(weights.tolist())
             return
-        streams = [iter(self._noise(i)) for i in range(len(weights))]
-        for part in blocks(len(self.center)):
-            total = torch.zeros_like(self.center[part])
-            for weight, stream in zip(weights.tolist(), streams, strict=True):
-                total.add_(next(stream)[1], alpha=weight)
-            yield part, total
+        streams: dict[int, Iterator[tuple[slice, Tensor]]] = {}
+        scalars = weights.tolist()
+
+        def add(members: slice, total: Tensor) -> None:
+            for i in range(members.start, members.stop):
+                streams[i] = streams.get(i) or iter(self._noise(i))
+                total.add_(next(streams[i])[1], alpha=scalars[i])
+
+        parts = [*blocks(len(self.center))]
+        group = shared() if self.table is None else SingleProcess()  # a window costs less than its way to another
+        yield from zip(parts, group.in_turn(len(weights), [self.center[part] for part in parts], add), strict=True)
 
     def _short_sum(self, weights: list[float]) -> Tensor:
         """The sum of noise that is made in one block."""

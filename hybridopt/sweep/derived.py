@@ -1,6 +1,6 @@
-"""Configs of jobs that differ from one another in numbers alone: Hydra composes one of them, the others follow from it.
+"""Configs of jobs that differ from one another in values alone: one of them is resolved, the others follow from it.
 
-Hydra takes a tenth of a second for a job, whatever it differs in; a sweep of 5,000 seeds would begin after ten minutes.
+Copying and resolving what Hydra has composed takes a hundredth of a second for a job, whatever it differs in.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hybridopt.composition.assignments import assigned, clash
 from hybridopt.composition.compose import part_in_place
 
-PLAIN = re.compile(r"(?P<key>[A-Za-z_]\w*(?:\.\w+)*)=(?P<value>true|false|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[-+]?\d+)?)")
 FREE = re.compile(r"\$\{oc\.env:[^${}]*\}|\$\{\w+(\.\w+)*\}")  # interpolations that depend on no more than they name
 
 
@@ -24,7 +24,7 @@ class Template:
     """A job that Hydra has composed.
 
     Args:
-        typed: its config, whose types numbers have to fit.
+        typed: its config, whose types values have to fit.
         plain: the same, resolved.
     """
 
@@ -32,7 +32,7 @@ class Template:
     plain: dict[str, Any]
 
     def with_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The config of the job that has other numbers.
+        """The config of the job that has other values.
 
         Raises:
             OmegaConfBaseException: one does not fit.
@@ -40,7 +40,9 @@ class Template:
         config = self.plain
         for key, value in values.items():
             OmegaConf.update(self.typed, key, value, merge=True)
-            config = _replaced(config, key.split("."), OmegaConf.select(self.typed, key))
+            taken = OmegaConf.select(self.typed, key)
+            plain = OmegaConf.to_container(taken) if OmegaConf.is_config(taken) else taken
+            config = _replaced(config, key.split("."), plain)
         return part_in_place(config)
 
 
@@ -62,48 +64,40 @@ class Deriver:
         if template is None:
             return None
         try:
-            return template.with_values(dict(self._numbers(overrides)))
+            return template.with_values(dict(self._values(overrides)))
         except OmegaConfBaseException:
             return None
 
     def keep(self, overrides: Sequence[str], composed: DictConfig) -> None:
         """Take a composed config, without Hydra's part, for others to be derived from."""
-        rest, keys = self._rest(overrides), [key for key, _ in self._numbers(overrides)]
+        rest, keys = self._rest(overrides), [key for key, _ in self._values(overrides)]
         if rest not in self._templates:
             alone = bool(keys) and self._independent(composed, keys, overrides)
             plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)) if alone else {}
             self._templates[rest] = Template(composed, plain) if alone else None
 
-    def _numbers(self, overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
-        for override in overrides:
-            found = PLAIN.fullmatch(override)
-            if found is not None and not (found["key"].startswith("hydra.") or self._chooses(found["key"])):
-                yield found["key"], _number(found["value"])
+    def _values(self, overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        for key, value in filter(None, map(assigned, overrides)):
+            if not (key.startswith("hydra.") or self._chooses(key)):
+                yield key, value
 
     def _rest(self, overrides: Sequence[str]) -> tuple[str, ...]:
-        """What jobs that are derived from one another have in common: all but the numbers."""
-        keys = dict(self._numbers(overrides))
+        """What jobs that are derived from one another have in common: all but the values."""
+        keys = dict(self._values(overrides))
         return tuple(key if (key := override.partition("=")[0]) in keys else override for override in overrides)
 
     def _independent(self, composed: DictConfig, keys: Sequence[str], overrides: Sequence[str]) -> bool:
-        """Whether no other value follows from those numbers, and no other override says the same."""
+        """Whether no other value follows from those, and no other override says the same."""
         words = {word for key in keys for word in key.split(".")}
         raw = OmegaConf.to_container(composed, resolve=False)
-        others = [o.partition("=")[0].lstrip("+~") for o in overrides if o.partition("=")[0] not in keys]
-        values = [other for other in others if not self._chooses(other)]
-        said = any(key == other or key.startswith(f"{other}.") for key in keys for other in values)
+        others = [override for override in overrides if override.partition("=")[0] not in keys]
+        said = clash(keys, others, self._chooses)
         return not said and all(_names_none_of(text, words) for text in _texts(raw) if "${" in text)
 
     def _chooses(self, key: str) -> bool:
         if key not in self._groups:
             self._groups[key] = self._is_group(key)
         return self._groups[key]
-
-
-def _number(text: str) -> bool | int | float:
-    if text in ("true", "false"):
-        return text == "true"
-    return float(text) if set(text) & set(".e") else int(text)
 
 
 def _replaced(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from hybridopt import Budget, DataSpec, Oracle, Strategy
 from hybridopt.composition import building, registry
 from hybridopt.core.ledger import Ledger
 from hybridopt.engine.memory import keep_freed_memory
+from hybridopt.engine.sharding import Sharding
 from hybridopt.testing.by_hand import begin
 from hybridopt.testing.runs import threads
 
@@ -205,15 +206,23 @@ class Work:
         model: the network; it is trained in place.
         batch: inputs and targets.
         popsize: members of a generation.
+        sharding: how these are shared out over processes; this one evaluates all if None.
     """
 
-    def __init__(self, variant: Variant, model: nn.Module, batch: tuple[Tensor, Tensor], popsize: int):
+    def __init__(
+        self,
+        variant: Variant,
+        model: nn.Module,
+        batch: tuple[Tensor, Tensor],
+        popsize: int,
+        sharding: Sharding | None = None,
+    ):
         self.batch = batch
         self.ledger = Ledger(Budget(forwards=PLENTY))
         generator = torch.Generator(batch[0].device).manual_seed(0)
         objective = building.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
         self.strategy: Strategy = building.build("strategy", variant.config(popsize), spec=CLASSES)
-        settings = {"mode": variant.mode, "precision": variant.precision}
+        settings = {"mode": variant.mode, "precision": variant.precision, "sharding": sharding}
         settings["in_place"] = self.strategy.in_place  # as a trial does
         self.oracle = Oracle(model, objective, self.ledger, generator, **settings)
         self.strategy.to(batch[0].device)

@@ -37,6 +37,10 @@ def composed(planner: Planner, overrides: list[str]) -> Job:
         (["strategy=lottery_ticket", "strategy.search.popsize={}", "strategy/search=openai_es", "seed={}"],
          [(4, 6), (1, 2)], 3),
         (["strategy=adam", "dataset={}", "seed={}"], [("iris", "wine"), (1, 2)], 2),
+        (["strategy=openai_es", "model.hidden={}", "strategy.noise={}"],
+         [("[8]", "[]", "[8,16]"), ("dense", "seeded")], 5),
+        (["strategy=adam", "strategy.lr={}", "strategy={{lr:3}}"], [(1, 2)], 0),  # of two the last one counts
+        (["strategy=adam", "threads={}", "tracking.experiment='two {}'"], [(1, "auto"), ("words",)], 1),
         (["strategy=adam", "+trainer.x={}"], [(1, 2)], 0),  # what is new has no type
         (["strategy=adam", "seed={}", "dataset.split_seed=${{seed}}"], [(4, 5)], 0),  # what follows from the seed
         (["strategy=adam", "seed={}", "tracking.experiment=${{hydra:job.name}}"], [(4, 5)], 0),
