@@ -308,7 +308,7 @@ def spare_checks_of_bounds(optimizer: Optimizer) -> None:
 
         def es(self: Any) -> Any:
             made = self._es is not None and (self._config.fcmaes or not self._es.stop())
-            return self._es if made else kind.es.fget(self)
+            return self._es if made else cast(Any, kind.es).fget(self)
 
         optimizer.__class__ = type(kind.__name__, (kind,), {"es": property(es)})
 
