@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hybridopt.engine import threads, trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
 from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
+from hybridopt.engine.sharding import as_bytes
 from hybridopt.engine.stage import Stage, call_with, evaluating, isolated_rng
 from hybridopt.engine.trees import Inputs
 from hybridopt.engine.workload import Workload, measure
@@ -107,11 +108,9 @@ class PopulationForward:
         if not parameters:  # the module as it is
             return (self._stage or Stage(self.module)).run({}, inputs if shared else trees.rows(inputs, 0))[None]
         mode = self._mode(parameters, inputs, shared)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
-            number = self._threads(parameters, inputs, shared)
-            run = self._run if number == 1 else partial(self._by_threads, number)
-            return run(mode, parameters, inputs, shared)
+        number = self._threads(parameters, inputs, shared)
+        run = self._run if number == 1 else partial(self._by_threads, number)
+        return run(mode, parameters, inputs, shared)
 
     def _run(self, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         return (self._vmap if mode == "vmap" else self._loop)(parameters, inputs, shared)
@@ -157,6 +156,10 @@ class PopulationForward:
         return agrees
 
     def _vmap(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        with without_advice():
+            return self._vectorised(parameters, inputs, shared)
+
+    def _vectorised(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         if self.cast is not None:
             parameters = {name: self.cast(value) for name, value in parameters.items()}
         low = {name: value for name, value in parameters.items() if isinstance(value, LowRankParameter)}
@@ -190,7 +193,7 @@ class PopulationForward:
 
     def _threads(self, parameters: Parameters, inputs: Inputs, shared: bool) -> int:
         """How many threads are to run the members."""
-        number = min(threads.count(), count(parameters) // 2)
+        number = min(count(parameters) // 2, threads.count())
         if number < 2 or trees.device(inputs).type != "cpu" or not self._without_effects():
             return 1
         workload = self.workload(inputs if shared else trees.rows(inputs, 0))
@@ -224,7 +227,7 @@ class PopulationForward:
         except Exception as error:  # whatever a copy of the network cannot do
             log.info("%s is not run by several threads (%s).", name, brief(error))
             return False
-        same = divided.stride() == whole.stride() and torch.allclose(divided, whole, 0.0, 0.0, equal_nan=True)
+        same = divided.stride() == whole.stride() and torch.equal(as_bytes(divided), as_bytes(whole))
         if not same:
             log.info("%s gives other outputs where several threads run copies of it: one runs it.", name)
         return same
@@ -236,12 +239,20 @@ class PopulationForward:
             self._twins.append(other)
         tasks = [
             partial(
-                forward._run,
-                mode,
+                forward._vectorised if mode == "vmap" else forward._loop,
                 {name: members(value, part) for name, value in parameters.items()},
                 inputs if shared else trees.rows(inputs, part),
                 shared,
             )
             for forward, part in zip([self, *self._twins], threads.shares(count(parameters), number), strict=False)
         ]
-        return threads.joined(threads.each(tasks))
+        with without_advice():  # here, since the filters of warnings are those of all threads
+            return threads.joined(threads.each(tasks))
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Inside, torch does not warn of what runs member by member for want of a rule."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        yield
