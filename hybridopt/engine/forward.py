@@ -16,6 +16,7 @@ from hybridopt.engine import threads, trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
 from hybridopt.engine.modes import NOTHING, isolated_rng
 from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
+from hybridopt.engine.sharding import as_bytes
 from hybridopt.engine.stage import Stage, call_with
 from hybridopt.engine.trees import Inputs
 from hybridopt.engine.vectors import Vectors
@@ -120,12 +121,8 @@ class PopulationForward:
         if not parameters:  # the module as it is
             return (self._stage or Stage(self.module)).run({}, inputs if shared else trees.rows(inputs, 0))[None]
         mode, number = self._mode(parameters, inputs, shared), self._threads(parameters, inputs, shared)
-        if mode == "loop" and number == 1:
-            return self._loop(parameters, inputs, shared)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
-            run = self._run if number == 1 else partial(self._by_threads, number)
-            return run(mode, parameters, inputs, shared)
+        run = self._run if number == 1 else partial(self._by_threads, number)
+        return run(mode, parameters, inputs, shared)
 
     def _run(self, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         return (self._vmap if mode == "vmap" else self._loop)(parameters, inputs, shared)
@@ -172,6 +169,10 @@ class PopulationForward:
         return agrees
 
     def _vmap(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        with without_advice():
+            return self._vectorised(parameters, inputs, shared)
+
+    def _vectorised(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         if self.cast is not None:
             parameters = cast_all(parameters, self.cast)
         low = {name: value for name, value in parameters.items() if isinstance(value, LowRankParameter)}
@@ -209,7 +210,7 @@ class PopulationForward:
 
     def _threads(self, parameters: Parameters, inputs: Inputs, shared: bool) -> int:
         """How many threads are to run the members."""
-        number = min(threads.count(), size(parameters) // 2)
+        number = min(size(parameters) // 2, threads.count())
         if number < 2 or trees.device(inputs).type != "cpu" or not self._without_effects():
             return 1
         workload = self.workload(inputs if shared else trees.rows(inputs, 0))
@@ -244,7 +245,7 @@ class PopulationForward:
         except Exception as error:  # whatever a copy of the network cannot do
             log.info("%s is not run by several threads (%s).", name, brief(error))
             return False
-        same = divided.stride() == whole.stride() and torch.allclose(divided, whole, 0.0, 0.0, equal_nan=True)
+        same = divided.stride() == whole.stride() and torch.equal(as_bytes(divided), as_bytes(whole))
         if not same:
             log.info("%s gives other outputs where several threads run copies of it: one runs it.", name)
         return same
@@ -256,12 +257,20 @@ class PopulationForward:
             self._twins.append(other)
         tasks = [
             partial(
-                forward._run,
-                mode,
+                forward._vectorised if mode == "vmap" else forward._loop,
                 some(parameters, part),
                 inputs if shared else trees.rows(inputs, part),
                 shared,
             )
             for forward, part in zip([self, *self._twins], threads.shares(size(parameters), number), strict=False)
         ]
-        return threads.joined(threads.each(tasks))
+        with without_advice():  # here, since the filters of warnings are those of all threads
+            return threads.joined(threads.each(tasks))
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Inside, torch does not warn of what runs member by member for want of a rule."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        yield
