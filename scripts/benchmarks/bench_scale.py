@@ -75,9 +75,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     parser.add_argument("--memory", type=float, default=6.0, help="GB that a process may take (default: 6)")
     parser.add_argument("--processes", nargs="+", type=int, default=[2, 4], help="besides one (default: 2 4)")
-    parser.add_argument(
-        "--networks", nargs="+", default=[""], metavar="WORD", help="of the processes: labels with one"
-    )
+    parser.add_argument("--networks", nargs="+", default=[""], metavar="WORD", help="of the processes: labels with one")
     parser.add_argument("--jobs", type=int, default=500, help="of a sweep (default: 500)")
     arguments = benchlib.parse(parser)
     if arguments.device != "cpu":
