@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from hybridopt.core.objective import Batch
+from hybridopt.engine.modes import evaluating
 from hybridopt.engine.parameters import ParameterLayout
-from hybridopt.engine.stage import evaluating
 from hybridopt.errors import ConfigError
 from hybridopt.execution.trial import Trial
 

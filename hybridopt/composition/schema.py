@@ -38,12 +38,15 @@ class BudgetConfig:
 
 @dataclass
 class OracleConfig:
-    """How populations are run: mode auto, vmap or loop; chunk auto or a number of members; what is on meanwhile."""
+    """How populations are run: mode auto, vmap or loop; chunk auto or a number of members; what is on meanwhile;
+    precision float32 or bf16.
+    """
 
     mode: str = field(default="auto", metadata=rule(one_of, ("auto", "vmap", "loop")))
     chunk: int | str = field(default="auto", metadata=rule(word_or_whole, "auto", 1, 10**9))
     dropout: bool = False
     batch_statistics: bool = False
+    precision: str = field(default="float32", metadata=rule(one_of, ("float32", "bf16")))
 
 
 @dataclass

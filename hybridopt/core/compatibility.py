@@ -10,24 +10,31 @@ from hybridopt.errors import ConfigError
 
 FIRST_ORDER = frozenset({"gradient", "jvp"})
 ONE_PASS = frozenset({"jacobian", "activations"})
+OF_POPULATIONS = frozenset({"losses", "outputs"})
 USUAL = {"regression": ", such as objective=mse", "classification": ", such as objective=cross_entropy"}
 
 
 def check_compatible(
-    objective: Objective, strategy: Strategy, encoding: Encoding | None, spec: DataSpec | None
+    objective: Objective,
+    strategy: Strategy,
+    encoding: Encoding | None,
+    spec: DataSpec | None,
+    precision: str = "float32",
 ) -> None:
-    """Refuse a strategy, or a part of one, that cannot work with this objective or in this encoding.
+    """Refuse a strategy, or a part of one, that cannot work with this objective, in this encoding or precision.
 
     Args:
         objective: what is minimised.
         strategy: its parts are checked in the encodings in which they work.
         encoding: how search vectors become parameters; the parameters themselves if None.
         spec: of the data; None where it is not known yet.
+        precision: of the passes of populations.
 
     Raises:
         ConfigError: in a sentence that says what to choose instead.
     """
     check_task(objective, spec)
+    check_precision(precision, strategy)
     for part in strategy.modules():
         if isinstance(part, Objective):  # a stand-in for the run's own
             check_task(part, spec)
@@ -70,6 +77,25 @@ def check_part(path: str, strategy: Strategy, objective: Objective, encoding: En
         )
     for place, (part, inner) in strategy.parts(encoding).items():
         check_part(f"{path}.{place}", part, objective, inner, chosen)
+
+
+def check_precision(precision: str, strategy: Strategy) -> None:
+    """Refuse a lower precision of populations for a strategy that evaluates none.
+
+    Args:
+        precision: of the oracle.
+        strategy: its parts count.
+
+    Raises:
+        ConfigError: neither it nor any part asks for the losses or outputs of a population.
+    """
+    parts = [part for part in strategy.modules() if isinstance(part, Strategy)]
+    if precision != "float32" and not any(part.requires & OF_POPULATIONS for part in parts):
+        raise ConfigError(
+            f"oracle.precision={precision} is for the losses of populations, and the strategy "
+            f"{type(strategy).__name__} asks for none: leave it at float32 (gradients have trainer.precision), or "
+            "choose another strategy, such as strategy=openai_es."
+        )
 
 
 def check_task(objective: Objective, spec: DataSpec | None) -> None:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from hybridopt.core.encoding import Direct, Encoding
 from hybridopt.engine.in_place import SharedParameters, is_large
+from hybridopt.engine.modes import casts_not_remembered
 from hybridopt.engine.parameters import FlatParameters, LowRankParameter, Parameters
 from hybridopt.engine.population import LowRankPopulation, Population, SeededPopulation, materialize
-from hybridopt.engine.stage import casts_not_remembered
+from hybridopt.engine.vectors import Vectors
 
 Mask = Mapping[str, Tensor]  # name -> boolean (*shape), False where a parameter is zero; what is not named is free
 
@@ -25,6 +26,7 @@ class Coordinates:
     Attributes:
         dimension: d.
         shapes: the shape of each parameter, in the order of a vector; None where an encoding stands between.
+        large: whether a copy of the parameters counts.
         direct: whether vectors are the parameters themselves; a mask may set some to zero.
 
     Args:
@@ -47,6 +49,7 @@ class Coordinates:
         self.dimension = encoding.attach(own)
         self.direct = isinstance(encoding, Direct)
         self.shapes = encoding.layout.shapes if isinstance(encoding, Direct) else None
+        self.large = is_large(own.values())
         self._shared: SharedParameters | None = None  # once the parameters are in the memory of a search's vector
         self._pruned = [(own[name], ~kept) for name, kept in (mask or {}).items() if name in own and not kept.all()]
 
@@ -105,7 +108,7 @@ class Coordinates:
 
     def _shared_in(self, model: nn.Module) -> SharedParameters | None:
         plain = self.direct and self.mask is None and self.offset is None and self._start is None
-        shared = SharedParameters(model, self.own) if plain and is_large(self.own.values()) else None
+        shared = SharedParameters(model, self.own) if plain and self.large else None
         self._shared = shared if shared is not None and shared.fits else None
         return self._shared
 
@@ -154,7 +157,7 @@ class Coordinates:
         """
         plain = self.direct and self.mask is None
         if isinstance(population, Tensor):
-            return nullcontext(self.decode(population))
+            return nullcontext(self._members(population if self.offset is None else population + self.offset))
         if self.offset is not None:
             population = replace(population, center=population.center + self.offset)
         if plain and self._shared is not None and len(population) == 1:
@@ -163,7 +166,15 @@ class Coordinates:
             return self._written(population)
         if plain and isinstance(population, LowRankPopulation):
             return nullcontext(self._low_rank(population))
-        return nullcontext(self._decoded(materialize(population)))
+        return nullcontext(
+            self._members(population if isinstance(population, SeededPopulation) else materialize(population))
+        )
+
+    def _members(self, population: Tensor | SeededPopulation) -> Parameters:
+        """The parameters of the encoding's own vectors (n, d), or of a seeded population of them."""
+        if isinstance(self.encoding, Direct) and self.mask is None:
+            return Vectors(population, self.encoding.layout)
+        return self._decoded(materialize(population))
 
     def assign(self, z: Tensor) -> None:
         """Make the model's parameters those of z (d,)."""
@@ -220,9 +231,10 @@ class Coordinates:
 
     def apply_mask(self) -> None:
         """Set the model's masked parameters to exactly zero."""
-        with torch.no_grad():
-            for parameter, gone in self._pruned:
-                parameter.masked_fill_(gone, 0.0)
+        if self._pruned:
+            with torch.no_grad():
+                for parameter, gone in self._pruned:
+                    parameter.masked_fill_(gone, 0.0)
 
     def mask_gradients(self) -> None:
         """Set what is in ``.grad`` of masked parameters to zero."""

@@ -209,7 +209,8 @@ class TensorStream(BatchStream):
         order = torch.randperm(len(self.targets), generator=generator).to(self.targets.device)
         count = len(order) // self.batch_size
         order = order[: count * self.batch_size]
-        inputs, targets = trees.mapped(lambda values: values.index_select(0, order), self.inputs), self.targets[order]
+        inputs = trees.mapped(lambda values: values.index_select(0, order), self.inputs)
+        targets = self.targets.index_select(0, order)
         if isinstance(inputs, Tensor):
             return zip(inputs.chunk(count), targets.chunk(count), strict=True)
         parts = [slice(first, first + self.batch_size) for first in range(0, len(order), self.batch_size)]

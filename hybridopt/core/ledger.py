@@ -61,6 +61,10 @@ class Budget:
         return {name: limit for name, limit in named.items() if limit is not None}
 
 
+class Unaffordable(ConfigError):
+    """A generation costs more than the whole budget."""
+
+
 class Ledger:
     """Counts forwards, evaluations and seconds against a budget; phases keep sub-accounts.
 
@@ -117,7 +121,7 @@ class Ledger:
     @property
     def own_progress(self) -> float:
         """The share of the budget that is spent on this account, whatever others spend from the same budget."""
-        return max(getattr(self, name) / limit for name, limit in self.budget.limits().items())
+        return max([getattr(self, name) / limit for name, limit in self.budget.limits().items()])
 
     @property
     def exhausted(self) -> bool:
@@ -224,11 +228,11 @@ class Ledger:
             factor: forwards that a member costs on a sample.
 
         Raises:
-            ConfigError: in a sentence that says what to lower.
+            Unaffordable: in a sentence that says what to lower.
         """
         limit, cost = self.root.budget.forwards, factor * members * samples
         if limit is not None and cost > limit:
-            raise ConfigError(
+            raise Unaffordable(
                 f"One generation of {members} members on a batch of {samples} costs {cost} forwards, more than "
                 f"the whole budget of {limit:.0f}: lower the strategy's population or dataset.batch_size, or raise "
                 "budget.forwards."

@@ -13,10 +13,11 @@ from hybridopt.core.ledger import FORWARD, GRADIENT, JVP, jacobian_cost
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.view import Closure, View
 from hybridopt.engine.derivatives import directional, jacobians
+from hybridopt.engine.modes import evaluating, frozen
 from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population, materialize
-from hybridopt.engine.stage import call_with, evaluating, frozen
+from hybridopt.engine.stage import call_with
 from hybridopt.engine.trees import samples
 from hybridopt.errors import ConfigError
 
@@ -177,7 +178,7 @@ class Oracle(View):
         self._require_gradient()
         self._require_direct("gradient")
         inputs, targets = batch
-        for parameter in self.model.parameters():
+        for parameter in self._all_parameters:
             parameter.grad = None
         alone = by_running_statistics(self.model) if samples(inputs) == 1 else nullcontext()
         with alone:
@@ -254,5 +255,5 @@ class Oracle(View):
 
 def failures_as_infinity(losses: Tensor) -> Tensor:
     """Losses as float32 or more, +inf where they are not finite."""
-    exact = losses.to(torch.promote_types(losses.dtype, torch.float32))
+    exact = losses if losses.dtype is torch.float32 else losses.to(torch.promote_types(losses.dtype, torch.float32))
     return exact.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=torch.inf)

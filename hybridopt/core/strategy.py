@@ -279,7 +279,7 @@ class Search(Strategy):
                 if oracle.exhausted:
                     break
         self.unchanged.note(oracle)
-        return {"loss": torch.cat(told).min()}
+        return {"loss": (torch.cat(told) if len(told) > 1 else told[0]).min()}
 
     def __take_time(self, oracle: Oracle, batch: Batch) -> None:
         """Two steps, charged and forgotten, of which the second tells how many losses a budget of seconds buys."""

@@ -69,6 +69,8 @@ class View:
         dropout: whether populations are run with dropout on, each member with draws of its own; over several processes
             they are others than in one.
         batch_statistics: whether populations are normalised by the batch's statistics, not by the running ones.
+        precision: "float32", or "bf16" for the passes of populations in bfloat16 (:mod:`hybridopt.engine.precision`);
+            losses are float32, and gradients are taken of float32.
         backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
         update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
         sharding: how a population is shared out over processes.
@@ -88,6 +90,7 @@ class View:
         chunk: Literal["auto"] | int = "auto",
         dropout: bool = False,
         batch_statistics: bool = False,
+        precision: str = "float32",
         backward: Callable[[Tensor], Any] = Tensor.backward,
         update: Callable[[torch.optim.Optimizer, Closure | None], Any] = plain_update,
         sharding: Sharding | None = None,
@@ -98,14 +101,15 @@ class View:
         if chunk != "auto" and not (isinstance(chunk, int) and chunk > 0):
             raise ConfigError(f"oracle.chunk must be auto or a positive whole number, but is {chunk!r}.")
         self.model, self.objective, self.ledger, self.generator = model, objective, ledger, generator
-        self.device = next(model.parameters()).device
+        self._all_parameters = [*model.parameters()]
+        self.device = self._all_parameters[0].device
         self.inherited = Handover()
         self.feed = Feed()
-        self.in_place = in_place
+        self.in_place = in_place and precision == "float32"  # operations are given what is in the vector
         self._noisy = dropout
         self._improve: Improve | None = None
         self._group: frozenset[str] | None = None  # the names of the parameters that there are; None for all
-        self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding)
+        self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding, precision)
         self._directions, self._samples = EachRow(mode != "loop"), EachRow(mode != "loop")
         self._backward, self._update = backward, update
         self._see_through(Coordinates(self.parameters(), encoding or Direct()))
@@ -206,7 +210,7 @@ class View:
 
     def keep_in(self, z: Tensor) -> None:
         """Let the model's parameters be in the memory of z (d,), such as of a checkpoint, if they may be at all."""
-        if self.in_place and self.direct:
+        if self.in_place and self.direct and self._coordinates.large:
             self._coordinates.keep_in(self.model, z)
 
     @property

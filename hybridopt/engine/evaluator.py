@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from hybridopt.engine import trees
-from hybridopt.engine.forward import PopulationForward
 from hybridopt.engine.in_place import Missed
 from hybridopt.engine.memory import out_of_memory
+from hybridopt.engine.modes import NOTHING
 from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population
+from hybridopt.engine.precision import population_forward
 from hybridopt.engine.sharding import Sharding, SingleProcess, sharing
 from hybridopt.engine.trees import Inputs
 
@@ -37,6 +38,7 @@ class Evaluator:
         dropout: whether dropout is on, each member with draws of its own.
         batch_statistics: whether batches are normalised by their own statistics.
         sharding: how a population is shared out over processes; one process evaluates all if None.
+        precision: of the network's passes, "float32" or "bf16".
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class Evaluator:
         dropout: bool = False,
         batch_statistics: bool = False,
         sharding: Sharding | None = None,
+        precision: str = "float32",
     ):
-        self.forward = PopulationForward(module, mode)
+        self.forward = population_forward(module, mode, precision)
         self.sharding = sharding or SingleProcess()
         self._chunk = chunk
         self._chunks: dict[tuple[tuple[int, ...], ...], int] = {}
@@ -83,8 +86,8 @@ class Evaluator:
         """
         members = len(population)
         part = sliced(population, self.sharding.part(members), members)
-        apart = self.sharding.per_rank_rng() if self._modes["dropout"] else nullcontext()
-        alone = by_running_statistics(self.forward.module) if trees.samples(inputs) == 1 else nullcontext()
+        apart = self.sharding.per_rank_rng() if self._modes["dropout"] else NOTHING
+        alone = by_running_statistics(self.forward.module) if trees.samples(inputs) == 1 else NOTHING
         with apart, self.evaluating(), alone, grad_enabled(graph):
             answers, cost = self._in_chunks(part, inputs, ask, prepare)
         return self.sharding.gather(answers, members, cost)
@@ -102,7 +105,7 @@ class Evaluator:
         parts, cost, first = [], 0, 0
         while first < members:
             try:
-                chunk = sliced(population, slice(first, first + size), members)
+                chunk = population if size == members else sliced(population, slice(first, first + size), members)
                 part, spent = self._one_chunk(chunk, inputs, ask, prepare)
             except Missed:
                 continue  # once: it is known now which parameters
@@ -122,9 +125,9 @@ class Evaluator:
 
             def forward(rows: Inputs) -> Tensor:
                 nonlocal passes
-                shared = trees.rank(rows) <= trees.rank(inputs)
+                shared = rows is inputs or trees.rank(rows) <= trees.rank(inputs)
                 outputs = self.forward(parameters, rows, shared)
-                passes += members * trees.leaves(rows)[0].shape[0 if shared else 1]
+                passes += members * (trees.samples(rows) if shared else trees.leaves(rows)[0].shape[1])
                 return outputs
 
             return ask(forward), passes
@@ -137,7 +140,7 @@ class Evaluator:
 
 def grad_enabled(wanted: bool) -> AbstractContextManager[Any]:
     """Inside, torch differentiates or does not; where it is so already there is nothing to enter."""
-    return nullcontext() if torch.is_grad_enabled() == wanted else torch.set_grad_enabled(wanted)
+    return NOTHING if torch.is_grad_enabled() == wanted else torch.set_grad_enabled(wanted)
 
 
 def sliced(population: Population, part: slice, members: int) -> Population:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hybridopt.engine import trees
+from hybridopt.engine import threads, trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
+from hybridopt.engine.modes import NOTHING, isolated_rng
 from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
-from hybridopt.engine.stage import Stage, call_with, evaluating, isolated_rng
+from hybridopt.engine.stage import Stage, call_with
 from hybridopt.engine.trees import Inputs
+from hybridopt.engine.vectors import Vectors
 from hybridopt.engine.workload import Workload, measure
 from hybridopt.errors import brief
 
 log = logging.getLogger(__name__)
 
 FEW = 6  # minimum population size for vmap on a small network
+SMALL = 5e8  # floating-point operations of a population below which a second thread costs more than it saves
 
 
 def of_one(module: nn.Module, inputs: Inputs) -> Callable[[Inputs], Tensor]:
@@ -42,6 +46,23 @@ def of_one(module: nn.Module, inputs: Inputs) -> Callable[[Inputs], Tensor]:
     return forward
 
 
+def size(parameters: Parameters) -> int:
+    """How many members there are; vectors are not taken apart for it."""
+    return parameters.members if isinstance(parameters, Vectors) else count(parameters)
+
+
+def some(parameters: Parameters, part: slice) -> Parameters:
+    """The parameters of some members."""
+    if isinstance(parameters, Vectors):
+        return Vectors(parameters.population[part], parameters.layout)
+    return {name: members(value, part) for name, value in parameters.items()}
+
+
+def cast_all(parameters: Parameters, cast: Callable[[Any], Any]) -> Parameters:
+    """The parameters of all members in another type."""
+    return {name: cast(value) for name, value in parameters.items()}
+
+
 class PopulationForward:
     """Evaluates one module under many sets of parameters, without touching the module.
 
@@ -49,36 +70,34 @@ class PopulationForward:
         module: the network. Buffers stay as they are.
         mode: "vmap", "loop", or "auto": the loop where one network keeps a CPU busy, or where a trial of two members
             shows that vmap cannot run it or gives other outputs; else vmap.
+        cast: makes the module's kind of parameters of those that are given, just before they are used; none if None.
     """
 
-    def __init__(self, module: nn.Module, mode: str = "auto"):
+    def __init__(self, module: nn.Module, mode: str = "auto", cast: Callable[[Any], Any] | None = None):
         self.module = module
         self.mode = mode
+        self.cast = cast
         self._chosen: dict[tuple[Any, ...], str] = {}
         self._workloads: dict[tuple[tuple[int, ...], ...], Workload] = {}
         self._stage: Stage | None = None  # while the module is evaluated
         self._kept: Stage | None = None
+        self._divisible: dict[tuple[Any, ...], bool] = {}
+        self._twins: list[PopulationForward] = []  # of the module as it is while it is evaluated
 
     def evaluating(self, **modes: bool) -> AbstractContextManager[None]:
         """As :func:`evaluating`, for as many calls as come inside: entering it again costs nothing."""
-        return self._evaluating(**modes) if self._stage is None else nullcontext()
+        return self._evaluating(**modes) if self._stage is None else NOTHING
 
     @contextmanager
     def _evaluating(self, **modes: bool) -> Iterator[None]:
-        with evaluating(self.module, **modes) as parts:
-            self._stage = self._set_up(parts)
+        if self._kept is None or self._kept.module is not self.module or not self._kept.stands:
+            self._kept = Stage(self.module)
+        with self._kept.entered(**modes):
+            self._stage = self._kept
             try:
                 yield
             finally:
-                self._stage = None
-
-    def _set_up(self, parts: list[nn.Module]) -> Stage:
-        """The stage of the last time, unless the module has changed since."""
-        if self._kept is None or not self._kept.stands(parts):
-            self._kept = Stage(self.module)
-        else:
-            self._kept.look()
-        return self._kept
+                self._stage, self._twins = None, []
 
     def workload(self, inputs: Inputs) -> Workload:
         """What one network takes for inputs (B, ...) of this shape."""
@@ -100,16 +119,24 @@ class PopulationForward:
         """
         if not parameters:  # the module as it is
             return (self._stage or Stage(self.module)).run({}, inputs if shared else trees.rows(inputs, 0))[None]
-        mode = self._mode(parameters, inputs, shared)
-        run = self._vmap if mode == "vmap" else self._loop
-        return run(parameters, inputs, shared)
+        mode, number = self._mode(parameters, inputs, shared), self._threads(parameters, inputs, shared)
+        if mode == "loop" and number == 1:
+            return self._loop(parameters, inputs, shared)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
+            run = self._run if number == 1 else partial(self._by_threads, number)
+            return run(mode, parameters, inputs, shared)
+
+    def _run(self, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        return (self._vmap if mode == "vmap" else self._loop)(parameters, inputs, shared)
 
     def _mode(self, parameters: Parameters, inputs: Inputs, shared: bool) -> str:
         if self.mode != "auto":
             return self.mode
-        if count(parameters) < FEW:
+        if size(parameters) < FEW:
             return "loop"  # so few gain less from vmap than it costs
-        low_rank = any(isinstance(value, LowRankParameter) for value in parameters.values())
+        vectors = isinstance(parameters, Vectors)
+        low_rank = not vectors and any(isinstance(value, LowRankParameter) for value in parameters.values())
         key = (trees.shape_key(inputs), shared, low_rank)
         if key not in self._chosen:
             self._chosen[key] = self._choose(parameters, inputs, shared, low_rank)
@@ -145,6 +172,8 @@ class PopulationForward:
         return agrees
 
     def _vmap(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        if self.cast is not None:
+            parameters = cast_all(parameters, self.cast)
         low = {name: value for name, value in parameters.items() if isinstance(value, LowRankParameter)}
         dense = {name: value for name, value in parameters.items() if name not in low}
         factors = {name: (value.left, value.right) for name, value in low.items()}
@@ -154,17 +183,85 @@ class PopulationForward:
             return call_with(self.module, {**dense, **weights}, inputs)
 
         vectorised = torch.vmap(member, in_dims=(0, 0, None if shared else 0), randomness="different")
-        with Interception(torch.is_autocast_enabled(trees.device(inputs).type)), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "There is a performance drop")  # what has no rule runs member by member
+        with Interception(torch.is_autocast_enabled(trees.device(inputs).type)):
             return vectorised(dense, factors, inputs)
 
     def _loop(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         stage = self._stage or Stage(self.module)
-        stands_in = stage.can_hold(parameters) and not torch.is_grad_enabled()  # a graph does not lead through .data
-        rows = (inputs if shared else trees.rows(inputs, i) for i in range(count(parameters)))
-        if stands_in:
-            outputs = stage.run_each(parameters, each(parameters), rows)
+        number = size(parameters)
+        rows = [inputs] * number if shared else [trees.rows(inputs, i) for i in range(number)]
+        few = parameters if self.cast is None else cast_all(some(parameters, slice(0, 1)), self.cast)
+        stands_in = not torch.is_grad_enabled() and stage.can_hold(few)  # a graph does not lead through .data
+        if stands_in and isinstance(few, Vectors) and few.best_written:
+            outputs = stage.run_written(few, rows)
+        elif stands_in:
+            outputs = stage.run_each(parameters, self._each(parameters), rows)
         else:
-            named = (dict(zip(parameters, member, strict=True)) for member in each(parameters))
+            named = (dict(zip(parameters, member, strict=True)) for member in self._each(parameters))
             outputs = [call_with(self.module, one, own) for one, own in zip(named, rows, strict=True)]
         return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]
+
+    def _each(self, parameters: Parameters) -> Iterator[tuple[Tensor, ...]]:
+        """One member's parameters after the other's, cast so that what is made is in the cache when it is used."""
+        return each(parameters) if self.cast is None else (tuple(map(self.cast, member)) for member in each(parameters))
+
+    # -- by several threads ------------------------------------------------------------------------------------------
+
+    def _threads(self, parameters: Parameters, inputs: Inputs, shared: bool) -> int:
+        """How many threads are to run the members."""
+        number = min(threads.count(), size(parameters) // 2)
+        if number < 2 or trees.device(inputs).type != "cpu" or not self._without_effects():
+            return 1
+        workload = self.workload(inputs if shared else trees.rows(inputs, 0))
+        return number if workload.flops * size(parameters) >= SMALL else 1
+
+    def _without_effects(self) -> bool:
+        """Whether nothing is known that a pass does besides its outputs, or that another thread would not know of."""
+        if self._stage is None or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            return False
+        modes = torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack()
+        parts = self._stage.parts
+        return not modes and not any(one.training or one._forward_hooks or one._forward_pre_hooks for one in parts)
+
+    def _by_threads(self, number: int, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        """The same outputs, bit for bit; that they are the same is tried at the first population of a form."""
+        vectors = isinstance(parameters, Vectors)
+        low_rank = () if vectors else tuple(k for k, value in parameters.items() if isinstance(value, LowRankParameter))
+        key = (trees.shape_key(inputs), shared, low_rank, size(parameters), number, mode)
+        if key in self._divisible:
+            run = partial(self._divided, number) if self._divisible[key] else self._run
+            return run(mode, parameters, inputs, shared)
+        drawn = torch.get_rng_state()
+        whole = self._run(mode, parameters, inputs, shared)
+        draws = not torch.equal(drawn, torch.get_rng_state())  # in which order threads would, no one knows
+        self._divisible[key] = not draws and self._agrees(whole, number, mode, parameters, inputs, shared)
+        return whole
+
+    def _agrees(self, whole: Tensor, *population: Any) -> bool:
+        name = type(self.module).__name__
+        try:
+            divided = self._divided(*population)
+        except Exception as error:  # whatever a copy of the network cannot do
+            log.info("%s is not run by several threads (%s).", name, brief(error))
+            return False
+        same = divided.stride() == whole.stride() and torch.allclose(divided, whole, 0.0, 0.0, equal_nan=True)
+        if not same:
+            log.info("%s gives other outputs where several threads run copies of it: one runs it.", name)
+        return same
+
+    def _divided(self, number: int, mode: str, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
+        while len(self._twins) < number - 1:
+            other = PopulationForward(threads.twin(self.module), mode, self.cast)
+            other._stage = Stage(other.module)
+            self._twins.append(other)
+        tasks = [
+            partial(
+                forward._run,
+                mode,
+                some(parameters, part),
+                inputs if shared else trees.rows(inputs, part),
+                shared,
+            )
+            for forward, part in zip([self, *self._twins], threads.shares(size(parameters), number), strict=False)
+        ]
+        return threads.joined(threads.each(tasks))

@@ -21,8 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from hybridopt.engine.memory import MEMORY, return_freed_memory
+from hybridopt.engine.modes import casts_not_remembered
 from hybridopt.engine.population import LowRankPopulation, MemberReader, SeededPopulation
-from hybridopt.engine.stage import casts_not_remembered
 
 LARGE = MEMORY // 2  # bytes of parameters from which on members are run one by one, and a copy of them counts
 SLACK = 128  # the share of the parameters, one in so many, that is kept made besides what one operation takes

@@ -17,6 +17,9 @@ MATRIX_OPERATIONS = frozenset(
 )  # what autocast runs in lower precision; CPU's does not see through vmap
 
 
+WIDE = 2**19  # values of a weight in bfloat16 from which one product for all members is ten times faster than theirs
+
+
 class Interception(TorchFunctionMode):
     """Around vmap: linear layers of many members, and autocast's precision where it is on.
 
@@ -204,12 +207,23 @@ def low_rank_features_first(
         add = torch.baddbmm
     else:
         projected = right.mT @ x.mT
-        y = center @ x.mT
+        y = product_of_all(center, x) if is_wide(center) else center @ x.mT
         add = Tensor.baddbmm_
     if bias is not None:  # one more column
         left = torch.cat([left, bias[:, :, None]], dim=2)
         projected = torch.cat([projected, projected.new_ones(len(left), 1, projected.shape[2])], dim=1)
     return add(y, left, projected).mT
+
+
+def is_wide(center: Tensor) -> bool:
+    """Whether a product by this weight is best made for all members at once; in float32 that saves a tenth at most."""
+    return center.dtype == torch.bfloat16 and center.numel() >= WIDE
+
+
+def product_of_all(center: Tensor, x: Tensor) -> Tensor:
+    """(a, b) times all members' features (n, B, b), as one product, to (n, a, B): features before members in memory."""
+    n, samples, features = x.shape
+    return (center @ x.permute(2, 0, 1).reshape(features, -1)).view(len(center), n, samples).movedim(1, 0)
 
 
 def low_rank_samples_first(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from hybridopt.engine import trees
-from hybridopt.engine.stage import evaluating
+from hybridopt.engine.modes import evaluating
 from hybridopt.engine.trees import Inputs
 
 

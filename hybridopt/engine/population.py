@@ -94,7 +94,7 @@ class SeededPopulation:
     widths: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.seeds)
+        return self.seeds.shape[0]  # which is quicker than len()
 
     def __getitem__(self, members: slice) -> SeededPopulation:
         """The same population, restricted to a slice of its members."""
@@ -105,14 +105,28 @@ class SeededPopulation:
         if self._gathers:
             scales = self.scales.to(self.center)[:, None] * (1.0 if self.widths is None else self.widths)
             return torch.addcmul(self.center, self._windows(slice(None)), scales)
-        center, members = self.center, self._members
-        dense = center.new_empty(len(members), len(center))
+        dense = self.center.new_empty(len(self), len(self.center))
         for i, row in enumerate(dense.unbind()):
-            for part, noise in self._widened(i):
-                whole = len(noise) == len(center)  # a slice costs as much as the sum of a short vector
-                base, into = (center, row) if whole else (center[part], row[part])
-                torch.add(base, noise, alpha=members[i][1], out=into)
+            self._write(i, row)
         return dense
+
+    def written(self, vector: Tensor) -> Iterator[None]:
+        """Write one member after the other into a vector (d,)."""
+        if self._gathers:
+            for row in self.materialize().unbind():
+                vector.copy_(row)
+                yield
+        else:
+            for i in range(len(self)):
+                self._write(i, vector)
+                yield
+
+    def _write(self, i: int, vector: Tensor) -> None:
+        center, scale = self.center, self._members[i][1]
+        for part, noise in self._widened(i):
+            whole = len(noise) == len(center)  # a slice costs as much as the sum of a short vector
+            base, into = (center, vector) if whole else (center[part], vector[part])
+            torch.add(base, noise, alpha=scale, out=into)
 
     def member(self, i: int) -> Iterator[tuple[slice, Tensor]]:
         """Member i block by block: (where, values)."""
@@ -131,17 +145,26 @@ class SeededPopulation:
             sums = (few @ self._windows(slice(first, first + len(few))) for few, first in parts)
             yield slice(None), cast(Tensor, sum(sums))
             return
-        streams: dict[int, Iterator[tuple[slice, Tensor]]] = {}
-        scalars = weights.tolist()
+        if len(self.center) <= BLOCK:
+            yield slice(None), self._short_sum(weights.tolist())
+            return
+        streams = [(iter(self._noise(i)), weight) for i, weight in enumerate(weights.tolist())]
 
         def add(members: slice, total: Tensor) -> None:
-            for i in range(members.start, members.stop):
-                streams[i] = streams.get(i) or iter(self._noise(i))
-                total.add_(next(streams[i])[1], alpha=scalars[i])
+            for stream, weight in streams[members]:
+                total.add_(next(stream)[1], alpha=weight)
 
         parts = [*blocks(len(self.center))]
         group = shared() if self.table is None else SingleProcess()  # a window costs less than its way to another
         yield from zip(parts, group.in_turn(len(weights), [self.center[part] for part in parts], add), strict=True)
+
+    def _short_sum(self, weights: list[float]) -> Tensor:
+        """The sum of noise that is made in one block."""
+        total: Tensor | None = None
+        for i, weight in enumerate(weights):
+            ((_, noise),) = self._noise(i)
+            total = noise * weight if total is None else total.add_(noise, alpha=weight)
+        return torch.zeros_like(self.center) if total is None else total
 
     @property
     def _gathers(self) -> bool:
@@ -152,7 +175,7 @@ class SeededPopulation:
         """Noise (k, d) of some members, from the table."""
         table = cast(Tensor, self.table)
         places = self.seeds[members] % (len(table) - len(self.center) + 1)
-        return table.unfold(0, len(self.center), 1)[places.to(table.device)]
+        return torch.index_select(table.unfold(0, len(self.center), 1), 0, places.to(table.device))
 
     def _widened(self, i: int) -> Iterable[tuple[slice, Tensor]]:
         """Member i's noise times ``widths``, block by block; not to be written to."""

@@ -48,7 +48,7 @@ def rows(inputs: Inputs, chosen: Any) -> Any:
 
 def shape_key(inputs: Inputs) -> tuple[tuple[int, ...], ...]:
     """What tells inputs of one form from another."""
-    return tuple(tuple(values.shape) for values in leaves(inputs))
+    return (inputs.shape,) if isinstance(inputs, Tensor) else tuple(tuple(values.shape) for values in leaves(inputs))
 
 
 def sample_shapes(inputs: Inputs) -> Any:

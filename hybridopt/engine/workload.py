@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridopt.engine.memory import MEMORY
-from hybridopt.engine.stage import call_with, evaluating, isolated_rng
+from hybridopt.engine.modes import evaluating, isolated_rng
+from hybridopt.engine.stage import call_with
 from hybridopt.engine.trees import Inputs
 
 BUSY = 2e6  # floating-point operations a call from which on one network keeps a CPU busy, and vmap gains nothing

@@ -56,6 +56,7 @@ from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import (
     appears,
     check_devices,
+    check_precision,
     explaining_training,
     processes_of_its_own,
     quiet,
@@ -268,6 +269,7 @@ class Job:
         except (TypeError, ValueError, MisconfigurationException) as error:
             raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {oneline(error)}.") from error
         check_devices(trainer)
+        check_precision(trainer, self.config["oracle"].get("precision", "float32"))
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise ConfigError(
                 "Strategies of Lightning that spawn processes are not supported, since the result stays in them: set "

@@ -14,7 +14,7 @@ from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
 from hybridopt.engine.memory import out_of_memory
-from hybridopt.engine.stage import evaluating
+from hybridopt.engine.modes import evaluating
 from hybridopt.errors import ConfigError, DataError, brief
 
 UNTOLD = object()

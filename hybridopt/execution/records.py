@@ -47,6 +47,11 @@ class Records:
         """Whether the next point of the curve is reached."""
         return self._passed() > self._taken
 
+    @property
+    def next_point(self) -> float:
+        """The share of the budget at which it is."""
+        return (self._taken + 1) / (self.ledger.budget.marks * PER_MARK)
+
     def take(self) -> dict[str, float]:
         """The averages since the last point, under "train/<name>", and the costs."""
         self.skip()

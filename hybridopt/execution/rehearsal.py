@@ -1,8 +1,9 @@
 """What the first step of a run would refuse, asked before the run is accepted: a refusal leaves nothing behind.
 
 Some things only the built parts know: how many dimensions a search has, what a generation costs, whether the network
-and the objective fit together. Parts that are thrown away afterwards are attached, begin, and ask their first question,
-which one member of the population answers: that costs a fraction of a step, and changes nothing of the run.
+and the objective fit together. Parts that are thrown away afterwards are attached, begin, and ask some questions. Of
+each population one member answers for all: that costs a fraction of a step, and changes nothing of the run. From the
+first answer on, which is not what the run will hear, nothing counts but what generations cost.
 """
 
 from __future__ import annotations
@@ -10,22 +11,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import move_data_to_device
+from torch import Tensor
 
 from hybridopt.core.hybrid import Hybrid
-from hybridopt.core.ledger import Ledger
+from hybridopt.core.ledger import Ledger, Unaffordable
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
 from hybridopt.engine.evaluator import Evaluator, sliced
 from hybridopt.engine.memory import WithinMemory, out_of_memory, without_limit
-from hybridopt.engine.stage import evaluating
+from hybridopt.engine.modes import evaluating
 from hybridopt.errors import ConfigError, DataError, HybridoptError, brief, options
 from hybridopt.execution.evaluation import Evaluation
 from hybridopt.execution.feeding import as_batch, first_batch, unnoticed
@@ -33,27 +35,33 @@ from hybridopt.execution.trial import Trial
 
 log = logging.getLogger(__name__)
 
+ANSWERS = 4  # to a strategy: more than any asks for before its first generation
 FEW = 8  # samples of a held-out set, with which metrics are tried before the run
 
 
 class Answered(BaseException):
-    """The first question was answered; no strategy may take it for a failure of its own."""
+    """The first questions were answered; no strategy may take it for a failure of its own."""
 
 
-class OneAnswer(Ledger):
-    """An account of which nothing is ever spent: the first charge ends the rehearsal."""
+class FewAnswers(Ledger):
+    """An account of which nothing is ever spent: after :data:`ANSWERS` charges the rehearsal ends."""
 
-    def charge(self, forwards: int, evaluations: int = 0) -> NoReturn:
-        raise Answered
+    answers = 0
+
+    def charge(self, forwards: int, evaluations: int = 0) -> None:
+        self.answers += 1
+        if self.answers == ANSWERS:
+            raise Answered
 
 
 class OneMember(Evaluator):
-    """Evaluates the first member of a population, whatever its size."""
+    """Evaluates the first member of a population, whatever its size, as if the others were the same."""
 
-    def __call__(self, population: Any, *arguments: Any, **more: Any) -> NoReturn:
+    def __call__(self, population: Any, *arguments: Any, **more: Any) -> tuple[Tensor, int]:
+        members = len(population)
         with without_limit():
-            super().__call__(sliced(population, slice(0, 1), len(population)), *arguments, **more)
-        raise Answered
+            answer, cost = super().__call__(sliced(population, slice(0, 1), members), *arguments, **more)
+        return answer.expand(members, *answer.shape[1:]), cost
 
 
 def rehearse(make: Callable[[Batch], Trial], datamodule: LightningDataModule, device: torch.device) -> None:
@@ -92,14 +100,15 @@ def turns(strategy: Strategy) -> Iterable[str | None]:
 
 
 def ask_once(trial: Trial, opening: str | None, batch: Batch) -> None:
-    """Let the strategy begin, and take its first step as far as the first answer.
+    """Let the strategy begin, and take its first step as far as some answers.
 
     Args:
         trial: whose parts are thrown away.
         opening: the phase of a hybrid that begins.
         batch: on the device.
     """
-    strategy, oracle = trial.strategy, one_question(trial)
+    account = FewAnswers(trial.budget)
+    strategy, oracle = trial.strategy, of_one_member(trial, account)
     if opening is not None:
         strategy.opening = lambda _: opening  # pyright: ignore[reportArgumentType]
     try:
@@ -108,6 +117,12 @@ def ask_once(trial: Trial, opening: str | None, batch: Batch) -> None:
         strategy.step(oracle, batch)
     except Answered:
         return
+    except Unaffordable:
+        raise
+    except Exception as error:
+        if not account.answers:
+            raise
+        log.debug("The rehearsal went as far as its answers, which were made up.", exc_info=error)
 
 
 def check_held_out(trial: Trial, datamodule: LightningDataModule) -> None:
@@ -137,11 +152,11 @@ def check_held_out(trial: Trial, datamodule: LightningDataModule) -> None:
             ) from error
 
 
-def one_question(trial: Trial) -> Oracle:
-    """An oracle that answers one question about one member."""
+def of_one_member(trial: Trial, account: Ledger) -> Oracle:
+    """An oracle that evaluates one member of each population."""
     generator = torch.Generator(trial.device).manual_seed(trial.seed)
     oracle = Oracle(
-        *(trial.model, trial.objective, OneAnswer(trial.budget), generator),
+        *(trial.model, trial.objective, account, generator),
         encoding=trial.encoding,
         in_place=trial.strategy.in_place,
         **trial._engine,

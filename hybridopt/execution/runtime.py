@@ -14,10 +14,12 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.plugins import Precision
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import distributed
 
 from hybridopt.core.ledger import Budget
+from hybridopt.engine.threads import allowing
 from hybridopt.errors import ConfigError, brief, oneline
 from hybridopt.toolbox.orphans import starting_workers
 
@@ -39,9 +41,10 @@ def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
     """Run with this number of CPU threads inside.
 
     Args:
-        setting: a number, or "auto": one for small networks, which gain nothing from a second and lose much where
-            cores are shared; torch's default for others. It depends on the network alone, since the number of threads
-            shows in the last digits of results.
+        setting: a number, or "auto": one for each operation of small networks, which gain nothing from a second and
+            lose much where cores are shared; torch's default for others. It depends on the network alone, since the
+            number of threads shows in the last digits of results. Members of a population may be run by as many as
+            torch's default in either case, which shows nowhere (:mod:`hybridopt.engine.threads`).
         model: the network.
     """
     if setting != "auto" and not (isinstance(setting, int) and setting > 0):
@@ -52,7 +55,8 @@ def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
         torch.set_num_threads(1 if setting == "auto" else setting)
         os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # or else Lightning sets it for ranks
     try:
-        yield
+        with allowing(before if setting == "auto" else setting):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -70,6 +74,23 @@ def check_devices(trainer: Trainer) -> None:
         raise ConfigError(
             f"trainer.devices={trainer.num_devices} would start as many processes on {cores} cores: set "
             f"trainer.devices={cores} at most."
+        )
+
+
+def check_precision(trainer: Trainer, populations: str) -> None:
+    """Refuse two settings that lower the precision of populations.
+
+    Args:
+        trainer: whose precision may.
+        populations: ``oracle.precision``.
+
+    Raises:
+        ConfigError: both do.
+    """
+    if populations != "float32" and type(trainer.precision_plugin) is not Precision:
+        raise ConfigError(
+            f"oracle.precision={populations} and trainer.precision={trainer.precision} are two ways to the same: leave "
+            "one of them out (float32, and 32-true)."
         )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
@@ -23,16 +22,15 @@ from hybridopt.engine.sharding import Sharding, SingleProcess
 from hybridopt.errors import ConfigError
 from hybridopt.execution.continuation import restore, saved
 from hybridopt.execution.evaluation import Evaluation, best
-from hybridopt.execution.fastpath import Optimization, may_batch_steps, repeats
+from hybridopt.execution.fastpath import repeats
 from hybridopt.execution.feeding import as_batch, calibration, make_endless, peek
 from hybridopt.execution.inspection import inspect
 from hybridopt.execution.ranks import check_batch, check_model, join
 from hybridopt.execution.recommendation import Recommendation
 from hybridopt.execution.records import Records
+from hybridopt.execution.steps import Steps
 
-NEVER = 2**62  # a validation interval that no run reaches
 STRATEGY, GLOBAL = 0, 1  # streams of random numbers that one seed fixes
-STEP_WINDOW = 0.05  # seconds of steps after which the Trainer goes on: progress bar, signals
 
 Values = dict[str, float]
 
@@ -63,7 +61,7 @@ class Trial(LightningModule):
         budget: what may be spent.
         encoding: how search vectors become parameters; the parameters themselves if None.
         seed: fixes all that the strategy draws.
-        mode, chunk, dropout, batch_statistics: how populations are run, see :class:`~hybridopt.core.oracle.Oracle`.
+        mode, chunk, dropout, batch_statistics, precision: see :class:`~hybridopt.core.oracle.Oracle`.
         spec: the shape of the data; if None, the datamodule's ``spec``, or what a batch and the network's outputs tell.
 
     Raises:
@@ -91,24 +89,23 @@ class Trial(LightningModule):
         chunk: str | int = "auto",
         dropout: bool = False,
         batch_statistics: bool = False,
+        precision: str = "float32",
         spec: DataSpec | None = None,
     ):
         super().__init__()
-        check_compatible(objective, strategy, encoding, spec)
+        check_compatible(objective, strategy, encoding, spec, precision)
         self.automatic_optimization = False
         self.model, self.objective, self.strategy = model, objective, strategy
         self.encoding = encoding or Direct()
         self.budget, self.seed, self.spec = budget, seed, spec
         self._engine = {"mode": mode, "chunk": chunk, "dropout": dropout, "batch_statistics": batch_statistics}
+        self._engine["precision"] = precision
         self.ledger = Ledger(budget)
         self.sharding: Sharding = SingleProcess()
         self.curve: list[tuple[int, Values]] = []  # (forwards, validation metrics), the last mark last
         self.phase_ends: dict[str, Values] = {}
         self.tested: Values = {}
-        self.at_mark = False
-        self.begun = self._loaded = self._seen = False
-        self._batch_unchecked = True
-        self._marks = 0
+        self.at_mark = self.begun = self._loaded = self._seen = self._checked = False
         self.records = Records(self.ledger)
 
     # -- Lightning's hooks -------------------------------------------------------------------------------------------
@@ -152,8 +149,8 @@ class Trial(LightningModule):
         self.oracle = Oracle(
             *(self.model, self.objective, self.ledger, generator),
             encoding=self.encoding,
-            backward=lambda loss: self._optimization.backward(loss),
-            update=lambda optimizer, closure: self._optimization.update(optimizer, closure),
+            backward=lambda loss: self._steps.optimization.backward(loss),
+            update=lambda optimizer, closure: self._steps.optimization.update(optimizer, closure),
             sharding=self.sharding,
             in_place=self.strategy.in_place,
             **self._engine,
@@ -164,51 +161,29 @@ class Trial(LightningModule):
         self.strategy.attach(self.oracle)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer] | None:
-        optimizers = self.strategy.optimizers()
-        self._without_optimizer = not optimizers
-        return optimizers or None
+        return self.strategy.optimizers() or None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (B, ...) -> outputs (B, output_size)."""
         return self.model(inputs)
 
     def on_train_start(self) -> None:
-        self._marks = self.ledger.marks_passed
-        self.records.skip()
-        self._batch_unchecked = True
         if self._loaded:
             self.strategy.attach(self.oracle)
-        self._turns = may_batch_steps(self.trainer)
         self.oracle.feed.unchanged, self.oracle.feed.curve = repeats(self.trainer), self.curve
-        self._optimization = Optimization(self)
-        self._lap = time.perf_counter()
+        self._steps = Steps(self)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> int | None:
         if self.ledger.exhausted or (self.begun and self.strategy.finished()):
             return -1  # resumed from the last checkpoint: nothing is left to train
-        if self._batch_unchecked:
-            self._batch_unchecked = False
+        if self.at_mark or not self._checked:
+            self._checked = True
             check_batch(self.sharding, as_batch(batch))
         return None
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """One step, and as many more as fit into :data:`STEP_WINDOW`, unless somebody must see each batch."""
-        end = time.perf_counter() + STEP_WINDOW
         with self.global_stream.active():
-            self._step(batch)
-            while self._turns and not self.at_mark and not self.trainer.should_stop and time.perf_counter() < end:
-                self._step(self.trainer.precision_plugin.convert_input(next(cast(Any, self.trainer.train_dataloader))))
-
-    def _step(self, loaded: Any) -> None:
-        batch = as_batch(loaded)
-        if not self.begun:
-            self.strategy.begin(self.oracle, batch)
-            self.begun = True
-        self.records.add(self.strategy.step(self.oracle, batch))
-        if self._without_optimizer:  # Lightning counts steps of optimisers; this one is a mock
-            self._optimization.count_step()
-        self._book_time()
-        self._look_at_ledger()
+            self._steps.window(batch)
 
     def on_validation_start(self) -> None:
         self._evaluation.reset()
@@ -223,20 +198,22 @@ class Trial(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         values = self._evaluation.values("val")
-        # For callbacks such as EarlyStopping. All ranks have equal values, of which max is an exact mean.
-        self.log_dict(values, logger=False, prog_bar=False, reduce_fx="max", sync_dist=True)
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+            # All ranks have equal values, of which max is an exact mean.
+            self.log_dict(values, logger=False, prog_bar=False, reduce_fx="max", sync_dist=True)
             return
+        # For callbacks such as EarlyStopping; log_dict would take a quarter of all that a mark takes.
+        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         self.curve.append((self.ledger.forwards, values))
         for path in self.ledger.paths:
             self.phase_ends[path] = values
-        self._report(values | best(self.curve, self.directions) | self.records.costs())
+        self.report(values | best(self.curve, self.directions) | self.records.costs())
 
     def on_validation_end(self) -> None:
         """Put the training weights back, once callbacks have kept what they want of the recommendation."""
         if self.trainer.state.fn == "fit":
             self.recommendation.take()
-        self._lap = time.perf_counter()  # validation is not training time
+            self._steps.restart_clock()
 
     def on_train_end(self) -> None:
         self.recommendation.stay(self.recommended)
@@ -260,7 +237,7 @@ class Trial(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self.tested = self._evaluation.values("test")
-        self._report(self.tested)
+        self.report(self.tested)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["hybridopt"] = saved(self)
@@ -271,30 +248,7 @@ class Trial(LightningModule):
         self._loaded = True
         restore(self, checkpoint)
 
-    # -- after a step ------------------------------------------------------------------------------------------------
-
-    def _book_time(self) -> None:
-        now = time.perf_counter()
-        elapsed = now - self._lap
-        if self.budget.seconds is not None:
-            elapsed = self.sharding.broadcast(elapsed)  # all ranks must reach a mark, and the end, at the same step
-        self.ledger.spend_time(elapsed)
-        self._lap = now
-
-    def _look_at_ledger(self) -> None:
-        marks = self.ledger.marks_passed
-        over = self.ledger.exhausted or self.strategy.finished()
-        self.at_mark = marks > self._marks or self.strategy.phase_over() or over
-        if self.at_mark or self.records.due:
-            self._report(self.records.take())
-        if self.at_mark:
-            self._marks = marks
-            self._batch_unchecked = True
-        if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
-            self.trainer.val_check_batch = 1 if self.at_mark else NEVER
-        if over or 0 < self.trainer.max_steps <= self.trainer.global_step:
-            self.trainer.should_stop = True
-
-    def _report(self, values: Values) -> None:
+    def report(self, values: Values) -> None:
+        """Give loggers values by name, at the forwards that are spent."""
         for logger in self.loggers:
             logger.log_metrics(dict(values), step=self.ledger.forwards)

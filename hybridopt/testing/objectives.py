@@ -15,7 +15,7 @@ from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
 from hybridopt.engine.forward import PopulationForward
-from hybridopt.engine.stage import evaluating
+from hybridopt.engine.modes import evaluating
 from hybridopt.engine.trees import Inputs
 from hybridopt.errors import brief
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if

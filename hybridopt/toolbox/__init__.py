@@ -3,7 +3,7 @@
 - Settings: ``ranges`` refuses what is out of range, ``messages`` names the choices, ``schedule`` maps progress to a
   step size.
 - Searches: ``fitness`` (failures, ranks, averages), ``descent`` (along estimated gradients, also of whole populations),
-  ``starts`` (populations of first weights), ``annealing``.
+  ``selection`` (crossover), ``starts`` (populations of first weights), ``annealing``.
 - Gradient methods: ``gradient``, ``masking``.
 - Strategies around others: ``wrapper``; foreign code with threads of its own: ``daemon``.
 - Data sets: ``splits``, ``files``, ``tables``, ``data``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -120,7 +120,8 @@ class Mixing(Hybrid):
     def _found(self, oracle: Oracle) -> Tensor:
         """The last recommendation, and the others, (n, d)."""
         if self.first not in self.begun:
-            return torch.cat([oracle.start[None], cast(Tensor, oracle.inherited.population)])
+            start, inherited = oracle.start[None], oracle.inherited.population
+            return start if inherited is None else torch.cat([start, inherited])
         z = self.finder.recommend()
         last = (oracle.point if z is None else z).detach()
         others = self.finder.handover().population if self.source == "population" else self.kept

@@ -2,6 +2,8 @@
 
     python scripts/benchmarks/bench_overhead.py --json overhead.json --picture overhead.png
     python scripts/benchmarks/bench_overhead.py --strategies adam openai_es
+    python scripts/benchmarks/bench_overhead.py --strategies genetic_algorithm cem snes differential_evolution \
+        particle_swarm ensemble_kalman_inversion
 
 Each strategy, with its default settings, trains the default job's network (64-32-10) on batches of 256. Compared are
 

@@ -6,7 +6,8 @@
 
 - **throughput**: a whole generation (noise, evaluation, update) as a fraction of plain inference of as many samples
   with one set of weights, whichever chunk and number of threads suits each best. 1 means: the population is free.
-  Both run in one process, so that plain inference profits from the allocator's settings too.
+  Both run in one process, so that plain inference profits from the allocator's settings too; it is in float32, also
+  where a population is in bfloat16 (``oracle.precision=bf16``).
 - **growth**: seconds a generation over the number of parameters d, the population n and the batch, with the exponents
   of a log-log fit, over all sizes and over the upper half, where fixed costs no longer show. One thread.
 - **memory**: the peak of a child process, above plain inference, in copies of the parameters.
@@ -31,14 +32,29 @@ from typing import Any
 import benchlib
 import numpy as np
 import torch
-from benchlib import DENSE, EGGROLL, LOOP, MEZO, SEEDED, Rows, Variant, Work, interleaved, median_ratio, mlp
+from benchlib import (
+    DENSE,
+    EGGROLL,
+    EGGROLL_BF16,
+    LOOP,
+    MEZO,
+    SEEDED,
+    TABLE,
+    TABLE_BF16,
+    Rows,
+    Variant,
+    Work,
+    interleaved,
+    median_ratio,
+    mlp,
+)
 from torch import Tensor, nn
 
 from hybridopt import DataSpec
 from hybridopt.composition import building
 
 PARTS = ("throughput", "growth", "memory")
-VARIANTS = (DENSE, SEEDED, EGGROLL, LOOP)
+VARIANTS = (DENSE, TABLE, TABLE_BF16, SEEDED, EGGROLL, EGGROLL_BF16, LOOP)
 GROWING = (DENSE, SEEDED, EGGROLL)
 FRUGAL = (MEZO, SEEDED, EGGROLL, DENSE)
 

@@ -161,12 +161,14 @@ class Variant:
         name: its name in the registry.
         settings: what must be set; a variant whose settings the installed strategy does not know is not offered.
         mode: the oracle's mode.
+        precision: the oracle's precision.
     """
 
     label: str
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "auto"
+    precision: str = "float32"
 
     @property
     def offered(self) -> bool:
@@ -187,8 +189,11 @@ class Variant:
 
 
 DENSE = Variant("openai_es, dense", "openai_es")
+TABLE = Variant("openai_es, table", "openai_es", {"noise": "table"})
 SEEDED = Variant("openai_es, seeded", "openai_es", {"noise": "seeded"})
 EGGROLL = Variant("eggroll, low rank", "eggroll")
+TABLE_BF16 = Variant("openai_es, table, bf16", "openai_es", {"noise": "table"}, precision="bf16")
+EGGROLL_BF16 = Variant("eggroll, bf16", "eggroll", precision="bf16")
 MEZO = Variant("mezo", "mezo")
 LOOP = Variant("openai_es, plain loop", "openai_es", mode="loop")
 
@@ -217,7 +222,8 @@ class Work:
         generator = torch.Generator(batch[0].device).manual_seed(0)
         objective = building.build("objective", {"name": "cross_entropy"}, spec=CLASSES)
         self.strategy: Strategy = building.build("strategy", variant.config(popsize), spec=CLASSES)
-        settings = {"mode": variant.mode, "in_place": self.strategy.in_place, "sharding": sharding}  # as a trial does
+        settings = {"mode": variant.mode, "precision": variant.precision, "sharding": sharding}
+        settings["in_place"] = self.strategy.in_place  # as a trial does
         self.oracle = Oracle(model, objective, self.ledger, generator, **settings)
         self.strategy.to(batch[0].device)
         begin(self.strategy, self.oracle, batch)

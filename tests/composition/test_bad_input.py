@@ -59,6 +59,7 @@ REFUSED = {
     "tracking.log_model=perhaps": "tracking.log_model must be true or false, but is 'perhaps'.",
     "oracle.chunk=0": "oracle.chunk must be auto or a whole number",
     "oracle.mode=vmapp": "oracle.mode must be one of auto, vmap, loop, but is 'vmapp'. Did you mean 'vmap'?",
+    "oracle.precision=bf17": "oracle.precision must be one of float32, bf16, but is 'bf17'. Did you mean 'bf16'?",
     "threads=100000": "threads must be auto or a whole number between 1 and 1024",
     "trainer.devices=99999": "trainer.devices must be auto, -1, or a whole number between 1 and 4096",
     "model.hidden=[1000000000]": "this machine has",
@@ -122,6 +123,8 @@ TUNED_BY_CMA = ["experiment=es_then_adam", "strategy/phases@strategy.phases.tune
     [
         (["strategy=neat"], "type model=genome_network"),
         (["strategy=cma_es", "model.hidden=[500,500]"], "keeps a full covariance matrix"),
+        (["strategy=adam", "oracle.precision=bf16"], "the strategy Adam asks for none: leave it at float32"),
+        (["strategy=openai_es", "oracle.precision=bf16", "trainer.precision=bf16-mixed"], "two ways to the same"),
         (["strategy=snes", "strategy.popsize=100", "budget.forwards=5000"], "One generation of 100 members"),
         (
             ["experiment=es_then_adam", "strategy/phases@strategy.phases.tune=cma_es", "model.hidden=[99,99]"],

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hybridopt import Budget, DataSpec, LowRankPopulation, Objective, Oracle
 from hybridopt.composition import building
 from hybridopt.core.ledger import Ledger
+from hybridopt.engine import low_rank as low_rank_layers
 from hybridopt.engine import population
 from hybridopt.engine.population import SeededPopulation, materialize, table_size
 
@@ -71,6 +72,22 @@ def test_low_rank_losses_are_those_of_the_whole_members(name: str, rank: int, mo
     population = low_rank(model, 7, rank)
     whole = oracle_for(model, mode="loop").losses(population.materialize(), batch)
     assert torch.allclose(oracle_for(model, mode=mode).losses(population, batch), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_wide_layers_in_bfloat16_are_one_product_for_all_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 40), nn.Tanh(), nn.Linear(40, 3))
+    population, batch = low_rank(model, 9, 2), (torch.randn(10, 12), torch.randint(3, (10,)))
+    products = []
+    product = low_rank_layers.product_of_all
+    monkeypatch.setattr(low_rank_layers, "product_of_all", lambda *args: products.append(1) or product(*args))
+    for wide, precision, used in ((2000, "bf16", 0), (1000, "bf16", 1), (1000, "float32", 0)):
+        monkeypatch.setattr(low_rank_layers, "WIDE", wide)
+        exact = oracle_for(model, mode="loop").losses(population, batch)
+        losses = oracle_for(model, mode="vmap", precision=precision).losses(population, batch)
+        assert torch.allclose(losses, exact, rtol=0.02)
+        assert len(products) == used
+        products.clear()
 
 
 @pytest.mark.parametrize("mode", ["auto", "vmap", "loop"])

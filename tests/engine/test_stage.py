@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hybridopt.engine.forward import PopulationForward
+from hybridopt.engine.modes import evaluating
 from hybridopt.engine.parameters import Parameters
-from hybridopt.engine.stage import evaluating
 
 
 class Shifted(nn.Linear):

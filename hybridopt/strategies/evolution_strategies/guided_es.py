@@ -17,7 +17,6 @@ from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
-from hybridopt.engine.trees import samples
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
 from hybridopt.toolbox.fitness import bounded
@@ -99,7 +98,6 @@ class GuidedES(Strategy):
         self._guide = oracle.with_objective(self.surrogate)
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
-        oracle.ledger.check_affordable(2 * self.pairs, samples(batch[0]))  # now, since a surrogate gradient costs less
         self.register_buffer("theta", oracle.start)
         self.register_buffer("guides", self.theta.new_empty(0, len(self.theta)))
         if self.adam is not None:

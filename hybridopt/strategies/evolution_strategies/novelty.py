@@ -78,7 +78,6 @@ class NoveltyES(Strategy):
         self.adams = cast(Sequence[AdamDescent], nn.ModuleList(AdamDescent() for _ in range(agents)))
 
     def begin(self, oracle: Oracle, batch: Batch) -> None:
-        oracle.ledger.check_affordable(self.popsize, trees.samples(batch[0]))  # now, since the agents alone cost less
         x0 = oracle.start
         thetas = x0 + self.sigma * normal((self.agents, len(x0)), x0, oracle.generator)
         thetas[0] = x0

@@ -14,6 +14,7 @@ from torch import Tensor
 from hybridopt.engine.population import SeededPopulation, table_size
 from hybridopt.toolbox.curvature import Curvature, ProbedSearch
 from hybridopt.toolbox.descent import AdamDescent, Shaping, shaped
+from hybridopt.toolbox.noise_table import NoiseTable
 from hybridopt.toolbox.ranges import at_least, even, positive
 from hybridopt.toolbox.schedule import Decay, Schedule
 
@@ -33,7 +34,9 @@ class OpenAIES(ProbedSearch):
             themselves ("none"), whose estimate is unbiased for the gradient of the smoothed loss.
         noise: "dense" keeps all perturbations in memory; "seeded" keeps their seeds and makes them again for the
             update, in memory that does not grow with the population. For large populations they are windows of one
-            table of noise, new in each generation, which is several times faster than drawing them.
+            table of noise, new in each generation, which is several times faster than drawing them. "table" is as
+            "dense", but perturbations are windows of a table that is drawn once for the whole run, which costs next to
+            nothing (:mod:`hybridopt.toolbox.noise_table`: what it does to the estimate).
         weight_decay: coefficient of the L2 penalty.
         probe: directions in which the loss's curvature is measured on the first batch; the step size is at most what
             that allows (:mod:`hybridopt.toolbox.curvature`). 0 takes ``lr`` as it is.
@@ -57,7 +60,7 @@ class OpenAIES(ProbedSearch):
         schedule: Schedule = "cosine",
         final_lr: float = 0.05,
         shaping: Shaping = "centered_rank",
-        noise: Literal["dense", "seeded"] = "dense",
+        noise: Literal["dense", "seeded", "table"] = "dense",
         weight_decay: float = 0.0,
         probe: int = 2,
     ):
@@ -68,7 +71,7 @@ class OpenAIES(ProbedSearch):
         self.popsize, self.sigma, self.lr = popsize, sigma, lr
         self.schedule = Decay(schedule, final_lr)
         self.shaping, self.noise, self.weight_decay = shaping, noise, weight_decay
-        self.adam, self.curvature = AdamDescent(), Curvature(probe)
+        self.adam, self.curvature, self.table = AdamDescent(), Curvature(probe), NoiseTable()
         self._noise: Tensor | None = None
         self._members: Tensor | None = None
 
@@ -76,6 +79,8 @@ class OpenAIES(ProbedSearch):
         self.register_buffer("x", x0)
         self.adam.start(x0)
         self.curvature.start(x0)
+        if self.noise == "table":
+            self.table.start(self.generator)
         self._noise = self._members = None
 
     def ask(self) -> Tensor | SeededPopulation:
@@ -116,7 +121,10 @@ class OpenAIES(ProbedSearch):
         if noise is None or members is None:  # memory that is new costs more than the noise in it
             noise, members = self.x.new_empty(half, d), self.x.new_empty(self.popsize, d)
             self._noise, self._members = noise, members
-        noise.normal_(generator=self.generator)
+        if self.noise == "table":
+            self.table.fill(noise, self.generator)
+        else:
+            noise.normal_(generator=self.generator)
         torch.add(self.x, noise, alpha=self.sigma, out=members[:half])
         torch.sub(self.x, noise, alpha=self.sigma, out=members[half:])
         return members

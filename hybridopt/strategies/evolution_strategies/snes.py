@@ -7,6 +7,7 @@ its default utilities, learning rates and population size.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -58,14 +59,14 @@ class SNES(Search):
     def ask(self) -> Tensor:
         d = len(self.mu)
         self._s = normal((self.popsize or 4 + int(3 * math.log(d)), d), self.mu, self.generator)
-        return self.mu + self.widths * self._s
+        return (self.widths * self._s).add_(self.mu)
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         d = len(self.mu)
         rate = self.sigma_lr or (3 + math.log(d)) / (5 * math.sqrt(d))
         weights = utilities(losses).to(self.mu)
         gradient_mu = weights @ self._s
-        gradient_sigma = weights @ (self._s**2 - 1)
+        gradient_sigma = weights @ (self._s**2).sub_(1)
         self.mu = self.mu + self.center_lr * self.widths * gradient_mu
         self.widths = self.widths * torch.exp((rate / 2 * gradient_sigma).clamp(-1, 1))
 
@@ -78,10 +79,13 @@ class SNES(Search):
 
 def utilities(losses: Tensor) -> Tensor:
     """u_k = max(0, ln(n/2 + 1) - ln k) / sum - 1/n for the k-th best of n; they sum to zero. (n,) -> (n,)."""
-    n = len(losses)
+    shares = shares_by_rank(len(losses)).to(losses.device)
+    return torch.empty_like(shares).scatter_(0, losses.argsort(stable=True), shares)
+
+
+@cache
+def shares_by_rank(n: int) -> Tensor:
+    """The utilities of the best, the second best and so on, (n,)."""
     ranks = torch.arange(1, n + 1, dtype=torch.float64)
     raw = (math.log(n / 2 + 1) - ranks.log()).clamp(min=0)
-    shares = raw / raw.sum() - 1 / n if n > 1 else torch.zeros(1, dtype=torch.float64)
-    found = torch.empty(n, dtype=torch.float64, device=losses.device)
-    found[losses.argsort(stable=True)] = shares.to(losses.device)
-    return found
+    return raw / raw.sum() - 1 / n if n > 1 else torch.zeros(1, dtype=torch.float64)

@@ -12,10 +12,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
 
 from hybridopt.core.handover import Handover
-from hybridopt.core.objective import Batch
+from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.randomness import normal
@@ -108,18 +107,18 @@ class EnsembleKalmanInversion(Strategy):
 
         A non-finite member is excluded from all means, and is not updated.
         """
-
-        def loss(one: Tensor) -> Tensor:
-            return oracle.objective.loss(one, batch[1])
-
-        fine = torch.isfinite(outputs.flatten(1)).all(dim=1)
-        outputs = torch.where(fine.view(-1, *[1] * (outputs.ndim - 1)), outputs, 0.0)
-        slopes = vmap(grad(loss))(outputs) * fine.view(-1, *[1] * (outputs.ndim - 1))
-        losses = torch.where(fine, vmap(loss)(outputs), torch.inf)
-        count = fine.sum().clamp(min=1)
-        deviations = (outputs - outputs.sum(dim=0) / count) * fine.view(-1, *[1] * (outputs.ndim - 1))
+        each = tuple(range(1, outputs.ndim))
+        fine = outputs.abs().amax(dim=each).isfinite()
+        of_all = fine.view(-1, *[1 for _ in each])
+        if not fine.all():
+            outputs = torch.where(of_all, outputs, 0.0)
+        losses, slopes = losses_and_slopes(oracle.objective, outputs, batch[1])
+        deviations = outputs - outputs.sum(dim=0) / fine.sum().clamp(min=1)
+        if not fine.all():
+            losses = torch.where(fine, losses, torch.inf)
+            slopes, deviations = slopes * of_all, deviations * of_all
         d = deviations.flatten(1) @ slopes.flatten(1).T / len(outputs)
-        return losses, torch.where(torch.isfinite(d), d, 0.0)
+        return losses, d.nan_to_num(0.0, 0.0, 0.0)
 
     def recommend(self) -> Tensor:
         return self.members.mean(dim=0)
@@ -144,3 +143,12 @@ class EnsembleKalmanInversion(Strategy):
         ahead = self.members + self.momentum * (self.members - self.before)
         self.before = self.members
         return ahead
+
+
+def losses_and_slopes(objective: Objective, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of each member (J,), and its derivative by the member's outputs, (J, B, ...)."""
+    with torch.enable_grad():
+        outputs = outputs.detach().requires_grad_()
+        losses = objective.losses(outputs, targets)
+        (slopes,) = torch.autograd.grad(losses.sum(), outputs)
+    return losses.detach(), slopes

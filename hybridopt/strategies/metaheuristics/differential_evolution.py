@@ -21,6 +21,7 @@ from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
 from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive, share
+from hybridopt.toolbox.selection import select
 
 SMALLEST = 4  # members that a mutation needs
 SPREAD = 0.1  # of the distributions of F and CR
@@ -94,9 +95,8 @@ class DifferentialEvolution(Search):
     hands_over: ClassVar[frozenset[str]] = frozenset({"population"})
     takes: ClassVar[frozenset[str]] = frozenset({"population"})
     learns_from_points: ClassVar[bool] = True
-    members: Tensor  # (n, d)
-    losses: Tensor  # (n,)
-    lost: Tensor  # (k, d), the archive
+    pool: Tensor  # (n + k, d), the members, and then the archive of those that have lost
+    losses: Tensor  # (n,), of the members
     factors: Tensor  # (memory,), means of F
     rates: Tensor  # (memory,), means of CR
     place: Tensor  # a whole number, where the memory is written next
@@ -131,13 +131,21 @@ class DifferentialEvolution(Search):
         """Those of the variant."""
         return RULES[self.variant]
 
+    @property
+    def members(self) -> Tensor:
+        """(n, d)."""
+        return self.pool[: len(self.losses)]
+
+    @property
+    def lost(self) -> Tensor:
+        """The archive, (k, d)."""
+        return self.pool[len(self.losses) :]
+
     def start(self, x0: Tensor) -> None:
         members = x0 + self.sigma * normal((self.popsize, len(x0)), x0, self.generator)
         members[0] = x0
-        members = inheritance.members(self.context.inherited, members)
-        self.register_buffer("members", members)
+        self.register_buffer("pool", inheritance.members(self.context.inherited, members))
         self.register_buffer("losses", x0.new_full((self.popsize,), math.inf))
-        self.register_buffer("lost", members[:0])
         self.register_buffer("factors", x0.new_full((self.memory,), self.rules.factor))
         self.register_buffer("rates", x0.new_full((self.memory,), self.rules.rate))
         fixed = slice(self.memory - self.rules.fixed_slots, None)
@@ -154,20 +162,19 @@ class DifferentialEvolution(Search):
     def tell(self, population: Tensor, losses: Tensor) -> None:
         losses = losses.to(self.losses)
         if bool(self.unmoved):
-            self.members, self.losses = population, losses.clone()
+            self.pool, self.losses = population, losses.clone()
             self.unmoved.fill_(False)
             return
         children = population
         if self.fresh:
-            n = len(self.members)
-            self.members, children = population[:n].clone(), population[n:]
+            n = len(self.losses)
+            self.pool, children = torch.cat([population[:n], self.lost]), population[n:]
             self.losses, losses = losses[:n].clone(), losses[n:]
         self._learn(losses)
         self._select(children, losses)
-        self._shrink()
 
     def recommend(self) -> Tensor:
-        return self.members[self.losses.argmin()]
+        return self.members[self.losses.argmin()].clone()
 
     def handover(self) -> Handover:
         return Handover(population=self.members)
@@ -178,17 +185,16 @@ class DifferentialEvolution(Search):
         self._f, self._cr = self._settings(n)
         share = self.best_share * (1 - self.rules.best_share_decay * self.progress)
         best = self.losses.argsort(stable=True)[: max(2, round(share * n))]
-        pool = torch.cat([self.members, self.lost])
         me = torch.arange(n, device=self.members.device)
         r1 = self._others(n, me)
-        r2 = self._other_than(len(pool), torch.stack([me, r1]))
-        toward = self.members[best[self._indices(len(best), n)]] - self.members
-        difference = self.members[r1] - pool[r2]
+        r2 = self._other_than(len(self.pool), torch.stack([me, r1]))
+        toward = self.members.index_select(0, best[self._indices(len(best), n)]).sub_(self.members)
+        difference = self.members.index_select(0, r1).sub_(self.pool.index_select(0, r2))
         pulled = self._f * self.rules.pull(self.progress)
-        mutants = self.members + pulled[:, None] * toward + self._f[:, None] * difference
-        taken = uniform((n, d), self.members, self.generator) < self._cr[:, None]
-        taken[me, self._indices(d, n)] = True
-        return torch.where(taken, mutants, self.members)
+        mutants = toward.mul_(pulled[:, None]).add_(self.members).add_(difference.mul_(self._f[:, None]))
+        taken = uniform((n, d), self.members, self.generator).lt_(self._cr[:, None])
+        taken.scatter_(1, self._indices(d, n)[:, None], 1)
+        return select(taken, mutants, self.members)
 
     def _settings(self, n: int) -> tuple[Tensor, Tensor]:
         """F of a Cauchy, drawn again where it is not positive, CR of a normal distribution; (n,) each.
@@ -218,20 +224,22 @@ class DifferentialEvolution(Search):
         self.place.fill_((slot + 1) % max(1, self.memory - self.rules.fixed_slots))
 
     def _select(self, children: Tensor, losses: Tensor) -> None:
-        better, at_least = losses < self.losses, losses <= self.losses
-        lost = torch.cat([self.lost, self.members[better]])
-        room = round(self.archive * len(self.members))
-        order = torch.randperm(len(lost), generator=self.generator, device=self.generator.device).to(lost.device)
-        self.lost = lost[order[:room]]
-        self.members = torch.where(at_least[:, None], children, self.members)
-        self.losses = torch.where(at_least, losses, self.losses)
-
-    def _shrink(self) -> None:
-        """Fewer members as the budget is spent; the worst go."""
+        """Children that are no worse take their parents' places; fewer members as the budget is spent: the worst go."""
+        lost = self._archived(losses < self.losses)
+        at_least = losses <= self.losses
+        members, losses = select(at_least[:, None], children, self.members), torch.where(at_least, losses, self.losses)
         wanted = round(self.popsize + (min(self.final_popsize, self.popsize) - self.popsize) * self.progress)
-        if wanted < len(self.members):
-            kept = self.losses.argsort(stable=True)[:wanted].sort().values
-            self.members, self.losses = self.members[kept], self.losses[kept]
+        if wanted < len(losses):
+            kept = losses.argsort(stable=True)[:wanted].sort().values
+            members, losses = members.index_select(0, kept), losses[kept]
+        self.pool, self.losses = torch.cat([members, lost]), losses
+
+    def _archived(self, beaten: Tensor) -> Tensor:
+        """The archive with the members that are beaten, (n,) booleans; as many as there is room for, at random."""
+        n, device = len(self.losses), self.generator.device
+        rows = torch.cat([torch.arange(n, len(self.pool), device=beaten.device), beaten.nonzero()[:, 0]])
+        order = torch.randperm(len(rows), generator=self.generator, device=device).to(rows.device)
+        return self.pool.index_select(0, rows[order[: round(self.archive * n)]])
 
     def _others(self, n: int, me: Tensor) -> Tensor:
         """For each member another one, (n,)."""

@@ -21,6 +21,7 @@ from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.fitness import averaged
 from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
+from hybridopt.toolbox.selection import select
 
 
 class GeneticAlgorithm(Search):
@@ -113,8 +114,9 @@ class GeneticAlgorithm(Search):
         pairs = torch.randint(len(parents), (2, count), generator=self.generator, device=device)
         alone = torch.rand(count, generator=self.generator, device=device) >= self.crossover
         pairs[1] = torch.where(alone, pairs[0], pairs[1])
-        coins = torch.rand((count, parents.shape[1]), generator=self.generator, device=device) < 0.5
         first, second = pairs.to(parents.device)
-        children = torch.where(coins.to(parents.device), parents[first], parents[second])
-        sigma = self.sigma * self.schedule(self.progress)
-        return children + sigma * normal(children.shape, parents, self.generator), (losses[first] + losses[second]) / 2
+        size = (count, parents.shape[1])
+        coins = torch.rand(size, generator=self.generator, device=device).lt_(0.5).to(parents.device)
+        children = select(coins, parents.index_select(0, first), parents.index_select(0, second))
+        mutations = normal(size, parents, self.generator).mul_(self.sigma * self.schedule(self.progress))
+        return children.add_(mutations), (losses[first] + losses[second]) / 2

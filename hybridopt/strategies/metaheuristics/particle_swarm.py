@@ -18,6 +18,7 @@ from hybridopt.core.strategy import Search
 from hybridopt.engine.randomness import normal, uniform
 from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.ranges import at_least, positive, share
+from hybridopt.toolbox.selection import select
 
 
 class ParticleSwarm(Search):
@@ -96,7 +97,7 @@ class ParticleSwarm(Search):
         self.places = population[-self.popsize :]
         better = losses < self.best_losses
         self.best_losses = torch.where(better, losses, self.best_losses)
-        self.best_places = torch.where(better[:, None], self.places, self.best_places)
+        self.best_places = select(better[:, None], self.places, self.best_places)
         self._fly()
 
     @property
@@ -111,10 +112,10 @@ class ParticleSwarm(Search):
         return Handover(population=self.best_places)
 
     def _fly(self) -> None:
-        r1, r2 = (uniform(self.places.shape, self.places, self.generator) for _ in range(2))
-        own, others = self.best_places - self.places, self._leaders() - self.places
-        velocities = self.inertia * self.velocities + self.cognitive * r1 * own + self.social * r2 * others
-        self.velocities = velocities.clamp(-10 * self.sigma, 10 * self.sigma)
+        own, others = (uniform(self.places.shape, self.places, self.generator) for _ in range(2))
+        own.mul_(self.cognitive).mul_(self.best_places - self.places)
+        others.mul_(self.social).mul_(self._leaders() - self.places)
+        self.velocities.mul_(self.inertia).add_(own).add_(others).clamp_(-10 * self.sigma, 10 * self.sigma)
         self.places = self.places + self.velocities
 
     def _leaders(self) -> Tensor:

@@ -76,6 +76,7 @@ class Mezo(ProbedSearch):
         self.descent, self.momentum = descent, momentum
         self.adam = AdamDescent() if descent == "adam" else None
         self.curvature = Curvature(probe)
+        self._scales = torch.tensor([epsilon] * samples + [-epsilon] * samples)
 
     def start(self, x0: Tensor) -> None:
         self.register_buffer("theta", x0)
@@ -87,8 +88,7 @@ class Mezo(ProbedSearch):
 
     def ask(self) -> SeededPopulation:
         seeds = torch.randint(2**32, (self.samples,), generator=self.generator, device=self.generator.device).cpu()
-        scales = torch.tensor([self.epsilon] * self.samples + [-self.epsilon] * self.samples)
-        return SeededPopulation(self.theta, torch.cat([seeds, seeds]), scales)
+        return SeededPopulation(self.theta, torch.cat([seeds, seeds]), self._scales)
 
     def tell(self, population: SeededPopulation, losses: Tensor) -> None:
         slopes = self.slopes(losses)
@@ -97,7 +97,7 @@ class Mezo(ProbedSearch):
             self.theta.mul_(1 - rate * self.weight_decay)
         if self.adam is not None:
             self.adam.begin()
-        for part, gradient in population.weighted_noise(slopes / self.samples):
+        for part, gradient in population.weighted_noise(slopes / self.samples if self.samples > 1 else slopes):
             self.theta[part].add_(self._part_of_step(part, gradient, rate))
 
     def recommend(self) -> Tensor:

@@ -94,9 +94,11 @@ class SPSA(Search):
     def _pairs(self, count: int) -> Tensor:
         """Candidates (2 count, d) on both sides, along random signs."""
         coins = uniform((count, len(self.theta)), self.theta, self.generator)
-        self._signs = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta)
-        step = self._distance() * self._signs
-        return torch.cat([self.theta + step, self.theta - step])
+        self._signs, distance = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta), self._distance()
+        pairs = self.theta.new_empty(2, *self._signs.shape)
+        torch.add(self.theta, self._signs, alpha=distance, out=pairs[0])
+        torch.add(self.theta, self._signs, alpha=-distance, out=pairs[1])
+        return pairs.flatten(0, 1)
 
     def _slopes(self, losses: Tensor) -> Tensor:
         half = len(losses) // 2

@@ -57,11 +57,19 @@ class Normals:
 
     def __init__(self, search: GaussianSearch):
         self.search = search
+        self._draws: Tensor | None = None
 
     def __call__(self, *shape: int) -> np.ndarray:
         generator = self.search.generator
         draws = torch.randn(shape, generator=generator, device=generator.device, dtype=self.search.x0.dtype)
         return numbers(draws)
+
+    def fill(self, out: np.ndarray) -> None:
+        """The same into an array, time and again: the memory for millions of them costs more than the draws."""
+        generator = self.search.generator
+        if self._draws is None or self._draws.device != generator.device:
+            self._draws = torch.empty(out.shape, device=generator.device, dtype=self.search.x0.dtype)
+        torch.from_numpy(out).copy_(self._draws.normal_(generator=generator).cpu())
 
 
 class GaussianSearch(Search):
@@ -124,7 +132,7 @@ class GaussianSearch(Search):
 
     def _vectors(self, points: np.ndarray) -> Tensor:
         """(..., d) of the library -> the same in the type and on the device of the weights."""
-        return torch.tensor(points[..., : len(self.x0)], dtype=self.x0.dtype, device=self.x0.device)
+        return torch.from_numpy(points[..., : len(self.x0)]).to(self.x0.dtype, copy=True).to(self.x0.device)
 
     def get_extra_state(self) -> dict[str, Any] | None:
         return None if self._engine is None else {"settings": self._settings, "engine": self._engine.freeze()}
@@ -139,7 +147,7 @@ class GaussianSearch(Search):
 
 def numbers(values: Tensor) -> np.ndarray:
     """A tensor as the libraries take it: float64, a copy."""
-    return values.cpu().double().numpy().copy()  # in this order: not every device has float64
+    return values.cpu().to(torch.float64, copy=True).numpy()  # in this order: not every device has float64
 
 
 def default_popsize(dimension: int) -> int:

@@ -67,6 +67,7 @@ class Separable:
         self.optimizer = SepCMA(x0, sigma, population_size=popsize)
         self.normals = normals
         self.popsize = popsize
+        self.candidates = np.empty((popsize, self.optimizer.dim))
 
     @property
     def mean(self) -> np.ndarray:
@@ -91,7 +92,12 @@ class Separable:
         self.optimizer._C[: len(values)], self.optimizer._D = (values / self.sigma) ** 2, None
 
     def ask(self) -> np.ndarray:
-        return self.mean + self.widths * self.normals(self.popsize, self.optimizer.dim)
+        widths = self.widths
+        self.normals.fill(self.candidates)
+        for candidate in self.candidates:  # one fits into the processor's cache, all of a large network do not
+            candidate *= widths
+            candidate += self.mean
+        return self.candidates
 
     def tell(self, candidates: np.ndarray, losses: list[float]) -> None:
         self.optimizer.tell(list(zip(candidates, losses, strict=True)))

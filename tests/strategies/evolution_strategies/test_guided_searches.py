@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from jobs import SMALL
 from small_problems import Point, begin, make_strategy, oracle_for, run_steps
 from torch import Tensor
 
-from hybridopt import run
 from hybridopt.errors import ConfigError
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.zero_one import ZeroOne
@@ -196,15 +193,3 @@ def test_it_turns_to_novelty_when_stuck_and_back_after_a_new_best() -> None:
     begin(fixed, oracle, batch)
     fixed._adapt_weight(-0.05)
     assert float(fixed.weight) == 0.5
-
-
-# -- budgets ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["guided_es", "ns_es", "nsr_es", "nsra_es"])
-def test_a_generation_beyond_the_budget_is_refused_before_anything_is_kept(name: str, tmp_path: Path) -> None:
-    """Though what is asked first, a surrogate gradient or the agents' behaviours, costs less."""
-    small = [setting for setting in SMALL if not setting.startswith("dataset.batch_size")]
-    with pytest.raises(ConfigError, match="more than the whole budget of 600"):
-        run(*small, f"strategy={name}", "budget.forwards=600", directory=tmp_path / "run")
-    assert not (tmp_path / "run").exists()

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybridopt.engine.population import materialize
 from hybridopt.errors import ConfigError
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.toolbox.descent import centered_ranks
@@ -191,3 +192,16 @@ def test_scales_that_are_not_positive_are_refused(scales):
     ((name, value),) = scales.items()
     with pytest.raises(ConfigError, match=rf"strategy\.{name} must be a positive number, but is {value:g}\."):
         OpenAIES(**scales)
+
+
+@pytest.mark.parametrize("noise", ["dense", "table", "seeded"])
+def test_a_loaded_search_asks_for_what_the_saved_one_would(noise):
+    es = search(torch.zeros(30), popsize=4, noise=noise)
+    es.tell(es.ask(), torch.arange(4.0))
+    loaded = search(torch.ones(30), seed=7, popsize=4, noise=noise)
+    loaded.load_state_dict(es.state_dict())
+    loaded.generator.set_state(es.generator.get_state())
+    first, second = materialize(es.ask()).clone(), materialize(loaded.ask())
+    assert torch.equal(first, second)
+    assert torch.allclose(first[:2] + first[2:], (2 * es.x).expand(2, -1), atol=1e-6)
+    assert not torch.equal(first, materialize(es.ask()))

@@ -129,6 +129,28 @@ def test_where_the_batch_is_always_the_same_all_is_as_in_nevergrads_own_loop(noi
     assert search._optimizer.parametrization.function.deterministic is not bool(noisy)
 
 
+@pytest.mark.parametrize("optimizer", ["DiagonalCMA", "CMA", "MultiCMA"])
+def test_cma_asks_for_the_same_without_checking_bounds_each_time(optimizer, monkeypatch):
+    from nevergrad.parametrization import helpers
+
+    checks, check = [], helpers.Normalizer
+    monkeypatch.setattr(helpers, "Normalizer", lambda *a: checks.append(a) or check(*a))
+
+    def asked():
+        checks.clear()
+        oracle = make_oracle()
+        search = make_search(oracle, optimizer=optimizer)
+        for _ in range(20):
+            search.step(oracle, make_batch())
+        return torch.stack([torch.as_tensor(one.value) for one in search._asked]), len(checks)
+
+    quick, few = asked()
+    monkeypatch.setattr(adapter, "spare_checks_of_bounds", lambda part: None)
+    usual, many = asked()
+    assert torch.equal(quick, usual)
+    assert few < 10 < many
+
+
 def test_a_budget_of_seconds_is_told_by_its_speed():
     oracle = make_oracle(budget=Budget(seconds=30.0))
     search = make_search(oracle)
