@@ -137,8 +137,7 @@ class SeededPopulation:
     def weighted_noise(self, weights: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """sum_i weights_i noise(seeds_i) over the first len(weights) members, block by block: (where, values).
 
-        The noise is standard normal, whatever the ``widths``.
-        """
+        The noise is standard normal, whatever the ``widths``."""
         if self._gathers:
             rows = max(1, BLOCK // len(self.center))
             parts = zip(weights.split(rows), range(0, len(weights), rows), strict=True)
