@@ -137,8 +137,7 @@ class SeededPopulation:
     def weighted_noise(self, weights: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """sum_i weights_i noise(seeds_i) over the first len(weights) members, block by block: (where, values).
 
-        The noise is standard normal, whatever the ``widths``.
-        """
+        The noise is standard normal, whatever the ``widths``."""
         if self._gathers:
             rows = max(1, BLOCK // len(self.center))
             parts = zip(weights.split(rows), range(0, len(weights), rows), strict=True)
@@ -148,13 +147,11 @@ class SeededPopulation:
         if len(self.center) <= BLOCK:
             yield slice(None), self._short_sum(weights.tolist())
             return
-        streams: dict[int, Iterator[tuple[slice, Tensor]]] = {}
-        scalars = weights.tolist()
+        streams = [(iter(self._noise(i)), weight) for i, weight in enumerate(weights.tolist())]
 
         def add(members: slice, total: Tensor) -> None:
-            for i in range(members.start, members.stop):
-                streams[i] = streams.get(i) or iter(self._noise(i))
-                total.add_(next(streams[i])[1], alpha=scalars[i])
+            for stream, weight in streams[members]:
+                total.add_(next(stream)[1], alpha=weight)
 
         parts = [*blocks(len(self.center))]
         group = shared() if self.table is None else SingleProcess()  # a window costs less than its way to another

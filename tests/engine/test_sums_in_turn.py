@@ -30,8 +30,8 @@ def rank_of(rank: int, ranks: int, folder: str, members: int) -> None:
     noise = SeededPopulation._noise
 
     def counted(population: SeededPopulation, i: int):
-        drawn.append(i)
-        return noise(population, i)
+        drawn.append(i)  # when the first value is asked for
+        yield from noise(population, i)
 
     SeededPopulation._noise = counted
     with sharing(ProcessGroup(torch.device("cpu"))):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
@@ -278,3 +279,11 @@ def test_a_preview_knows_what_has_finished(sweep) -> None:
     sweep("strategy=adam", "seeds=2", "sweep.name=seen")
     ended = sweep("strategy=adam", "seeds=3", "sweep.name=seen", "sweep.preview=true")
     assert "1 of 3 jobs would run: 3,000 forwards" in ended.out
+
+
+def test_the_configs_of_jobs_that_are_over_are_not_kept(sweep: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_launcher.BasicLauncher"]
+    launch, returned = launcher.launch, []
+    monkeypatch.setattr(launcher, "launch", lambda *a, **k: returned.extend(launch(*a, **k)))
+    assert sweep("seeds=2").code == 0
+    assert [(each.status.name, each.cfg, each.hydra_cfg) for each in returned] == [("COMPLETED", None, None)] * 2
