@@ -304,7 +304,7 @@ def spare_checks_of_bounds(optimizer: Optimizer) -> None:
     from nevergrad.optimization.optimizerlib import _CMA
 
     if isinstance(optimizer, _CMA):
-        kind = type(optimizer)
+        kind = cast(Any, type(optimizer))
 
         def es(self: Any) -> Any:
             made = self._es is not None and (self._config.fcmaes or not self._es.stop())
