@@ -39,7 +39,7 @@ class BudgetConfig:
 @dataclass
 class OracleConfig:
     """How populations are run: mode auto, vmap or loop; chunk auto or a number of members; what is on meanwhile;
-    precision float32 or bf16.
+    precision float32 or bf16; graph none, or auto to record evaluations on GPUs.
     """
 
     mode: str = field(default="auto", metadata=rule(one_of, ("auto", "vmap", "loop")))
@@ -47,6 +47,7 @@ class OracleConfig:
     dropout: bool = False
     batch_statistics: bool = False
     precision: str = field(default="float32", metadata=rule(one_of, ("float32", "bf16")))
+    graph: str = field(default="none", metadata=rule(one_of, ("none", "auto")))
 
 
 @dataclass

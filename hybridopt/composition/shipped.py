@@ -40,8 +40,12 @@ class ShippedRepository(ConfigRepository):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ShippedRepository:
         copied = copy.copy(self)
-        copied.sources = list(self.sources)
+        copied.sources, copied._loaded = list(self.sources), self._loaded
         return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: all but what was loaded."""
+        return {**vars(self), "_loaded": {}}
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """A config by its group and name, such as ``experiment/regression``; None if there is none."""

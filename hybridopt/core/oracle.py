@@ -17,6 +17,7 @@ from hybridopt.engine.modes import evaluating, frozen
 from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
 from hybridopt.engine.population import Population, materialize
+from hybridopt.engine.replay import Subject
 from hybridopt.engine.stage import call_with
 from hybridopt.engine.trees import samples
 from hybridopt.errors import ConfigError
@@ -49,10 +50,10 @@ class Oracle(View):
             (n,), float64 of a network in float64, else float32; what is not finite comes back as +inf.
         """
 
-        def ask(forward: Forward) -> Tensor:
+        def ask(forward: Forward, batch: Batch) -> Tensor:
             return self.objective.losses(self.objective.outputs(forward, batch), batch[1])
 
-        return failures_as_infinity(self._asked(population, batch, ask))
+        return failures_as_infinity(self._asked(population, batch, ask, [self.objective]))
 
     def readings(self, population: Population, batch: Batch, objectives: Sequence[Objective]) -> Tensor:
         """The losses of each member by several objectives of one pass. Costs n·B forwards, as :meth:`losses`.
@@ -76,11 +77,11 @@ class Oracle(View):
                 "makes something else of the network's outputs: ask for their losses one after the other."
             )
 
-        def ask(forward: Forward) -> Tensor:
+        def ask(forward: Forward, batch: Batch) -> Tensor:
             outputs = first.outputs(forward, batch)
             return torch.stack([one.losses(outputs, batch[1]) for one in objectives], dim=1)
 
-        return failures_as_infinity(self._asked(population, batch, ask))
+        return failures_as_infinity(self._asked(population, batch, ask, objectives))
 
     def outputs(self, population: Population, batch: Batch) -> Tensor:
         """What the loss of each member is computed from. Costs n·B forwards, and counts as n evaluations.
@@ -88,7 +89,7 @@ class Oracle(View):
         Returns:
             (n, B, ...), the objective's ``outputs``: those of the networks, (n, B, output_size), or of rollouts.
         """
-        return self._asked(population, batch, lambda forward: self.objective.outputs(forward, batch))
+        return self._asked(population, batch, self.objective.outputs)
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Inside, the network is as populations are evaluated; for many small questions it pays to enter once."""
@@ -121,15 +122,32 @@ class Oracle(View):
         """The first process's value of what each measures differently, such as time."""
         return self._evaluate.sharding.broadcast(measured)
 
-    def _asked(self, population: Population, batch: Batch, ask: Callable[[Forward], Tensor]) -> Tensor:
+    def _asked(
+        self,
+        population: Population,
+        batch: Batch,
+        ask: Callable[[Forward, Batch], Tensor],
+        objectives: Sequence[Objective] = (),
+    ) -> Tensor:
         members = len(population)
         self.ledger.check_affordable(members, samples(batch[0]))
         if self._improve is not None:
             population = self._improve(population, batch)
             members = len(population)
-        answers, cost = self._evaluate(population, batch[0], ask, self._coordinates.prepare)
+        subject = self._subject(objectives) if self._records else None
+        answers, cost = self._evaluate(population, batch, ask, self._coordinates.prepare, subject=subject)
         self.ledger.charge(FORWARD * cost, members)
         return answers
+
+    def _subject(self, objectives: Sequence[Objective]) -> Subject | None:
+        """What losses by these objectives depend on besides members and batches; None if they cannot be recorded."""
+        if not objectives or any(type(one).outputs is not Objective.outputs for one in objectives):
+            return None  # rollouts and solvers have their own ways
+        modules = [*objectives, self.encoding]
+        state = [value for module in modules for value in (*module.parameters(), *module.buffers())]
+        coordinates = self._coordinates
+        behind = [*(coordinates.mask or {}).values(), *([] if coordinates.offset is None else [coordinates.offset])]
+        return Subject((coordinates, *objectives), [*state, *behind])
 
     # -- first order -------------------------------------------------------------------------------------------------
 
@@ -156,14 +174,14 @@ class Oracle(View):
             points[:] = [materialize(chunk).detach().requires_grad_()]
             return nullcontext(self._coordinates.decode(points[0]))
 
-        def ask(forward: Forward) -> Tensor:
+        def ask(forward: Forward, batch: Batch) -> Tensor:
             losses = self.objective.losses(forward(batch[0]), batch[1])
             total = losses.sum() + 0 * points[0].sum()  # losses that depend on nothing have a slope too
             (slopes,) = torch.autograd.grad(total, points)
             return torch.cat([losses.detach()[:, None], slopes], dim=1)
 
         with frozen(self.model):  # what is not decoded does not move
-            answers, cost = self._evaluate(population, batch[0], ask, prepare, graph=True)
+            answers, cost = self._evaluate(population, batch, ask, prepare, graph=True)
         self.ledger.charge(GRADIENT * cost, len(population))
         return failures_as_infinity(answers[:, 0]), answers[:, 1:].nan_to_num(0.0, 0.0, 0.0)
 

@@ -71,6 +71,8 @@ class View:
         batch_statistics: whether populations are normalised by the batch's statistics, not by the running ones.
         precision: "float32", or "bf16" for the passes of populations in bfloat16 (:mod:`hybridopt.engine.precision`);
             losses are float32, and gradients are taken of float32.
+        graph: "none", or "auto" to record evaluations of populations and replay them, on devices that can
+            (:mod:`hybridopt.engine.replay`).
         backward: takes the place of ``loss.backward()`` (Lightning's, which knows precision and processes).
         update: takes the place of ``optimizer.step()`` (Lightning's, likewise).
         sharding: how a population is shared out over processes.
@@ -91,6 +93,7 @@ class View:
         dropout: bool = False,
         batch_statistics: bool = False,
         precision: str = "float32",
+        graph: str = "none",
         backward: Callable[[Tensor], Any] = Tensor.backward,
         update: Callable[[torch.optim.Optimizer, Closure | None], Any] = plain_update,
         sharding: Sharding | None = None,
@@ -109,7 +112,8 @@ class View:
         self._noisy = dropout
         self._improve: Improve | None = None
         self._group: frozenset[str] | None = None  # the names of the parameters that there are; None for all
-        self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding, precision)
+        self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding, precision, graph)
+        self._records = graph != "none"
         self._directions, self._samples = EachRow(mode != "loop"), EachRow(mode != "loop")
         self._backward, self._update = backward, update
         self._see_through(Coordinates(self.parameters(), encoding or Direct()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,15 +17,20 @@ from hybridopt.engine.memory import out_of_memory
 from hybridopt.engine.modes import NOTHING
 from hybridopt.engine.normalisation import by_running_statistics
 from hybridopt.engine.parameters import Parameters
-from hybridopt.engine.population import Population
+from hybridopt.engine.population import LowRankPopulation, Population, SeededPopulation, materialize
 from hybridopt.engine.precision import population_forward
+from hybridopt.engine.replay import Replays, Subject, replays_for
 from hybridopt.engine.sharding import Sharding, SingleProcess, sharing
 from hybridopt.engine.trees import Inputs
 
 log = logging.getLogger(__name__)
 
+LARGEST = 2**24  # numbers of a chunk's members that a recording keeps a place for; larger ones are no small operations
+
+Batch = tuple[Inputs, Tensor]
 Forward = Callable[[Inputs], Tensor]
-Ask = Callable[[Forward], Tensor]  # what is made of the forward passes: (members of the chunk, ...)
+Ask = Callable[[Forward, Batch], Tensor]  # what is made of the forward passes: (members of the chunk, ...)
+Run = Callable[[Any, Batch], tuple[Tensor, int]]  # a chunk and a batch to answers, and their cost in forwards
 Prepare = Callable[[Population], AbstractContextManager[Parameters]]  # a chunk's parameters by name
 
 
@@ -39,6 +45,7 @@ class Evaluator:
         batch_statistics: whether batches are normalised by their own statistics.
         sharding: how a population is shared out over processes; one process evaluates all if None.
         precision: of the network's passes, "float32" or "bf16".
+        graph: "auto" records evaluations and replays them, where the device can (:mod:`hybridopt.engine.replay`).
     """
 
     def __init__(
@@ -50,11 +57,14 @@ class Evaluator:
         batch_statistics: bool = False,
         sharding: Sharding | None = None,
         precision: str = "float32",
+        graph: str = "none",
     ):
         self.forward = population_forward(module, mode, precision)
         self.sharding = sharding or SingleProcess()
         self._chunk = chunk
         self._chunks: dict[tuple[tuple[int, ...], ...], int] = {}
+        replays = replays_for(graph, next(module.parameters()).device)
+        self._replays = replays if precision == "float32" and not dropout else None
         self._modes = {"dropout": dropout, "batch_statistics": batch_statistics}
 
     def evaluating(self) -> AbstractContextManager[None]:
@@ -70,16 +80,23 @@ class Evaluator:
             yield
 
     def __call__(
-        self, population: Population, inputs: Inputs, ask: Ask, prepare: Prepare, graph: bool = False
+        self,
+        population: Population,
+        batch: Batch,
+        ask: Ask,
+        prepare: Prepare,
+        graph: bool = False,
+        subject: Subject | None = None,
     ) -> tuple[Tensor, int]:
         """Every member's answer: this process evaluates its part, and receives the others'.
 
         Args:
             population: n members.
-            inputs: (B, ...), or a tree of such tensors, that all members share.
-            ask: called for each chunk with a function that runs its members.
+            batch: inputs (B, ...), or a tree of such tensors, that all members share, and targets.
+            ask: called for each chunk with a function that runs its members, and with the batch.
             prepare: gives the parameters of a chunk, for as long as it is run.
             graph: whether ``ask`` differentiates.
+            subject: what ``ask`` and ``prepare`` are, if the evaluation may be recorded; else None.
 
         Returns:
             (n, ...), and what it cost in forwards, on all processes together.
@@ -87,9 +104,9 @@ class Evaluator:
         members = len(population)
         part = sliced(population, self.sharding.part(members), members)
         apart = self.sharding.per_rank_rng() if self._modes["dropout"] else NOTHING
-        alone = by_running_statistics(self.forward.module) if trees.samples(inputs) == 1 else NOTHING
+        alone = by_running_statistics(self.forward.module) if trees.samples(batch[0]) == 1 else NOTHING
         with apart, self.evaluating(), alone, grad_enabled(graph):
-            answers, cost = self._in_chunks(part, inputs, ask, prepare)
+            answers, cost = self._in_chunks(part, batch, self._runner(ask, prepare, subject))
         return self.sharding.gather(answers, members, cost)
 
     def chunk_size(self, inputs: Inputs) -> int:
@@ -99,14 +116,43 @@ class Evaluator:
             self._chunks[shape] = self.forward.workload(inputs).chunk if self._chunk == "auto" else int(self._chunk)
         return self._chunks[shape]
 
-    def _in_chunks(self, population: Population, inputs: Inputs, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
-        members = len(population)
+    def _runner(self, ask: Ask, prepare: Prepare, subject: Subject | None) -> Run:
+        """What evaluates a chunk on a batch."""
+
+        def run(population: Population, batch: Batch) -> tuple[Tensor, int]:
+            return self._one_chunk(population, batch, ask, prepare)
+
+        if subject is None or self._replays is None:
+            return run
+        return partial(self._replayed, self._replays, subject, run)
+
+    def _replayed(
+        self,
+        replays: Replays,
+        subject: Subject,
+        run: Run,
+        chunk: Population,
+        batch: Batch,
+    ) -> tuple[Tensor, int]:
+        if isinstance(chunk, LowRankPopulation) or len(chunk) * chunk_width(chunk) > LARGEST:
+            return run(chunk, batch)
+        inputs, targets = batch
+
+        def function(vectors: Tensor, targets: Tensor, *leaves: Tensor) -> tuple[Tensor, int]:
+            return run(vectors, (trees.rebuilt(inputs, leaves), targets))
+
+        own = [*self.forward.module.parameters(), *self.forward.module.buffers()]
+        what = Subject(subject.key, [*subject.tensors, *own])
+        return replays(what, function, [materialize(chunk), targets, *trees.leaves(inputs)])
+
+    def _in_chunks(self, population: Population, batch: Batch, run: Run) -> tuple[Tensor, int]:
+        members, inputs = len(population), batch[0]
         size = min(self.chunk_size(inputs), members)
         parts, cost, first = [], 0, 0
         while first < members:
             try:
                 chunk = population if size == members else sliced(population, slice(first, first + size), members)
-                part, spent = self._one_chunk(chunk, inputs, ask, prepare)
+                part, spent = run(chunk, batch)
             except Missed:
                 continue  # once: it is known now which parameters
             except Exception as error:
@@ -119,8 +165,8 @@ class Evaluator:
             first += size
         return torch.cat(parts) if len(parts) > 1 else parts[0], cost
 
-    def _one_chunk(self, population: Population, inputs: Inputs, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
-        passes, members = 0, len(population)
+    def _one_chunk(self, population: Population, batch: Batch, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
+        passes, members, inputs = 0, len(population), batch[0]
         with prepare(population) as parameters:
 
             def forward(rows: Inputs) -> Tensor:
@@ -130,12 +176,17 @@ class Evaluator:
                 passes += members * (trees.samples(rows) if shared else trees.leaves(rows)[0].shape[1])
                 return outputs
 
-            return ask(forward), passes
+            return ask(forward, batch), passes
 
     def _halve_chunk(self, size: int, inputs: Inputs) -> int:
         self._chunks[trees.shape_key(inputs)] = size = size // 2
         log.warning("Memory ran out: the population is run in chunks of %d from here on.", size)
         return size
+
+
+def chunk_width(chunk: Tensor | SeededPopulation) -> int:
+    """d, how many numbers a member has."""
+    return chunk.shape[1] if isinstance(chunk, Tensor) else len(chunk.center)
 
 
 def grad_enabled(wanted: bool) -> AbstractContextManager[Any]:

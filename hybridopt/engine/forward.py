@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hybridopt.engine import threads, trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
-from hybridopt.engine.modes import NOTHING, isolated_rng
+from hybridopt.engine.modes import NOTHING, is_recording, isolated_rng
 from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
 from hybridopt.engine.sharding import as_bytes
 from hybridopt.engine.stage import Stage, call_with
@@ -192,7 +192,8 @@ class PopulationForward:
         number = size(parameters)
         rows = [inputs] * number if shared else [trees.rows(inputs, i) for i in range(number)]
         few = parameters if self.cast is None else cast_all(some(parameters, slice(0, 1)), self.cast)
-        stands_in = not torch.is_grad_enabled() and stage.can_hold(few)  # a graph does not lead through .data
+        traced = torch.is_grad_enabled() or is_recording()  # which does not lead through .data
+        stands_in = not traced and stage.can_hold(few)
         if stands_in and isinstance(few, Vectors) and few.best_written:
             outputs = stage.run_written(few, rows)
         elif stands_in:

@@ -13,6 +13,23 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 NOTHING = nullcontext()  # made once
+_recording = False
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Inside, what is run is recorded: :func:`is_recording`."""
+    global _recording
+    _recording = True
+    try:
+        yield
+    finally:
+        _recording = False
+
+
+def is_recording() -> bool:
+    """Whether each value must come from an operation, and none by way of another tensor's memory."""
+    return _recording
 
 
 @contextmanager

@@ -161,7 +161,7 @@ def of_one_member(trial: Trial, account: Ledger) -> Oracle:
         in_place=trial.strategy.in_place,
         **trial._engine,
     )
-    settings = {name: value for name, value in trial._engine.items() if name != "mode"}
+    settings = {name: value for name, value in trial._engine.items() if name not in ("mode", "graph")}
     oracle._evaluate = OneMember(trial.model, trial._engine["mode"], **settings)
     if trial.spec is not None:
         oracle.feed.directions = Evaluation(trial.model, trial.objective, trial.spec, trial.device).directions

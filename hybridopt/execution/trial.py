@@ -61,7 +61,7 @@ class Trial(LightningModule):
         budget: what may be spent.
         encoding: how search vectors become parameters; the parameters themselves if None.
         seed: fixes all that the strategy draws.
-        mode, chunk, dropout, batch_statistics, precision: see :class:`~hybridopt.core.oracle.Oracle`.
+        mode, chunk, dropout, batch_statistics, precision, graph: see :class:`~hybridopt.core.oracle.Oracle`.
         spec: the shape of the data; if None, the datamodule's ``spec``, or what a batch and the network's outputs tell.
 
     Raises:
@@ -90,6 +90,7 @@ class Trial(LightningModule):
         dropout: bool = False,
         batch_statistics: bool = False,
         precision: str = "float32",
+        graph: str = "none",
         spec: DataSpec | None = None,
     ):
         super().__init__()
@@ -99,7 +100,7 @@ class Trial(LightningModule):
         self.encoding = encoding or Direct()
         self.budget, self.seed, self.spec = budget, seed, spec
         self._engine = {"mode": mode, "chunk": chunk, "dropout": dropout, "batch_statistics": batch_statistics}
-        self._engine["precision"] = precision
+        self._engine |= {"precision": precision, "graph": graph}
         self.ledger = Ledger(budget)
         self.sharding: Sharding = SingleProcess()
         self.curve: list[tuple[int, Values]] = []  # (forwards, validation metrics), the last mark last

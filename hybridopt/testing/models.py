@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,12 +16,17 @@ from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
+from hybridopt.engine.evaluator import Evaluator
+from hybridopt.engine.parameters import ParameterLayout
+from hybridopt.engine.population import materialize
+from hybridopt.engine.replay import Subject
 from hybridopt.engine.trees import Inputs
 from hybridopt.errors import HybridoptError
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
 from hybridopt.testing.problems import problem_of
 from hybridopt.testing.runs import global_seeds
+from hybridopt.testing.tracing import recording_on_cpus
 
 SHAPES = ((2,), (7, 3), (1, 8, 8), (3, 9, 13))  # features, a sequence, a small and a larger image
 OUTPUTS = ((3, "classification"), (2, "regression"))
@@ -192,6 +198,43 @@ def vmaps(plugin: Plugin) -> None:
             not torch.allclose(together, alone, rtol=1e-4, atol=1e-5),
             f"for {case.spec} torch.vmap gives other outputs than its members alone.",
         )
+
+
+@check("model")
+def replayed_is_what_would_be_run(plugin: Plugin) -> None:
+    """Recorded for one batch and replayed for another (``oracle.graph=auto``), it gives what it gives there (to 1e-4).
+
+    A network that reads numbers from its tensors (``.item()``), or makes shapes that depend on data, cannot be
+    recorded, and is run as ever. What it must not do is to compute with values that it has in another way, by numpy.
+    """
+    for case in accepted(plugin):
+        with during(f"for {case.spec}, recorded and replayed"):
+            run, replayed = _outputs(case, "none"), _outputs(case, "auto")
+        fail_if(
+            not torch.allclose(run, replayed, rtol=1e-4, atol=1e-5, equal_nan=True),
+            f"for {case.spec} it gives other outputs when it is replayed (oracle.graph=auto): compute with torch, "
+            "since what is done by numpy, or by Python, is done once and kept.",
+        )
+
+
+def _outputs(case: Case, graph: str) -> Tensor:
+    """Those of two members for some batches, one after the other."""
+    members, count = _population(case.model), torch.zeros(trees.samples(case.inputs))
+    layout = ParameterLayout.of(dict(case.model.named_parameters()))
+    vectors = torch.cat([members[name].flatten(1) for name in layout.shapes], dim=1)
+    with recording_on_cpus():
+        evaluate = Evaluator(case.model, graph=graph)
+    found = []
+    for factor in (1.0, -1.0, 0.5):
+        rows = trees.mapped(lambda values, factor=factor: factor * values, case.inputs)
+        answer, _ = evaluate(
+            *(vectors, (rows, count)),
+            lambda forward, batch: forward(batch[0]),
+            lambda chunk: nullcontext(layout.unflatten(materialize(chunk))),
+            subject=Subject("outputs", []),
+        )
+        found.append(answer)
+    return torch.stack(found)
 
 
 def _population(model: nn.Module) -> dict[str, Tensor]:

@@ -116,6 +116,16 @@ def own_seed(spec: DataSpec) -> nn.Module:
         return sound(spec)
 
 
+class Scaled(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs * torch.from_numpy(1 + np.abs(inputs.detach().numpy()[:, :1]))
+
+
+def partly_numpy(spec: DataSpec) -> nn.Module:
+    """Which computes a factor by numpy."""
+    return nn.Sequential(nn.Flatten(), Scaled(), *sound(spec)[1:])
+
+
 class Masked(nn.Linear):
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs)
@@ -144,6 +154,7 @@ BROKEN = [
     (entangled, "samples_do_not_influence_each_other", r"depends on the others in its batch"),
     (narrow, "every_input_value_matters", r"1 of the values of a sample have no influence .* value \[1\] of"),
     (branching, "vmaps", r"under torch\.vmap it raises RuntimeError"),
+    (partly_numpy, "replayed_is_what_would_be_run", r"other outputs when it is replayed .* compute with torch, since"),
     (numpy_weights, "same_seed_same_weights", r"differ under the same torch\.manual_seed"),
     (own_seed, "other_seed_other_weights", r"every seed gives the same first weights"),
 ]
