@@ -28,7 +28,7 @@ class Stage:
         self.module = module
         self.places = dict(module.named_parameters())
         self.parts = parts_of(module)
-        self._vectors: dict[Any, tuple[Tensor, list[Tensor]]] = {}  # by layout and kind: one, and its views
+        self._vectors: dict[Any, tuple[Tensor, list[Tensor], list[nn.Parameter]]] = {}  # by layout and kind
         homes = [home for part in self.parts for home in (part._modules, part._parameters)]
         self._homes = [(home, [*home], [*home.values()]) for home in homes]
         self.look()
@@ -72,10 +72,8 @@ class Stage:
 
     def run(self, values: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
         """The module's outputs under these parameters; what it writes into its buffers is thrown away."""
-        places = [self.places[name] for name in values]
-        with self._put_back(places):
-            self._stand_in(places, values.values())
-            return self._run(inputs)
+        (outputs,) = self.run_each(values, [values.values()], [inputs])
+        return outputs
 
     def run_each(
         self, names: Iterable[str], members: Iterable[Iterable[Tensor]], inputs: Iterable[Inputs]
@@ -87,11 +85,14 @@ class Stage:
             members: of each, the values in that order.
             inputs: of each.
         """
-        places, outputs = [self.places[name] for name in names], []
-        with self._put_back(places):
+        places = [self.places[name] for name in names]
+        former, outputs = [place.data for place in places], []
+        try:
             for values, rows in zip(members, inputs, strict=True):
                 self._stand_in(places, values)
                 outputs.append(self._run(rows))
+        finally:
+            self._put_back(places, former)
         return outputs
 
     def run_written(self, members: Vectors, inputs: Iterable[Inputs]) -> list[Tensor]:
@@ -101,33 +102,31 @@ class Stage:
             members: which ones.
             inputs: of each.
         """
-        vector, views = self._vector(members)
-        places, outputs = [self.places[name] for name in members], []
-        with self._put_back(places):
+        vector, views, places = self._vector(members)
+        former, outputs = [place.data for place in places], []
+        try:
             self._stand_in(places, views)
             for _, rows in zip(members.written(vector), inputs, strict=True):
                 outputs.append(apart(self._run(rows), vector))
+        finally:
+            self._put_back(places, former)
         return outputs
 
-    def _vector(self, members: Vectors) -> tuple[Tensor, list[Tensor]]:
-        """A vector (d,) and its views, one for each parameter; the same ones each time."""
+    def _vector(self, members: Vectors) -> tuple[Tensor, list[Tensor], list[nn.Parameter]]:
+        """A vector (d,), its views, one for each parameter, and these; the same ones each time."""
         layout, like = members.layout, members.like
         key = (layout, *kind_of(like))
         if key not in self._vectors:
             vector = like.new_empty(layout.dimension)
-            self._vectors[key] = vector, [*layout.named(vector).values()]
+            views = layout.named(vector)
+            self._vectors[key] = vector, [*views.values()], [self.places[name] for name in views]
         return self._vectors[key]
 
-    @contextmanager
-    def _put_back(self, places: list[nn.Parameter]) -> Iterator[None]:
-        """Afterwards parameters and buffers are what they were."""
-        former = [place.data for place in places]
-        try:
-            yield
-        finally:
-            self._stand_in(places, former)
-            for home, key, buffer in self.buffers:
-                home[key] = buffer
+    def _put_back(self, places: list[nn.Parameter], former: list[Tensor]) -> None:
+        """Parameters and buffers become what they were."""
+        self._stand_in(places, former)
+        for home, key, buffer in self.buffers:
+            home[key] = buffer
 
     @staticmethod
     def _stand_in(places: Iterable[nn.Parameter], values: Iterable[Tensor]) -> None:

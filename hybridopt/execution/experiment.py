@@ -126,7 +126,7 @@ def _run(
     begin_peak()
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
-        with threads(config["threads"], job.trial.model):
+        with threads(config["threads"], job.trial.model, job.trainer.world_size):
             if job.trainer.global_rank > 0:
                 return job.run_worker_rank(resume)
             return run_main_rank(job, parent_run_id, more_tags or {}, resume)

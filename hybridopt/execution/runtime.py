@@ -37,7 +37,7 @@ FILTERED = (  # warnings about what is meant to be as it is
 
 
 @contextmanager
-def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
+def threads(setting: str | int, model: torch.nn.Module, processes: int = 1) -> Iterator[None]:
     """Run with this number of CPU threads inside.
 
     Args:
@@ -46,6 +46,7 @@ def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
             number of threads shows in the last digits of results. Members of a population may be run by as many as
             torch's default in either case, which shows nowhere (:mod:`hybridopt.engine.threads`).
         model: the network.
+        processes: which share the cores that torch's default is for.
     """
     if setting != "auto" and not (isinstance(setting, int) and setting > 0):
         raise ConfigError(f"threads must be auto or a positive whole number, but is {setting!r}.")
@@ -55,7 +56,7 @@ def threads(setting: str | int, model: torch.nn.Module) -> Iterator[None]:
         torch.set_num_threads(1 if setting == "auto" else setting)
         os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # or else Lightning sets it for ranks
     try:
-        with allowing(before if setting == "auto" else setting):
+        with allowing(max(1, before // processes) if setting == "auto" else setting):
             yield
     finally:
         torch.set_num_threads(before)
