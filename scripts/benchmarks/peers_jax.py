@@ -26,7 +26,9 @@ def evosax_openes(generator: str) -> Callable[[Task], Contender]:
         threads = torch.get_num_threads()
         os.environ.setdefault("PJRT_NPROC", str(threads))  # read once; without it JAX takes all cores
         import jax
-        import optax
+
+        jax.config.update("jax_cpu_enable_async_dispatch", False)  # else it frees memory in the next contender's time
+        import optax  # what starts JAX: its settings are made by now
         from evosax.algorithms import Open_ES
 
         if jax.default_backend() != {"cuda": "gpu"}.get(task.device.type, task.device.type):
