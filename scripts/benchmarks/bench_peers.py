@@ -13,7 +13,7 @@ are spared: each library gets the batch ready made, through the hook that it has
 A generation is what the library's own step does: noise, evaluation, update. The algorithms of a family do the same
 work, up to details: PGPE adapts its widths, where openai_es and OpenES have one; nevergrad's strategy here evaluates
 its incumbent besides. evosax has a row for each random generator of JAX, of which the fastest depends on the device.
-The authors' own EGGROLL (HyperscaleES, on JAX) is not among the peers, since no package registry has it. Rows that need
+The authors' own EGGROLL (hyperscalees, on JAX) is not among the peers, for PyPI does not have it. Rows that need
 a package which is missing are left out, and said so.
 """
 
