@@ -119,9 +119,7 @@ class Evaluator:
     def _runner(self, ask: Ask, prepare: Prepare, subject: Subject | None) -> Run:
         """What evaluates a chunk on a batch."""
 
-        def run(population: Population, batch: Batch) -> tuple[Tensor, int]:
-            return self._one_chunk(population, batch, ask, prepare)
-
+        run = partial(self._one_chunk, ask, prepare)
         if subject is None or self._replays is None:
             return run
         return partial(self._replayed, self._replays, subject, run)
@@ -165,15 +163,15 @@ class Evaluator:
             first += size
         return torch.cat(parts) if len(parts) > 1 else parts[0], cost
 
-    def _one_chunk(self, population: Population, batch: Batch, ask: Ask, prepare: Prepare) -> tuple[Tensor, int]:
-        passes, members, inputs = 0, len(population), batch[0]
+    def _one_chunk(self, ask: Ask, prepare: Prepare, population: Population, batch: Batch) -> tuple[Tensor, int]:
+        passes, inputs = 0, batch[0]
         with prepare(population) as parameters:
 
             def forward(rows: Inputs) -> Tensor:
                 nonlocal passes
                 shared = rows is inputs or trees.rank(rows) <= trees.rank(inputs)
                 outputs = self.forward(parameters, rows, shared)
-                passes += members * (trees.samples(rows) if shared else trees.leaves(rows)[0].shape[1])
+                passes += outputs.shape[0] * (trees.samples(rows) if shared else trees.leaves(rows)[0].shape[1])
                 return outputs
 
             return ask(forward, batch), passes

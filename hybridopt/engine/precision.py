@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -75,12 +73,18 @@ class LowerForward(PopulationForward):
         super().__init__(module, mode)
         self._lower = PopulationForward(module, mode, lowered)
 
-    @contextmanager
-    def _evaluating(self, **modes: bool) -> Iterator[None]:
-        with super()._evaluating(**modes):
+    def enter(self, **modes: bool) -> None:
+        super().enter(**modes)
+        try:
             self._lower.module = copy_in_bfloat16(self.module)
-            with self._lower.evaluating(**modes):
-                yield
+            self._lower.enter(**modes)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        self._lower.leave()
+        super().leave()
 
     def __call__(self, parameters: Parameters, inputs: Inputs, shared: bool) -> Tensor:
         if torch.is_grad_enabled():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from operator import is_
 from typing import Any
 
@@ -33,21 +32,22 @@ class Stage:
         self._homes = [(home, [*home], [*home.values()]) for home in homes]
         self.look()
 
-    @contextmanager
-    def entered(self, **modes: bool) -> Iterator[None]:
-        """Evaluation mode inside, see :func:`~hybridopt.engine.modes.evaluating`."""
+    def enter(self, **modes: bool) -> None:
+        """Evaluation mode until :meth:`leave`, see :func:`~hybridopt.engine.modes.evaluating`."""
+        self._former = Attributes(self.parts), torch.is_grad_enabled()
         self.look()
-        attributes = Attributes(self.parts)
-        try:
-            set_modes(self.parts, **modes)
-            with torch.no_grad():
-                yield
-        finally:
-            attributes.put_back()
+        torch.set_grad_enabled(False)
+        set_modes(self.parts, **modes)
+
+    def leave(self) -> None:
+        """All is again as it was."""
+        attributes, differentiated = self._former
+        torch.set_grad_enabled(differentiated)
+        attributes.put_back()
 
     def look(self) -> None:
         """See which buffers there are now, and of what kind the parameters are."""
-        self.kinds = {kind_of(place) for place in self.places.values()}
+        self.kinds = {(place.dtype, place.device) for place in self.places.values()}
         self.device = next(iter(self.places.values())).device
         self.buffers = [
             (part._buffers, key, buffer)

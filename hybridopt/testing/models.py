@@ -225,8 +225,8 @@ def _outputs(case: Case, graph: str) -> Tensor:
     with recording_on_cpus():
         evaluate = Evaluator(case.model, graph=graph)
     found = []
-    for factor in (1.0, -1.0, 0.5):
-        rows = trees.mapped(lambda values, factor=factor: factor * values, case.inputs)
+    for k in range(3):
+        rows = trees.mapped(lambda values, k=k: _others(values, k), case.inputs)
         answer, _ = evaluate(
             *(vectors, (rows, count)),
             lambda forward, batch: forward(batch[0]),
@@ -235,6 +235,11 @@ def _outputs(case: Case, graph: str) -> Tensor:
         )
         found.append(answer)
     return torch.stack(found)
+
+
+def _others(values: Tensor, k: int) -> Tensor:
+    """Other inputs of the same form: tokens of another sample, numbers of another sign and size."""
+    return values * (1.0, -1.0, 0.5)[k] if values.is_floating_point() else values.roll(k, 0)
 
 
 def _population(model: nn.Module) -> dict[str, Tensor]:

@@ -85,12 +85,14 @@ class SimulatedAnnealing(Search):
         self.T0 = initial_temperature(losses[1:] - losses[0])
 
     def ask(self) -> Tensor:
-        if self.move == 0:
+        move = self.move
+        if move == 0:
             self._cool()
-        candidate = torch.add(self.theta, self._noise[self.move % len(self._noise)], alpha=self.s)
-        if self.move % len(self._noise) == len(self._noise) - 1:
-            self._noise = self._steps(len(self._noise))
-        return torch.stack([self.theta, candidate]) if self.fresh else candidate[None]
+        many, theta = len(self._noise), self.theta
+        candidate = torch.add(theta, self._noise[move % many], alpha=self.s)
+        if move % many == many - 1:
+            self._noise = self._steps(many)
+        return torch.stack([theta, candidate]) if self.fresh else candidate[None]
 
     def tell(self, population: Tensor, losses: Tensor) -> None:
         if len(losses) > 1:  # the current point was evaluated on the new batch

@@ -85,7 +85,8 @@ class SPSA(Search):
     def tell(self, population: Tensor, losses: Tensor) -> None:
         slopes = self._slopes(losses)
         gain = self.a / (self.k + 1 + self._stability()) ** ALPHA
-        self.theta = self.theta - gain * (slopes @ self._signs) / len(slopes)
+        direction = gain * (slopes @ self._signs)
+        self.theta = self.theta - (direction / len(slopes) if len(slopes) > 1 else direction)
         self.k = self.k + 1
 
     def recommend(self) -> Tensor:
@@ -94,18 +95,18 @@ class SPSA(Search):
     def _pairs(self, count: int) -> Tensor:
         """Candidates (2 count, d) on both sides, along random signs."""
         coins = uniform((count, len(self.theta)), self.theta, self.generator)
-        self._signs, distance = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta), self._distance()
+        self._signs, self._distance = torch.where(coins < 0.5, -1.0, 1.0).to(self.theta), self._next_distance()
         pairs = self.theta.new_empty(2, *self._signs.shape)
-        torch.add(self.theta, self._signs, alpha=distance, out=pairs[0])
-        torch.add(self.theta, self._signs, alpha=-distance, out=pairs[1])
+        torch.add(self.theta, self._signs, alpha=self._distance, out=pairs[0])
+        torch.add(self.theta, self._signs, alpha=-self._distance, out=pairs[1])
         return pairs.flatten(0, 1)
 
     def _slopes(self, losses: Tensor) -> Tensor:
         half = len(losses) // 2
-        slopes = (losses[:half] - losses[half:]).to(self.theta) / (2 * self._distance())
+        slopes = (losses[:half] - losses[half:]).to(self.theta) / (2 * self._distance)
         return slopes.nan_to_num(0.0, 0.0, 0.0)
 
-    def _distance(self) -> float:
+    def _next_distance(self) -> float:
         return self.c / (int(self.k) + 1) ** GAMMA
 
     def _stability(self) -> float:
