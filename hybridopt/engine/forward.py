@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from hybridopt.engine import threads, trees
 from hybridopt.engine.low_rank import Interception, LowRankWeight
 from hybridopt.engine.modes import NOTHING, is_recording, isolated_rng
-from hybridopt.engine.parameters import LowRankParameter, Parameters, count, each, members
+from hybridopt.engine.parameters import LowRankParameter, Parameters, each
 from hybridopt.engine.sharding import as_bytes
 from hybridopt.engine.stage import Stage, call_with
 from hybridopt.engine.trees import Inputs
-from hybridopt.engine.vectors import Vectors
+from hybridopt.engine.vectors import Vectors, size, some
 from hybridopt.engine.workload import Workload, measure
 from hybridopt.errors import brief
 
@@ -45,18 +45,6 @@ def of_one(module: nn.Module, inputs: Inputs) -> Callable[[Inputs], Tensor]:
         return module(rows if shared else trees.rows(rows, 0))[None]
 
     return forward
-
-
-def size(parameters: Parameters) -> int:
-    """How many members there are; vectors are not taken apart for it."""
-    return parameters.members if isinstance(parameters, Vectors) else count(parameters)
-
-
-def some(parameters: Parameters, part: slice) -> Parameters:
-    """The parameters of some members."""
-    if isinstance(parameters, Vectors):
-        return Vectors(parameters.population[part], parameters.layout)
-    return {name: members(value, part) for name, value in parameters.items()}
 
 
 def cast_all(parameters: Parameters, cast: Callable[[Any], Any]) -> Parameters:
@@ -174,7 +162,7 @@ class PopulationForward:
         return "vmap" if self._vmap_agrees(parameters, inputs, shared) else "loop"
 
     def _vmap_agrees(self, parameters: Parameters, inputs: Inputs, shared: bool) -> bool:
-        few = {name: members(value, slice(0, 2)) for name, value in parameters.items()}
+        few = {**some(parameters, slice(0, 2))}
         inputs = inputs if shared else trees.rows(inputs, slice(0, 2))
         with isolated_rng(), torch.no_grad():
             reference = self._loop(few, inputs, shared)

@@ -59,7 +59,7 @@ class Subject(NamedTuple):
 
     Args:
         key: tells it from others.
-        tensors: that it uses besides its arguments; once one of them is another tensor, it is recorded anew.
+        tensors: that it uses besides its arguments; once one of them is another tensor, it is recorded again.
     """
 
     key: Hashable

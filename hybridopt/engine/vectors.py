@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from hybridopt.engine.parameters import ParameterLayout
+from hybridopt.engine.parameters import ParameterLayout, Parameters, count, members
 from hybridopt.engine.population import SeededPopulation, materialize
 
 SHORT = 2**16  # values of a vector that is cheaper copied than taken apart into views
@@ -60,3 +60,15 @@ class Vectors(Mapping[str, Tensor]):
     @cached_property
     def _named(self) -> dict[str, Tensor]:
         return self.layout.unflatten(materialize(self.population))
+
+
+def size(parameters: Parameters) -> int:
+    """How many members there are; vectors are not taken apart for it."""
+    return parameters.members if isinstance(parameters, Vectors) else count(parameters)
+
+
+def some(parameters: Parameters, part: slice) -> Parameters:
+    """The parameters of some members."""
+    if isinstance(parameters, Vectors):
+        return Vectors(parameters.population[part], parameters.layout)
+    return {name: members(value, part) for name, value in parameters.items()}

@@ -12,6 +12,7 @@ seconds are those of all threads of the process. Ratios are medians of the ratio
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import logging
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -95,7 +96,7 @@ def by_hand(method: Method, data: loops.Data, forwards: float) -> Time:
     return taken
 
 
-def by_program(method: Method, forwards: float) -> Time:
+def by_program(overrides: Sequence[str], forwards: float) -> Time:
     """A run of the program, of which ``Trainer.fit`` is measured."""
     taken, fit = Time(), Trainer.fit
 
@@ -106,7 +107,7 @@ def by_program(method: Method, forwards: float) -> Time:
     settings = (f"budget.forwards={forwards}", "trainer.enable_progress_bar=false", "tracking.log_model=false")
     with tempfile.TemporaryDirectory() as folder, patch.object(Trainer, "fit", measured), silence():
         store = f"tracking.uri=sqlite:///{folder}/mlflow.db"
-        hybridopt.run(*method.overrides, *settings, store, directory=f"{folder}/run")
+        hybridopt.run(*overrides, *settings, store, directory=f"{folder}/run")
     return taken
 
 
@@ -121,7 +122,7 @@ def measure(name: str, data: loops.Data, forwards: float, repeats: int) -> dict[
     """A row of the table."""
     cases = {
         "hand": lambda: by_hand(METHODS[name], data, forwards),
-        "program": lambda: by_program(METHODS[name], forwards),
+        "program": lambda: by_program(METHODS[name].overrides, forwards),
     }
     times: dict[str, list[Time]] = {key: [] for key in cases}
     for case in cases.values():
@@ -139,19 +140,25 @@ def measure(name: str, data: loops.Data, forwards: float, repeats: int) -> dict[
     }
 
 
+def parse(parser: argparse.ArgumentParser, kind: str, known: Collection[str]) -> argparse.Namespace:
+    """The arguments, of which those under ``<kind>s`` must be known; from here on libraries are quiet."""
+    arguments = benchlib.parse(parser)
+    unknown = [name for name in getattr(arguments, f"{kind}s") if name not in known]
+    if unknown:
+        parser.error(f"there is no {kind} {unknown[0]}: choose from {', '.join(known)}")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    return arguments
+
+
 def main() -> None:
     parser = benchlib.parser(__doc__)
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"which ones, of {', '.join(METHODS)}; or all")
     parser.add_argument("--repeats", type=int, dest="repetitions", default=7, help="the same as --repetitions")
     parser.add_argument("--forwards", type=float, default=FORWARDS, help="the budget of a run (default: 1e7)")
-    arguments = benchlib.parse(parser)
-    unknown = [name for name in arguments.methods if name not in METHODS]
-    if unknown:
-        parser.error(f"there is no method {unknown[0]}: choose from {', '.join(METHODS)}")
+    arguments = parse(parser, "method", METHODS)
     forwards = QUICK if arguments.quick else arguments.forwards
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     data = building.build("dataset", {"name": "digits", "batch_size": loops.BATCH}).sets
     rows: Rows = []
     with benchlib.threads(1):

@@ -10,16 +10,12 @@ preset with an optimiser of nevergrad, whose own asking and telling is nearly al
 
 from __future__ import annotations
 
-import logging
-import os
 import statistics
 import sys
-import warnings
 from typing import Any
 
 import benchlib
-import loops_nevergrad
-from bench_by_hand import Method, by_program
+from bench_by_hand import by_program, parse
 from benchlib import Rows
 
 PRESETS = ("tsp", "knapsack", "flow_shop", "set_partitioning", "cluster_zeros")
@@ -28,9 +24,9 @@ FORWARDS, QUICK = 1e5, 1e3
 
 def measure(preset: str, overrides: tuple[str, ...], forwards: float, repetitions: int) -> dict[str, Any]:
     """A row of the table."""
-    method = Method(loops_nevergrad.diagonal_cma, (f"experiment={preset}", *overrides))
-    by_program(method, QUICK)  # what is made once, such as the optimum, is made before
-    times = [by_program(method, forwards) for _ in range(repetitions)]
+    job = (f"experiment={preset}", *overrides)
+    by_program(job, QUICK)  # what is made once, such as the optimum, is made before
+    times = [by_program(job, forwards) for _ in range(repetitions)]
     return {
         "preset": " ".join([preset, *overrides]),
         "CPU ms a candidate": 1e3 * statistics.median(one.cpu for one in times) / forwards,
@@ -42,14 +38,8 @@ def main() -> None:
     parser = benchlib.parser(__doc__)
     parser.add_argument("presets", nargs="*", metavar="PRESET", help=f"which ones, of {', '.join(PRESETS)}; or all")
     parser.add_argument("--forwards", type=float, default=FORWARDS, help="the budget of a run (default: 1e5)")
-    arguments = benchlib.parse(parser)
-    unknown = [name for name in arguments.presets if name not in PRESETS]
-    if unknown:
-        parser.error(f"there is no preset {unknown[0]}: choose from {', '.join(PRESETS)}")
+    arguments = parse(parser, "preset", PRESETS)
     forwards = QUICK if arguments.quick else arguments.forwards
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     rows: Rows = []
     with benchlib.threads(1):
         report: dict[str, Any] = {"machine": benchlib.machine("cpu"), "forwards": forwards}
