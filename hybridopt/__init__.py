@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from hybridopt.core.strategy import Record as Record
     from hybridopt.core.strategy import Search as Search
     from hybridopt.core.strategy import Strategy as Strategy
+    from hybridopt.core.study import Arm as Arm
+    from hybridopt.core.study import Judgement as Judgement
+    from hybridopt.core.study import Outcome as Outcome
+    from hybridopt.core.study import Profile as Profile
+    from hybridopt.core.study import Results as Results
+    from hybridopt.core.study import Study as Study
+    from hybridopt.core.study import Table as Table
     from hybridopt.core.trigger import Trigger as Trigger
     from hybridopt.core.trigger import Turn as Turn
     from hybridopt.engine.population import LowRankPopulation as LowRankPopulation
@@ -49,6 +56,7 @@ _HOMES = {
     "hybridopt.core.oracle": ("Oracle",),
     "hybridopt.core.spec": ("DataSpec",),
     "hybridopt.core.strategy": ("Record", "Search", "Strategy"),
+    "hybridopt.core.study": ("Arm", "Judgement", "Outcome", "Profile", "Results", "Study", "Table"),
     "hybridopt.core.trigger": ("Trigger", "Turn"),
     "hybridopt.engine.population": ("LowRankPopulation", "SeededPopulation"),
     "hybridopt.errors": ("ConfigError", "DataError", "HybridoptError"),

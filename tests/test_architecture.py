@@ -32,6 +32,7 @@ BREACHES = {  # contract -> a file, and an import that the contract must forbid 
     "tracking": ("hybridopt/tracking/journal.py", "import hybridopt.tracking.tracker"),
     "report": ("hybridopt/report/statistics.py", "import hybridopt.report.verdict"),
     "sweep": ("hybridopt/sweep/preview.py", "import hybridopt.sweep.grid"),
+    "study": ("hybridopt/study/finding.py", "import hybridopt.study.page"),
     "by_name": ("hybridopt/execution/trial.py", "import hybridopt.strategies.hybrid.sequence"),
     "one_file_each": ("hybridopt/strategies/hybrid/sequence.py", "import hybridopt.strategies.hybrid.lottery_ticket"),
     "light": ("hybridopt/composition/describe.py", "import torch"),
@@ -80,12 +81,12 @@ def test_contract_sees_a_breach(contract: str, breached: str) -> None:
 
 @pytest.mark.parametrize("package", sorted((ROOT / "plugins").glob("hybridopt-*")), ids=lambda folder: folder.name)
 def test_packages_in_plugins_build_on_the_public_names_alone(package: Path) -> None:
-    public = {"hybridopt", "hybridopt.toolbox", *(f"hybridopt.{name}" for name in hybridopt.__all__)}
+    public = {"hybridopt", "hybridopt.study", "hybridopt.toolbox", *(f"hybridopt.{name}" for name in hybridopt.__all__)}
     found = {(file.name, name) for file in package.glob("hybridopt_*/**/*.py") for name in imported(file.read_text())}
     ours = {(file, name) for file, name in found if name.split(".")[0] == "hybridopt"}
     private = {(file, name) for file, name in ours if ".".join(name.split(".")[:2]) not in public}
     assert ours
-    assert not private, f"import these from hybridopt or hybridopt.toolbox: {sorted(private)}"
+    assert not private, f"import these from hybridopt, hybridopt.toolbox or hybridopt.study: {sorted(private)}"
 
 
 def imported(source: str) -> set[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from hybridopt.composition import checking, config_source, loader, schema, targets
@@ -36,11 +38,22 @@ def compose(*overrides: str) -> DictConfig:
     try:
         with (
             targets.permitting(targets.said(overrides)),
+            _beside_other_programs(),
             hydra.initialize_config_module("hybridopt.conf", version_base="1.3"),
         ):
             return hydra.compose("config", overrides=spelled_out(hide_in(overrides)))
     except RAISED as error:
         raise ConfigError(sentence(error)) from error
+
+
+@contextmanager
+def _beside_other_programs() -> Iterator[None]:
+    """Inside, Hydra may be initialised, also where a program of Hydra's calls; that one's is there again afterwards."""
+    former, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = former
 
 
 def spelled_out(overrides: Sequence[str]) -> list[str]:

@@ -117,6 +117,14 @@ TABLE = (
         configured=False,
         example="hybridopt '+trainer.callbacks.{name}={{}}'",
     ),
+    Kind(
+        "study",
+        "hybridopt.studies",
+        "hybridopt.core.study:Study",
+        part=False,
+        configured=False,
+        example="hybridopt-study run {name}",
+    ),
 )
 KINDS = {kind.name: kind for kind in TABLE}
 GROUPS = {kind.name: kind.group for kind in TABLE}

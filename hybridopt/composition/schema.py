@@ -34,6 +34,7 @@ class BudgetConfig:
     seconds: float | None = field(default=None, metadata=rule(amount, LONGEST))
     evaluations: float | None = field(default=None, metadata=rule(amount, AMOUNT))
     marks: int = field(default=50, metadata=rule(between, 1, MARKS))
+    spacing: str = field(default="even", metadata=rule(one_of, ("even", "log")))
 
 
 @dataclass
@@ -177,7 +178,17 @@ class TuningConfig:
     params: dict[str, str] | None = field(default=None)
 
 
-SWEEPERS = {"hybridopt": GridConfig, "optuna": TuningConfig}
+@dataclass
+class StudyConfig:
+    """Settings of ``hydra/sweeper=study``."""
+
+    _target_: str = "hydra_plugins.hybridopt.StudySweeper"
+    study: str = MISSING
+    profile: str = "docs"
+    workers: int = 1
+
+
+SWEEPERS = {"hybridopt": GridConfig, "optuna": TuningConfig, "study": StudyConfig}
 
 
 def register() -> None:

@@ -6,7 +6,7 @@ The unit is the *forward*: one forward pass of the whole network on one sample.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,8 @@ from hybridopt.errors import ConfigError
 FORWARD = 1  # one sample through the network
 GRADIENT = 3  # forward and backward: the backward pass costs two forwards
 JVP = 2  # forward-mode: value and tangent travel together
+SPACINGS = ("even", "log")
+DECADES = 3  # of the budget, that marks at equal ratios are spread over
 UNLIMITED = 10_000  # losses that a budget of seconds alone is taken to buy, unless somebody has timed some
 
 
@@ -31,16 +33,19 @@ class Budget:
         forwards: forward passes of the whole network on one sample.
         seconds: training time, without validation and test.
         evaluations: losses asked for.
-        marks: at how many equidistant points of the budget the run is validated and checkpointed.
+        marks: at how many points of the budget the run is validated and checkpointed.
+        spacing: of the marks: even, or log: at equal ratios, from a thousandth of the budget to its end, since much
+            happens early. A step that passes several marks is validated once.
 
     Raises:
-        ConfigError: a limit is not positive, or there is none.
+        ConfigError: a limit is not positive, or there is none; the spacing is another word.
     """
 
     forwards: float | None = None
     seconds: float | None = None
     evaluations: float | None = None
     marks: int = 50
+    spacing: str = "even"
 
     def __post_init__(self) -> None:
         if not self.limits():
@@ -50,6 +55,8 @@ class Budget:
                 raise ConfigError(f"budget.{name} must be a positive number, but is {limit:g}.")
         if self.marks < 1:
             raise ConfigError(f"budget.marks must be at least 1, but is {self.marks}.")
+        if self.spacing not in SPACINGS:
+            raise ConfigError(f"budget.spacing must be even or log, but is {self.spacing!r}.")
 
     def limits(self) -> dict[str, float]:
         """The limits that are set, by name."""
@@ -59,6 +66,17 @@ class Budget:
     def _limits(self) -> dict[str, float]:
         named = {"forwards": self.forwards, "seconds": self.seconds, "evaluations": self.evaluations}
         return {name: limit for name, limit in named.items() if limit is not None}
+
+    def points_passed(self, progress: float, points: int) -> int:
+        """How many of so many points, spaced as the marks are, lie within a share of the budget."""
+        if self.spacing == "log":
+            progress = 1 + math.log10(progress) / DECADES if progress > 0 else 0.0
+        return max(0, min(points, math.floor(progress * points * (1 + 1e-12))))
+
+    def share_at(self, point: int, points: int) -> float:
+        """The share of the budget at which a point lies, of so many, of which the last one lies at its end."""
+        share = point / points
+        return 10 ** (DECADES * (share - 1)) if self.spacing == "log" else share
 
 
 class Unaffordable(ConfigError):
@@ -143,7 +161,7 @@ class Ledger:
     @property
     def marks_passed(self) -> int:
         """How many of the budget's marks have been reached."""
-        return min(self.budget.marks, math.floor(self.progress * self.budget.marks * (1 + 1e-12)))
+        return self.budget.points_passed(self.progress, self.budget.marks)
 
     @property
     def current(self) -> Ledger:
@@ -193,14 +211,14 @@ class Ledger:
             key: max(until * limit - getattr(self, key), 1e-9) + (0 if former is None else getattr(former, key))
             for key, limit in self.budget.limits().items()
         }
-        budget = Budget(**left, marks=self.budget.marks)
+        budget = replace(self.budget, **left)
         self.phases.setdefault(name, Ledger(budget, parent=self)).budget = budget
         return self.phases[name]
 
     def _stretch(self, name: str, since: float, until: float) -> Ledger:
         """The account of a phase that spends until so much of a budget is gone that others spend from, too."""
         length = max(until - since, 1e-9)
-        budget = Budget(**{key: length * limit for key, limit in self.budget.limits().items()}, marks=self.budget.marks)
+        budget = replace(self.budget, **{key: length * limit for key, limit in self.budget.limits().items()})
         phase = self.phases.setdefault(name, Ledger(budget, parent=self))
         phase.budget, phase.within = budget, (since, since + length)
         return phase

@@ -207,6 +207,9 @@ def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in NOT_IN_FINGERPRINT}
     if not kept.get("weights", {}).get("source"):  # as in the configs of before there was such a setting
         kept.pop("weights", None)
+    budget = kept.get("budget")
+    if isinstance(budget, Mapping) and budget.get("spacing") == "even":  # likewise
+        kept["budget"] = {key: value for key, value in budget.items() if key != "spacing"}
     if isinstance(kept.get("trainer"), Mapping):
         kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in NOT_IN_TRAINER}
     return kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from hybridopt.core.ledger import Ledger
@@ -50,7 +49,7 @@ class Records:
     @property
     def next_point(self) -> float:
         """The share of the budget at which it is."""
-        return (self._taken + 1) / (self.ledger.budget.marks * PER_MARK)
+        return self.ledger.budget.share_at(self._taken + 1, self._points)
 
     def take(self) -> dict[str, float]:
         """The averages since the last point, under "train/<name>", and the costs."""
@@ -76,4 +75,8 @@ class Records:
         self._averages.load_state_dict(state)
 
     def _passed(self) -> int:
-        return math.floor(self.ledger.progress * self.ledger.budget.marks * PER_MARK)
+        return self.ledger.budget.points_passed(self.ledger.progress, self._points)
+
+    @property
+    def _points(self) -> int:
+        return self.ledger.budget.marks * PER_MARK

@@ -91,7 +91,10 @@ class Steps:
             self._marks = marks
         if over:
             self.trainer.should_stop = True
-        self._next = (1 - MARGIN) * min((marks + 1) / self.ledger.budget.marks, self.records.next_point, 1.0)
+        self._next = (1 - MARGIN) * min(self._share_of(marks + 1), self.records.next_point, 1.0)
+
+    def _share_of(self, mark: int) -> float:
+        return self.ledger.budget.share_at(mark, self.ledger.budget.marks)
 
     def _be_at_mark(self, at_mark: bool) -> None:
         self.trial.at_mark = at_mark

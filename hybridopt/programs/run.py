@@ -38,6 +38,7 @@ from hybridopt.programs.folders import (
     hydras,
     leave_nothing,
 )
+from hybridopt.study.sweeper import StudySweeper
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
 from hybridopt.toolbox.orphans import end_with_starter
 
@@ -83,6 +84,9 @@ def _in_sentences() -> None:
         _main()
     except (HydraException, OmegaConfBaseException) as error:
         _end(sentence(error))
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a shell says of a program that SIGPIPE has ended
     except OSError as error:
         _end(
             f"No run can be kept there ({brief(error)}): name another directory by hydra.run.dir=<folder> "
@@ -112,7 +116,7 @@ def _is_hydras(error: BaseException) -> bool:
 def register() -> None:
     """Make Hydra know our plugins, the typed frame of a job, our sweepers, and where a resumed run lives."""
     compose.register()
-    sweep.register()
+    sweep.register(study=StudySweeper)
     OmegaConf.register_new_resolver("if_resumed", if_resumed, replace=True)
     OmegaConf.register_new_resolver("or_else", or_else, replace=True)
 

@@ -84,17 +84,17 @@ def markdown(
         pictures: captions and files, beside the page.
         conditions: what was run, and how.
     """
-    text = [f"# {escaped(title)}", intro(comparison, what), "## Verdict", _list(sentences(verdicts, what))]
+    text = [f"# {escaped(title)}", intro(comparison, what), "## Verdict", bullets(sentences(verdicts, what))]
     if parts:
-        told = _list([part.sentence() for part in parts])
+        told = bullets([part.sentence() for part in parts])
         text += ["## What each part contributes", told, *contribution_tables(parts), PARTS]
     text += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
     if verdicts:
         text += ["## Pairs", *(pairs(verdicts, dataset, what) for dataset in comparison.datasets), PAIRS]
     text += ["## Pictures", *(_picture(caption, path) for caption, path in pictures.items())]
     if conditions:
-        text += ["## What was run", _table(["in all runs", ""], conditions), CONDITIONS]
-    text += ["## Threats to validity", _list(notes or ["Nothing to note: all runs are there, and alike."])]
+        text += ["## What was run", markdown_table(["in all runs", ""], conditions), CONDITIONS]
+    text += ["## Threats to validity", bullets(notes or ["Nothing to note: all runs are there, and alike."])]
     return "\n\n".join(text) + "\n"
 
 
@@ -126,7 +126,7 @@ def table(rows: Sequence[ArmSummary], dataset: str, comparison: Comparison) -> s
          interval(row.success), interval(row.seconds), interval(row.memory)]
         for row in mine
     ]  # fmt: skip
-    return _table(head, body)
+    return markdown_table(head, body)
 
 
 def pairs(verdicts: Sequence[Verdict], dataset: str, what: str) -> str:
@@ -137,7 +137,7 @@ def pairs(verdicts: Sequence[Verdict], dataset: str, what: str) -> str:
          str(each.found.n), conclusion(each)]
         for each in verdicts if each.dataset == dataset and each.found is not None
     ]  # fmt: skip
-    return _table(head, body) if body else f"There is no pair to compare on {escaped(dataset)}."
+    return markdown_table(head, body) if body else f"There is no pair to compare on {escaped(dataset)}."
 
 
 def contribution_tables(parts: Sequence[Contribution]) -> Iterator[str]:
@@ -151,7 +151,7 @@ def contribution_tables(parts: Sequence[Contribution]) -> Iterator[str]:
         ]  # fmt: skip
         what = " and ".join(dict.fromkeys(part.what for part in parts if part.dataset == dataset))
         if body:
-            yield _table([f"{dataset}, {what}", *head], body)
+            yield markdown_table([f"{dataset}, {what}", *head], body)
 
 
 def short(
@@ -172,9 +172,11 @@ def short(
     found = sentences(verdicts, what)
     told = found if len(found) <= TOLD else [*found[:TOLD], f"{len(found) - TOLD} more verdicts are in the report."]
     tables = [pairs(verdicts, dataset, what) for dataset in comparison.datasets] if 0 < len(verdicts) <= TOLD else []
-    contributed = _list([part.sentence() for part in parts[:TOLD]])
+    contributed = bullets([part.sentence() for part in parts[:TOLD]])
     shown = ["What each part contributes:", contributed] if parts else []
-    return "\n\n".join([intro(comparison, what), _table(head, body), _list([*told, *unfinished]), *shown, *tables])
+    return "\n\n".join(
+        [intro(comparison, what), markdown_table(head, body), bullets([*told, *unfinished]), *shown, *tables]
+    )
 
 
 def interval(found: Interval | None) -> str:
@@ -229,11 +231,13 @@ def _embedded(folder: Path, name: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(picture.read_bytes()).decode() if inside else ""
 
 
-def _list(lines: Sequence[str]) -> str:
+def bullets(lines: Sequence[str]) -> str:
+    """A list as Markdown, whatever the lines hold."""
     return "\n".join(f"- {escaped(line)}" for line in lines)
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown, whatever the cells hold."""
     lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(escaped(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 

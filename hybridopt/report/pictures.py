@@ -42,7 +42,7 @@ def curves(comparison: Comparison, dataset: str, path: Path) -> Path:
         _scale(axes)
         axes.grid(alpha=0.3)
     _legend(figure, left)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _scale(axes: Axes) -> None:
@@ -105,7 +105,7 @@ def intervals(found: Mapping[str, Interval], label: str, path: Path) -> Path:
     axes.set(xlabel=label, yticks=range(len(found)), yticklabels=list(found))
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.grid(alpha=0.3, axis="x")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def profiles(scores: Mapping[str, Sequence[float]], label: str, path: Path) -> Path:
@@ -124,7 +124,7 @@ def profiles(scores: Mapping[str, Sequence[float]], label: str, path: Path) -> P
     axes.set(xlabel=label, ylabel="share of runs above", ylim=(-0.02, 1.02))
     axes.grid(alpha=0.3)
     _legend(figure, axes)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def ranks(scores: Mapping[str, Sequence[float]], path: Path) -> Path:
@@ -142,7 +142,7 @@ def ranks(scores: Mapping[str, Sequence[float]], path: Path) -> Path:
     p = scikit_posthocs.posthoc_nemenyi_friedman(table)
     figure, (axes,) = _figure(1, (7.5, 1.5 + 0.3 * len(mean)))
     scikit_posthocs.critical_difference_diagram(mean, p, ax=axes)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def palette(names: Sequence[str]) -> dict[str, Any]:
@@ -166,7 +166,8 @@ def _legend(figure: Figure, axes: Axes) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as SVG: the same figure gives the same file."""
     from matplotlib import rc_context
 
     with rc_context({"svg.hashsalt": path.name}):  # else ids are drawn at random

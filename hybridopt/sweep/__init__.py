@@ -5,7 +5,8 @@
 * :mod:`~hybridopt.sweep.grid`: the sweeper that runs what has not finished yet
 * :mod:`~hybridopt.sweep.tuning`: the sweeper that searches good settings for each strategy first
 * :mod:`~hybridopt.sweep.session`: a sweep that goes on: jobs are launched and accounted for
-* :mod:`~hybridopt.sweep.space`, :mod:`~hybridopt.sweep.study`: what is searched, and the trials that search it
+* :mod:`~hybridopt.sweep.space`, :mod:`~hybridopt.sweep.trials`, :mod:`~hybridopt.sweep.tuner`: what is searched, the
+  trials that search it, and their jobs
 * :mod:`~hybridopt.sweep.parent`: the sweep's own run in MLflow, and what jobs read of it
 * :mod:`~hybridopt.sweep.board`: progress while it runs, and the table at its end
 * :mod:`~hybridopt.sweep.preview`: what a sweep would cost
@@ -16,19 +17,20 @@ Nothing heavy is imported before it is needed.
 from __future__ import annotations
 
 from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
 
 from hybridopt.composition.schema import SWEEPERS
 from hybridopt.sweep.grid import GridSweeper
 from hybridopt.sweep.tuning import TuningSweeper
 
 
-def register() -> None:
-    """Make the sweepers known to Hydra, as ``hydra/sweeper=hybridopt`` and ``hydra/sweeper=optuna``.
+def register(**more: type[Sweeper]) -> None:
+    """Make the sweepers known to Hydra, as ``hydra/sweeper=hybridopt`` and ``hydra/sweeper=optuna``, and ``more``.
 
     Hydra builds sweepers from the package ``hydra_plugins`` alone, which it scans and imports at each start, and which
     it does not find in an editable install: so ours get a name there, and stay here.
     """
     plugins = Plugins.instance()
-    for name, sweeper in (("hybridopt", GridSweeper), ("optuna", TuningSweeper)):
+    for name, sweeper in {"hybridopt": GridSweeper, "optuna": TuningSweeper, **more}.items():
         plugins.register(sweeper)
         plugins.class_name_to_class[SWEEPERS[name]._target_] = sweeper

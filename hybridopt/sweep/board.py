@@ -54,20 +54,23 @@ class Watch:
     Args:
         jobs: those to be run.
         before: how many of the sweep had finished before.
+        after: how many come later.
         shown: whether anything is drawn.
     """
 
-    def __init__(self, jobs: Sequence[Job], before: int = 0, shown: bool = True):
-        self.jobs, self.before, self.shown = jobs, before, shown
+    def __init__(self, jobs: Sequence[Job], before: int = 0, after: int = 0, shown: bool = True):
+        self.jobs, self.before, self.after, self.shown = jobs, before, after, shown
         self._over: set[Path] = set()
         self._stop = threading.Event()
         self._started = time.time()
+        self._earlier = before if after else 0  # one bar for all, where more than these are known of
 
     def __enter__(self) -> Watch:
         from tqdm import tqdm
 
         self._bar = tqdm(
-            total=float(len(self.jobs)),
+            total=float(self._earlier + len(self.jobs) + self.after),
+            initial=self._earlier,
             file=sys.stderr,
             disable=not self.shown,
             dynamic_ncols=True,
@@ -103,7 +106,7 @@ class Watch:
         finished = self.before + len(self._over) - failed
         told = f"{finished} done, {running} running, {failed} failed"
         if told != self._bar.desc or sys.stderr.isatty():  # a log file needs no second line that says the same
-            self._bar.n = len(self._over) + done
+            self._bar.n = self._earlier + len(self._over) + done
             self._bar.set_description_str(told)
 
     def _state(self, job: Job) -> State:

@@ -42,12 +42,20 @@ class SweepRun:
         task: what each job calls.
         name: the sweep's id; it is also the default name of its directory.
         command: what the user typed.
+        elsewhere: whether a job counts as finished where a run in the store has computed the same, in whatever sweep.
     """
 
     def __init__(
-        self, master: DictConfig, context: HydraContext, task: TaskFunction, name: str, command: Sequence[str]
+        self,
+        master: DictConfig,
+        context: HydraContext,
+        task: TaskFunction,
+        name: str,
+        command: Sequence[str],
+        elsewhere: bool = True,
     ):
         self.master, self.context, self.task, self.name, self.command = master, context, task, name, list(command)
+        self._looks_elsewhere = elsewhere
         context.callbacks.callbacks.append(WithoutConfigs())
         with read_write(master), open_dict(master):
             master.sweep.name = name
@@ -56,6 +64,7 @@ class SweepRun:
         self.rerun = check_rerun(master.sweep.rerun)
         self.jobs: list[Job] = []
         self.outcomes: dict[int, board.JobOutcome] = {}
+        self.to_come = 0  # jobs that will be handed over later, as far as that is known
         self._launched = 0
         self._taken: dict[Path, str] = {}  # directories, and the fingerprints of their jobs
         self._elsewhere: dict[str, list[tuple[str, Mapping[str, str]]]] = {}  # finished runs, by fingerprint
@@ -82,7 +91,7 @@ class SweepRun:
         chosen = [each for each in chosen if not each.startswith("hydra.mode=")]
         self.parent = ParentRun(self.directory, self.name, tracking, [*self.command, *chosen])
         identity = self.parent.tracker.identity
-        if identity is not None and self.rerun != "all":
+        if identity is not None and self.rerun != "all" and self._looks_elsewhere:
             self._elsewhere = finished_runs(identity.tracking_uri, identity.experiment_id, identity.run_id)
         code, status = 1, "FAILED"
         try:
@@ -111,6 +120,7 @@ class SweepRun:
         due = {id(job) for job in todo}
         start = len(self.jobs)
         self.jobs += jobs
+        self.to_come = max(0, self.to_come - len(jobs))
         trouble = None
         for job in jobs:
             job.tags = {GROUP: group(job), **job.tags}
@@ -168,7 +178,7 @@ class SweepRun:
         overrides = [[*job.overrides, *self._places(job), *_quiet(job)] for job in jobs]
         before = sum(o.word in board.GOOD for o in self.outcomes.values())
         try:
-            with board.Watch(jobs, before), starting_workers():
+            with board.Watch(jobs, before, self.to_come), starting_workers():
                 launcher.launch(overrides, initial_job_idx=self._launched)
         except Exception as error:
             log.debug("The launcher failed.", exc_info=error)
@@ -189,7 +199,8 @@ class SweepRun:
         for index, job in enumerate(self.jobs):  # of a sweep that was stopped in the middle of a launch
             if index not in self.outcomes:
                 outcomes[index] = board.outcome(job, True, False, None)
-        board.print_table(self.jobs, outcomes, self.master.sweep.metric)
+        if self.jobs:
+            board.print_table(self.jobs, outcomes, self.master.sweep.metric)
         if self.parent.uri is not None and self.master.sweep.report and status != "KILLED":
             self._report()
         left = self.parent.close(self.jobs, outcomes, status)

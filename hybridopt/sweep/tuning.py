@@ -10,20 +10,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
 from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hybridopt.errors import ConfigError, HybridoptError, options
-from hybridopt.execution.contents import contents
-from hybridopt.sweep.plan import Job, Planner, all_combinations, compose_jobs, sweep_id, varied_values
+from hybridopt.sweep.plan import Planner, all_combinations, compose_jobs, sweep_id, varied_values
 from hybridopt.sweep.session import SweepRun
 from hybridopt.sweep.space import Axes, declared_space
-from hybridopt.sweep.study import DIRECTIONS, SAMPLERS, Study, check_installed, open_study, overrides_of, shortened
-
-RESULTS = "optimization_results.yaml"  # as the packaged Optuna sweeper calls it
+from hybridopt.sweep.trials import DIRECTIONS, SAMPLERS, check_installed
+from hybridopt.sweep.tuner import Rules, Tuner, keep_best
 
 
 class TuningSweeper(Sweeper):
@@ -121,11 +118,17 @@ class TuningSweeper(Sweeper):
             return {}
         with run.open():
             labels = ["-".join(values) or "all" for values in varied_values(combinations)]
-            studies = [self._study(planner, run, *each) for each in zip(combinations, spaces, labels, strict=True)]
-            self._tune(planner, run, studies)
-            self._keep_best(run, studies)
-            self._evaluate(planner, run, studies, axes.seeds)
-        return {study.label: study.study.best_value for study in studies if study.best()}
+            tuner = Tuner(planner, run, self._rules())
+            tunings = [tuner.open(*each) for each in zip(combinations, spaces, labels, strict=True)]
+            tuner.tune(tunings)
+            keep_best(run, tunings)
+            tuner.evaluate(tunings, axes.seeds)
+        return {tuning.label: tuning.study.best_value for tuning in tunings if tuning.best()}
+
+    def _rules(self) -> Rules:
+        seeds = tuple(self._tuning_seeds())
+        direction = self.direction or DIRECTIONS[0]
+        return Rules(self.n_trials, seeds, self.master.sweep.metric, direction, self.sampler, self.seed, self.n_jobs)
 
     def _identity(self, planner: Planner, combinations: Any, spaces: Any, axes: Axes) -> Iterator[str]:
         """What makes this sweep another one than others."""
@@ -146,64 +149,6 @@ class TuningSweeper(Sweeper):
         if job.refused:
             raise ConfigError(job.refused)
         return axes.space() | declared_space(planner, job, given=[*axes.space(), *fixed])
-
-    def _study(self, planner: Planner, run: SweepRun, fixed: list[str], space: dict[str, Any], label: str) -> Study:
-        direction, again = self.direction or DIRECTIONS[0], run.rerun == "all"
-        read = contents(planner.job([*fixed, f"seed={self.tuning_seed}"]).config)
-        name = label if self.seeds_per_trial == 1 else f"{label}, {self.seeds_per_trial} seeds each"
-        study = open_study(run.directory, name, direction, self.sampler, self.seed, again, read)
-        return Study(fixed, space, study, label)
-
-    def _tune(self, planner: Planner, run: SweepRun, studies: Sequence[Study]) -> None:
-        """Rounds of trials, of all studies at a time, until each has had its number; those cut short go on first."""
-        while True:
-            asked = [(study, trial) for study in studies for trial in study.ask(self.n_trials, self.n_jobs)]
-            if not asked:
-                return
-            jobs_of = [self._jobs(planner, study, trial) for study, trial in asked]
-            jobs = [job for some in jobs_of for job in some]
-            first = {job.fingerprint: job for job in reversed(jobs)}  # trials with equal settings share theirs
-            run.run([job for job in jobs if first[job.fingerprint] is job])
-            for (study, trial), some in zip(asked, jobs_of, strict=True):
-                study.tell(trial.number, [first[job.fingerprint] for job in some], self.master.sweep.metric)
-
-    def _jobs(self, planner: Planner, study: Study, trial: Any) -> list[Job]:
-        """A trial's, one for each of its seeds."""
-        chosen = overrides_of(trial.params)
-        jobs = [planner.job([*study.fixed, *chosen, f"seed={seed}", "test=false"]) for seed in self._tuning_seeds()]
-        told = "".join(f" · {shortened(override)}" for override in chosen)
-        for job in jobs:
-            job.label = f"{job.label} · trial {trial.number}{told}"
-            job.tags = {"hybridopt.role": "trial", "hybridopt.study": study.label}
-        return jobs
-
-    def _keep_best(self, run: SweepRun, studies: Sequence[Study]) -> None:
-        """Keep the best settings, and what they have cost to find."""
-        found = {study.label: study.result() for study in studies}
-        path = run.directory / RESULTS
-        path.write_text(yaml.safe_dump({"name": "optuna", "studies": found}, sort_keys=False), encoding="utf-8")
-        run.parent.tracker.log_artifact(path)
-        for label, study in found.items():
-            settings = " ".join(study["best"]) or "(nothing to tune)"
-            print(
-                f"best of {study['trials']} trials for {label}: {settings}, {self.master.sweep.metric} {study['value']}"
-            )
-
-    def _evaluate(self, planner: Planner, run: SweepRun, studies: Sequence[Study], seeds: Sequence[str]) -> None:
-        """The best settings with fresh seeds; what tuning has cost is a tag of each run."""
-        jobs = []
-        for study in studies:
-            tags = {
-                "hybridopt.role": "evaluation",
-                "hybridopt.tuning_trials": str(len(study.study.trials)),
-                "hybridopt.tuning_forwards": f"{study.forwards:.0f}",
-            }
-            evaluated = compose_jobs(planner, [[*study.fixed, *study.best(), f"seed={seed}"] for seed in seeds])
-            for job in evaluated:
-                job.tags = tags
-            jobs += evaluated
-        if jobs:
-            run.run(jobs)
 
     def _preview(self, planner: Planner, combinations: Any, spaces: Any, axes: Axes, run: SweepRun) -> None:
         """The trials at the combinations' defaults, which cost as much as others."""

@@ -9,7 +9,7 @@ from test_sweep_run import NO_MODEL, TRACKED, children, parents
 from hybridopt.execution.identity import note_digests
 from hybridopt.sweep.board import mixed_data
 from hybridopt.sweep.plan import Job
-from hybridopt.sweep.study import open_study
+from hybridopt.sweep.trials import open_study
 
 
 def table(path: Path, swapped: bool) -> None:

@@ -27,7 +27,7 @@ CONTENTS = "contents"  # among the attributes of a study: what its trials read
 
 
 @dataclass
-class Study:
+class Tuning:
     """The tuning of one combination.
 
     Args:
@@ -35,12 +35,14 @@ class Study:
         space: what is searched, by key.
         study: Optuna's.
         label: its name.
+        metric: what is tuned for.
     """
 
     fixed: list[str]
     space: dict[str, Any]
     study: optuna.Study
     label: str
+    metric: str
 
     @property
     def forwards(self) -> float:
@@ -62,6 +64,14 @@ class Study:
         value = self.study.best_value if best else None
         return {"best": best, "value": value, "trials": len(self.study.trials), "forwards": self.forwards}
 
+    def tags(self) -> dict[str, str]:
+        """For runs with the best settings: what these have cost to find."""
+        return {
+            "hybridopt.role": "evaluation",
+            "hybridopt.tuning_trials": str(len(self.study.trials)),
+            "hybridopt.tuning_forwards": f"{self.forwards:.0f}",
+        }
+
     def ask(self, n_trials: int, n_jobs: int) -> list[optuna.Trial | optuna.trial.FrozenTrial]:
         """The next trials to be run: those that were cut short, or new ones; none where all have been run.
 
@@ -81,13 +91,12 @@ class Study:
         number = min(n_jobs, n_trials - len(over))
         return [self.study.ask(fixed_distributions=self.space) for _ in range(number)]
 
-    def tell(self, number: int, jobs: Sequence[Job], metric: str) -> None:
+    def tell(self, number: int, jobs: Sequence[Job]) -> None:
         """Report what came of a trial: the mean over its jobs; it has failed where one of them has.
 
         Args:
             number: the trial's.
             jobs: what ran it, one for each seed.
-            metric: what is tuned for.
 
         Raises:
             ConfigError: the jobs have no such metric.
@@ -97,10 +106,10 @@ class Study:
 
         for job in jobs:
             self.book(job)
-        unknown = board.unknown_metric(jobs, metric)
+        unknown = board.unknown_metric(jobs, self.metric)
         if unknown:
             raise ConfigError(unknown)
-        value = fmean(board.summary(job.directory).get(metric, math.nan) for job in jobs)
+        value = fmean(board.summary(job.directory).get(self.metric, math.nan) for job in jobs)
         if any(not job.refused and state(job.directory) == State.HALF_DONE for job in jobs):
             raise KeyboardInterrupt
         if math.isfinite(value):

@@ -1,0 +1,1 @@
+"""The built-in studies, one file each; see :class:`~hybridopt.core.study.Study`."""

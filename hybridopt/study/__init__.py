@@ -1,0 +1,19 @@
+"""Studies: claims that are tested by experiment, by a rule that is fixed beforehand.
+
+For whoever writes a study (:class:`hybridopt.Study`):
+
+* :mod:`~hybridopt.study.comparing`: arms by pairs, with Holm's correction, and whether they are equally good
+* :mod:`~hybridopt.study.scaling`: exponents with intervals
+* :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
+* :mod:`~hybridopt.study.drawing`: figures
+
+How they are run:
+
+* :mod:`~hybridopt.study.finding`: studies by name
+* :mod:`~hybridopt.study.sweeper`, :mod:`~hybridopt.study.running`: a study as a sweep
+* :mod:`~hybridopt.study.cells`: what is computed and trains nothing
+* :mod:`~hybridopt.study.collecting`, :mod:`~hybridopt.study.keeping`: results, and their file
+* :mod:`~hybridopt.study.page`: the page
+
+Nothing heavy is imported before it is needed.
+"""

@@ -1,0 +1,140 @@
+"""Comparisons of a study's arms: paired by seed, and corrected for all that the study compares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from hybridopt.core.study import Results, Table
+from hybridopt.report import statistics
+from hybridopt.report.interval import LEVEL, Interval
+from hybridopt.report.page import interval
+from hybridopt.report.statistics import Paired
+from hybridopt.report.verdict import favour, number
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two arms.
+
+    Args:
+        a, b: their names.
+        found: how they differ, over the seeds that both have.
+        p: that they do not, corrected for all comparisons of the study (Holm).
+        higher: whether more of the metric is better.
+        margin: the difference below which two arms are as good as each other; None where that is not asked.
+        equivalence: the p of a difference beyond the margin, corrected in the same way (two one-sided tests); NaN where
+            it is not asked.
+    """
+
+    a: str
+    b: str
+    found: Paired
+    p: float
+    higher: bool
+    margin: float | None = None
+    equivalence: float = math.nan
+
+    @property
+    def better(self) -> str | None:
+        """The better arm; None where the two cannot be told apart."""
+        return {1: self.a, -1: self.b}.get(favour(self.found, self.higher)) if self.p <= LEVEL else None
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether the two are as good as each other, up to the margin."""
+        return self.equivalence <= LEVEL
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that would have been found with a power of 80 %; None where it is beyond all measure."""
+        return statistics.detectable(self.found.n, self.found.spread, self.found.level)
+
+    def __str__(self) -> str:
+        gap = self.found.difference
+        said = f"{self.a} {number(self.found.a)}, {self.b} {number(self.found.b)}, difference {number(gap.value)}"
+        return f"{said} (95 % CI {number(gap.low)} to {number(gap.high)}), p = {self.p:.2g}"
+
+
+def compare(
+    results: Results,
+    pairs: Sequence[tuple[str, str]],
+    metric: str,
+    higher: bool = False,
+    margin: float | None = None,
+) -> list[Compared]:
+    """Pairs of arms by one metric.
+
+    Args:
+        results: the study's.
+        pairs: names of arms; all that the verdict rests on, since p-values are corrected for their number.
+        metric: one that the study keeps.
+        higher: whether more of it is better.
+        margin: the difference up to which two arms count as equally good; None asks for no such test.
+    """
+    values = {arm: results.values(arm, metric, higher) for pair in pairs for arm in pair}
+    return compare_values(values, pairs, higher, margin)
+
+
+def compare_values(
+    values: Mapping[str, Mapping[str, float]],
+    pairs: Sequence[tuple[str, str]],
+    higher: bool = False,
+    margin: float | None = None,
+) -> list[Compared]:
+    """As :func:`compare`, of values by arm and seed. Pairs without a seed in common are left out."""
+    found = [(a, b, statistics.paired(values[a], values[b], higher, len(pairs))) for a, b in pairs]
+    there = [(a, b, each) for a, b, each in found if each is not None]
+    ps = statistics.holm([each.p for *_, each in there])
+    same = [math.nan] * len(there)
+    if margin is not None:
+        same = statistics.holm([equivalence(values[a], values[b], margin) for a, b, _ in there])
+    return [Compared(a, b, each, p, higher, margin, q) for (a, b, each), p, q in zip(there, ps, same, strict=True)]
+
+
+def equivalence(a: Mapping[str, float], b: Mapping[str, float], margin: float) -> float:
+    """The p of a mean difference of ``margin`` or more, by two one-sided paired t-tests (TOST).
+
+    Schuirmann 1987, https://doi.org/10.1007/BF01068419.
+
+    Args:
+        a, b: values by seed; those of seeds that both have count.
+        margin: above 0.
+    """
+    from scipy import stats
+
+    differences = np.array([a[seed] - b[seed] for seed in a if seed in b], dtype=float)
+    if len(differences) < 2 or not np.isfinite(differences).all():
+        return 1.0
+    if np.ptp(differences) == 0:
+        return 0.0 if abs(differences[0]) < margin else 1.0
+    sides = ((-margin, "greater"), (margin, "less"))
+    return max(float(cast(Any, stats.ttest_1samp(differences, end, alternative=side)).pvalue) for end, side in sides)
+
+
+def table(comparisons: Sequence[Compared], title: str = "") -> Table:
+    """A row for each comparison."""
+    asked = any(each.margin is not None for each in comparisons)
+    head = ["pair", "difference of means", "p", "probability of improvement", "could have seen", "better"]
+    rows = [
+        [f"{each.a} - {each.b}", interval(each.found.difference), f"{each.p:.2g}", f"{each.found.improvement:.2f}",
+         "-" if each.detectable is None else number(each.detectable), _outcome(each),
+         *([f"{each.equivalence:.2g}"] if asked else [])]
+        for each in comparisons
+    ]  # fmt: skip
+    return Table([*head, *(["p of not equivalent"] if asked else [])], rows, title)
+
+
+def _outcome(each: Compared) -> str:
+    if each.better is not None:
+        return each.better
+    return f"equal up to {number(each.margin)}" if each.margin is not None and each.equivalent else "cannot be told"
+
+
+def medians(values: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
+    """The median over seeds of each arm."""
+    return {arm: statistics.median(list(of.values())) for arm, of in values.items() if of}
