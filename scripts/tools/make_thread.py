@@ -1,0 +1,182 @@
+"""Write docs/thread.md, the answer to the question, and the page of each study, from the studies' kept results.
+
+    python scripts/tools/make_thread.py --take multirun
+    python scripts/tools/make_thread.py
+    python scripts/tools/make_thread.py --check
+
+With --take the results of studies that were run by their profile docs are copied from there to docs/studies first. No
+number of these pages is typed by hand: those of the conclusion (scripts/tools/conclusion.md) are named as
+{study/number}, {verdict:study}, {count:supported} and so on. With --check nothing is written, and stale pages are named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridopt.composition import registry
+from hybridopt.core.study import VERDICTS, Judgement, Results, Study
+from hybridopt.report.page import bullets, escaped, markdown_table
+from hybridopt.study.finding import find_study
+from hybridopt.study.keeping import load
+from hybridopt.study.page import write
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER, PAGE = ROOT / "docs" / "studies", ROOT / "docs" / "thread.md"
+CONCLUSION = Path(__file__).parent / "conclusion.md"
+PROFILE = "docs"
+PLACE = re.compile(r"\{([^{}]+)\}")
+HEAD = """# The thread, answered
+
+*Why is gradient-free training not mainstream in deep learning?* The question comes back every few years, and is answered by
+claims. Each of them is a study here: arms, budgets and the rule of the verdict were written down before anything ran, all
+arms are tuned by equal numbers of trials, and costs are what the ledger has charged. A verdict holds for networks and data
+of this size, which train in minutes on two cores; where size is what matters, the study measures how things grow.
+
+Made by `python scripts/tools/make_thread.py` from the results in [studies](studies); each verdict is computed from them once
+more by the tests. `hybridopt-study run <name>` runs a study again.
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A study that was run.
+
+    Args:
+        name: its name.
+        study: the plugin.
+        results: what it measured.
+        judgement: what it says; None where jobs are missing.
+    """
+
+    name: str
+    study: Study
+    results: Results
+    judgement: Judgement | None
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "unfinished" if self.judgement is None else self.judgement.verdict
+
+
+def take(runs: Path) -> list[str]:
+    """Copy the results of studies from where they were run; those of other profiles stay there.
+
+    Args:
+        runs: the folder of the sweeps.
+    """
+    taken = []
+    for name in registry.names("study"):
+        kept = runs / f"study-{name}-{PROFILE}" / "study" / f"{name}.json"
+        if kept.exists():
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            (FOLDER / kept.name).write_bytes(kept.read_bytes())
+            taken.append(name)
+    return taken
+
+
+def answers(folder: Path) -> list[Answer]:
+    """All results there are, each judged, with its page written into the folder; in the order of the claims."""
+    found = []
+    for kept in sorted(FOLDER.glob("*.json")):
+        study, results = find_study(kept.stem), load(kept)
+        written = write(kept.stem, study, results, folder)
+        written.html.unlink()  # for MLflow; the documentation has the Markdown
+        found.append(Answer(kept.stem, study, results, written.judgement))
+    return sorted(found, key=lambda answer: (answer.study.number is None, answer.study.number or 0, answer.name))
+
+
+def thread(found: Sequence[Answer]) -> str:
+    """The page of all answers."""
+    of_the_thread = [answer for answer in found if answer.study.number is not None]
+    rows = [
+        [f"C{answer.study.number}", answer.study.claim, f"**{answer.verdict}**", f"{answer.results.forwards:.2g}"]
+        for answer in of_the_thread
+    ]
+    table = markdown_table(["", "claim", "verdict", "forwards"], rows).replace("\\*\\*", "**")
+    conclusion = filled(CONCLUSION.read_text(encoding="utf-8"), of_the_thread)
+    parts = [HEAD.rstrip(), table, *(section(answer) for answer in of_the_thread), conclusion.rstrip()]
+    return "\n\n".join(parts) + "\n"
+
+
+def section(answer: Answer) -> str:
+    """A claim: what was said, what came out, and the command."""
+    found = [] if answer.judgement is None else answer.judgement.found
+    figure = FOLDER / f"{answer.name}.svg"
+    parts = [
+        f"## C{answer.study.number}: {answer.verdict}",
+        f"> {escaped(answer.study.claim)}\n>\n> {escaped(answer.study.said_by)}",
+        bullets(found),
+        f"![{answer.name}](studies/{figure.name})" if answer.study.draw(answer.results) is not None else "",
+        f"[How it was tested, and all numbers](studies/{answer.name}.md): `hybridopt-study run {answer.name}`",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def filled(text: str, found: Sequence[Answer]) -> str:
+    """A text with the numbers that it names.
+
+    Raises:
+        SystemExit: it names one that no study has.
+    """
+    known = numbers(found)
+
+    def value(place: re.Match[str]) -> str:
+        if place[1] not in known:
+            sys.exit(f"{CONCLUSION.name} names {place[0]}, which no study has.")
+        return known[place[1]]
+
+    return PLACE.sub(value, text)
+
+
+def numbers(found: Sequence[Answer]) -> Mapping[str, str]:
+    """What the conclusion may name: verdicts, how many there are of each, and the studies' own numbers."""
+    counts = Counter(answer.verdict for answer in found)
+    known = {f"count:{verdict}": str(counts[verdict]) for verdict in (*VERDICTS, "unfinished")}
+    known |= {"count": str(len(found)), "forwards": f"{sum(answer.results.forwards for answer in found):.2g}"}
+    known |= {f"verdict:{answer.name}": answer.verdict for answer in found}
+    for answer in found:
+        own = {} if answer.judgement is None else answer.judgement.numbers
+        known |= {f"{answer.name}/{name}": f"{value:.3g}" for name, value in own.items()}
+    return known
+
+
+def made(folder: Path) -> dict[Path, str]:
+    """All pages and figures, by where they belong.
+
+    Args:
+        folder: where they are made.
+    """
+    pages = {PAGE: thread(answers(folder))}
+    return pages | {FOLDER / file.name: file.read_text(encoding="utf-8") for file in sorted(folder.iterdir())}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--take", type=Path, metavar="FOLDER", help="where studies were run, such as multirun")
+    parser.add_argument("--check", action="store_true", help="write nothing, and name what is stale")
+    arguments = parser.parse_args()
+    if arguments.take is not None:
+        print("taken: " + (", ".join(take(arguments.take)) or "nothing"))
+    with tempfile.TemporaryDirectory() as folder:
+        pages = made(Path(folder))
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if arguments.check:
+        print("\n".join(f"{path.relative_to(ROOT)} is stale" for path in stale))
+        return int(bool(stale))
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages[path], encoding="utf-8")
+        print(path.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
