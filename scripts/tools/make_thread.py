@@ -5,8 +5,8 @@
     python scripts/tools/make_thread.py --check
 
 With --take the results of studies that were run by their profile docs are copied from there to docs/studies first. No
-number of these pages is typed by hand: those of the conclusion (scripts/tools/conclusion.md) are named as
-{study/number}, {verdict:study}, {count:supported} and so on. With --check nothing is written, and stale pages are named.
+number of these pages is typed by hand: those of the conclusion (scripts/tools/conclusion.md) are named there, such as
+{study/number}, {verdict:study} and {count:supported}. With --check nothing is written, and stale pages are named.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ PROFILE = "docs"
 PLACE = re.compile(r"\{([^{}]+)\}")
 HEAD = """# The thread, answered
 
-*Why is gradient-free training not mainstream in deep learning?* The question comes back every few years, and is answered by
-claims. Each of them is a study here: arms, budgets and the rule of the verdict were written down before anything ran, all
-arms are tuned by equal numbers of trials, and costs are what the ledger has charged. A verdict holds for networks and data
-of this size, which train in minutes on two cores; where size is what matters, the study measures how things grow.
+*Why is gradient-free training not mainstream in deep learning?* The question comes back every few years, and is answered
+by claims. Each of them is a study here: arms, budgets and the rule of the verdict were written down before anything ran,
+all arms are tuned by equal numbers of trials, and costs are what the ledger has charged. A verdict holds for networks and
+data of this size, which train in minutes on two cores; where size is what matters, the study measures how things grow.
 
-Made by `python scripts/tools/make_thread.py` from the results in [studies](studies); each verdict is computed from them once
-more by the tests. `hybridopt-study run <name>` runs a study again.
+Made by `python scripts/tools/make_thread.py` from the results in [studies](studies/README.md); the tests compute each
+verdict from them once more. `hybridopt-study run <name>` runs a study again.
 """
 
 
