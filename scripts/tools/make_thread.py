@@ -34,10 +34,11 @@ PROFILE = "docs"
 PLACE = re.compile(r"\{([^{}]+)\}")
 HEAD = """# The thread, answered
 
-*Why is gradient-free training not mainstream in deep learning?* The question comes back every few years, and is answered
-by claims. Each of them is a study here: arms, budgets and the rule of the verdict were written down before anything ran,
-all arms are tuned by equal numbers of trials, and costs are what the ledger has charged. A verdict holds for networks and
-data of this size, which train in minutes on two cores; where size is what matters, the study measures how things grow.
+*Why is gradient-free training not mainstream in deep learning?* The question comes back every few years, and is
+answered by claims. Each of them is a study here: arms, budgets and the rule of the verdict were written down before
+anything ran, all arms are tuned by equal numbers of trials, and costs are what the ledger has charged. A verdict
+holds for networks and data of this size, which train in minutes on two cores; where size is what matters, the study
+measures how things grow.
 
 Made by `python scripts/tools/make_thread.py` from the results in [studies](studies/README.md); the tests compute each
 verdict from them once more. `hybridopt-study run <name>` runs a study again.
