@@ -186,6 +186,7 @@ class StudyConfig:
     study: str = MISSING
     profile: str = "docs"
     workers: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 SWEEPERS = {"hybridopt": GridConfig, "optuna": TuningConfig, "study": StudyConfig}

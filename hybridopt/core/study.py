@@ -97,6 +97,7 @@ class Results:
 
     Args:
         profile: the name of the profile.
+        settings: of the study, where it has some.
         arms: name -> outcomes, one for each seed that finished.
         cells: name of a computation -> what it gave.
         tuned: arm -> its tuning.
@@ -105,6 +106,7 @@ class Results:
     """
 
     profile: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
     arms: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
     cells: Mapping[str, Cell] = field(default_factory=dict)
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
@@ -166,6 +168,7 @@ class Study(ABC):
 
     A study trains arms (:meth:`arms`), computes cells (:meth:`cells`, :meth:`compute`), or both; :meth:`judge` then
     gives the verdict by the rule that :attr:`rule` says in words. Its docstring says why the experiment is as it is.
+    Settings are the arguments of its constructor, as those of any plugin, each with a default.
 
     Class attributes:
         number: of the claim, in the thread that the project answers; None for others.
@@ -183,8 +186,8 @@ class Study(ABC):
     claim: ClassVar[str]
     said_by: ClassVar[str]
     rule: ClassVar[str]
-    profiles: ClassVar[Mapping[str, Profile]]
-    metrics: ClassVar[Sequence[str]] = ("test/loss",)
+    profiles: Mapping[str, Profile]
+    metrics: Sequence[str] = ("test/loss",)
     curve: ClassVar[str | None] = None
     base: ClassVar[Sequence[str]] = ()
 
@@ -214,5 +217,5 @@ class Study(ABC):
 
     @classmethod
     def purpose(cls) -> str:
-        """The docstring."""
-        return inspect.cleandoc(cls.__doc__ or "")
+        """The docstring, without what it says of the settings."""
+        return inspect.cleandoc(cls.__doc__ or "").partition("\n\nArgs:")[0]

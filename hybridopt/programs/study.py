@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     runs = _command(commands, "run", run, "run a study, or go on with one, and judge it")
     runs.add_argument("study", help=f"its name, or {ALL}")
     runs.add_argument(
-        "overrides", nargs="*", help="profile=smoke|docs|full, workers=<number>, and overrides such as tracking=none"
+        "overrides",
+        nargs="*",
+        help="profile=smoke|docs|full, workers=<number>, the study's own settings, and overrides such as tracking=none",
     )
     report = _command(commands, "report", report_on, "judge a study's results once more, and write its page")
     report.add_argument("study", help=f"its name, or {ALL}")
@@ -97,15 +99,13 @@ def show(chosen: argparse.Namespace) -> int:
 
 def run(chosen: argparse.Namespace) -> int:
     """Run studies one after the other, each as a sweep of its own."""
-    own, others = split(chosen.overrides)
-    codes = [run_one(name, own, others) for name in names(chosen.study)]
-    return max(codes)
+    return max(run_one(name, chosen.overrides) for name in names(chosen.study))
 
 
-def run_one(name: str, own: Sequence[str], others: Sequence[str]) -> int:
+def run_one(name: str, overrides: Sequence[str]) -> int:
     """One study, by the program that runs all sweeps; its exit code."""
     former = sys.argv
-    sys.argv = ["hybridopt", "-m", "hydra/sweeper=study", f"hydra.sweeper.study={name}", *own, *others]
+    sys.argv = ["hybridopt", "-m", "hydra/sweeper=study", f"hydra.sweeper.study={name}", *spelt_out(name, overrides)]
     try:
         program.main()
     except SystemExit as ended:
@@ -117,13 +117,23 @@ def run_one(name: str, own: Sequence[str], others: Sequence[str]) -> int:
     return 0
 
 
-def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our own settings, as the sweeper calls them, and the overrides of the others."""
-    wrong = next((each for each in overrides if "=" not in each), None)
-    if wrong is not None:
-        raise ConfigError(f"{wrong!r} is no override: type profile=docs, workers=2 or tracking=none.")
-    own = [f"hydra.sweeper.{each}" for each in overrides if each.partition("=")[0] in OWN]
-    return own, [each for each in overrides if each.partition("=")[0] not in OWN]
+def spelt_out(name: str, overrides: Sequence[str]) -> list[str]:
+    """What was typed after a study's name, with our own words and its settings as those of the sweeper.
+
+    Raises:
+        ConfigError: a word is no override.
+    """
+    from hybridopt.study.finding import settings_of
+
+    own = {word: f"hydra.sweeper.{word}" for word in OWN}
+    own |= {word: f"+hydra.sweeper.settings.{word}" for word in settings_of(name)}
+    told = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"{override!r} is no override: type profile=docs, workers=2 or tracking=none.")
+        told.append(f"{own.get(key, key)}={value}")
+    return told
 
 
 def names(asked: str) -> list[str]:
@@ -148,7 +158,8 @@ def report_on(chosen: argparse.Namespace) -> int:
         raise ConfigError(f"--results names the results of one study, and {ALL} has several: name a study.")
     for name in names(chosen.study):
         kept = chosen.results or Path(f"multirun/study-{name}-{chosen.profile}/study/{name}.json")
-        written = write(name, find_study(name), load(kept), chosen.out)
+        results = load(kept)
+        written = write(name, find_study(name, results.settings), results, chosen.out)
         print(f"{name}: {'unfinished' if written.judgement is None else written.judgement.verdict}, {written.html}")
     return 0
 

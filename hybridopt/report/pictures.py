@@ -110,9 +110,16 @@ def intervals(found: Mapping[str, Interval], label: str, path: Path) -> Path:
 
 def profiles(scores: Mapping[str, Sequence[float]], label: str, path: Path) -> Path:
     """Performance profiles (Agarwal et al. 2021): the share of runs with a score above each value."""
+    figure, (axes,) = _figure(1)
+    draw_profiles(axes, scores, label)
+    _legend(figure, axes)
+    return save(figure, path)
+
+
+def draw_profiles(axes: Axes, scores: Mapping[str, Sequence[float]], label: str) -> None:
+    """Performance profiles into a panel."""
     from scipy import stats
 
-    figure, (axes,) = _figure(1)
     colours = palette(list(scores))
     everything = np.concatenate([np.asarray(values, dtype=float) for values in scores.values()])
     margin = 0.05 * np.ptp(everything) or 1.0
@@ -123,8 +130,6 @@ def profiles(scores: Mapping[str, Sequence[float]], label: str, path: Path) -> P
         axes.step(steps, shares, where="post", color=colours[name], label=name, alpha=0.8)
     axes.set(xlabel=label, ylabel="share of runs above", ylim=(-0.02, 1.02))
     axes.grid(alpha=0.3)
-    _legend(figure, axes)
-    return save(figure, path)
 
 
 def ranks(scores: Mapping[str, Sequence[float]], path: Path) -> Path:
@@ -134,15 +139,19 @@ def ranks(scores: Mapping[str, Sequence[float]], path: Path) -> Path:
         scores: by strategy, one value for each data set, the higher the better.
         path: of the picture.
     """
+    figure, (axes,) = _figure(1, (7.5, 1.5 + 0.3 * len(scores)))
+    draw_ranks(axes, scores)
+    return save(figure, path)
+
+
+def draw_ranks(axes: Axes, scores: Mapping[str, Sequence[float]]) -> None:
+    """A critical-difference diagram into a panel."""
     import pandas
     import scikit_posthocs
 
     table = pandas.DataFrame(scores)
     mean = table.rank(axis=1, ascending=False).mean()
-    p = scikit_posthocs.posthoc_nemenyi_friedman(table)
-    figure, (axes,) = _figure(1, (7.5, 1.5 + 0.3 * len(mean)))
-    scikit_posthocs.critical_difference_diagram(mean, p, ax=axes)
-    return save(figure, path)
+    scikit_posthocs.critical_difference_diagram(mean, scikit_posthocs.posthoc_nemenyi_friedman(table), ax=axes)
 
 
 def palette(names: Sequence[str]) -> dict[str, Any]:

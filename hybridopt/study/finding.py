@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from hybridopt.composition import registry
+from collections.abc import Mapping
+from typing import Any
+
+from hybridopt.composition import building, registry
 from hybridopt.core.study import Profile, Study
 from hybridopt.errors import ConfigError, PluginError, options
 
 KIND = "study"
 
 
-def find_study(name: str) -> Study:
+def find_study(name: str, settings: Mapping[str, Any] | None = None) -> Study:
     """A study.
 
     Args:
         name: a plugin's, or ``package:name``.
+        settings: of its signature; those that are left out have their defaults.
 
     Raises:
         PluginError: there is none of that name, or it is none.
+        ConfigError: it has no such setting, or refuses one.
     """
-    made = registry.meant(KIND, name).load()
-    if not (isinstance(made, type) and issubclass(made, Study)):
-        raise PluginError(f"The study {name!r} is no class that derives from hybridopt.Study: mend its entry point.")
-    return made()
+    made = building.build(KIND, {"name": name, **(settings or {})})
+    if not isinstance(made, Study):
+        raise PluginError(f"The study {name!r} makes nothing that derives from hybridopt.Study: mend its entry point.")
+    return made
+
+
+def settings_of(name: str) -> frozenset[str]:
+    """The names of a study's settings."""
+    return registry.meant(KIND, name).describe().names
 
 
 def profile_of(name: str, study: Study, profile: str) -> Profile:

@@ -140,7 +140,8 @@ def _found(results: Results, judgement: Judgement | None) -> Iterator[str]:
 
 
 def _conditions(name: str, study: Study, results: Results, profile: Profile) -> Iterator[str]:
-    yield f"```bash\nhybridopt-study run {name} profile={results.profile}\n```"
+    chosen = "".join(f" {key}={value}" for key, value in results.settings.items())
+    yield f"```bash\nhybridopt-study run {name}{chosen} profile={results.profile}\n```"
     arms = study.arms(profile)
     told: dict[str, str] = {"profile": results.profile}
     if arms:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
@@ -33,17 +35,18 @@ class StudyRun:
         name: the study's.
         profile: which of its profiles.
         workers: processes that compute cells at a time.
+        settings: of the study.
 
     Raises:
-        ConfigError: there is no such profile, or no such number.
+        ConfigError: there is no such profile, no such setting, or no such number.
         PluginError: there is no such study.
     """
 
-    def __init__(self, name: str, profile: str, workers: int):
+    def __init__(self, name: str, profile: str, workers: int, settings: Mapping[str, Any]):
         if workers < 1:
             raise ConfigError(f"workers must be at least 1, but is {workers}.")
         self.name, self.profile_name, self.workers = name, profile, workers
-        self.study = find_study(name)
+        self.study, self.settings = find_study(name, settings), dict(settings)
         self.profile = profile_of(name, self.study, profile)
         self.arms = self.study.arms(self.profile)
 
@@ -63,7 +66,7 @@ class StudyRun:
         with read_write(master), open_dict(master):
             master.sweep.report = False  # the study's page stands for it
         self.planner = Planner(context.config_loader, master)
-        name = sweep_id(master.sweep.name or f"study-{self.name}-{self.profile_name}", ())
+        name = sweep_id(master.sweep.name or "-".join(["study", self.name, self.profile_name, *self._chosen()]), ())
         self.sweep = SweepRun(master, context, task, name, arguments, elsewhere=False)
         verdict, started = None, time.perf_counter()
         with self.sweep.open():
@@ -73,6 +76,10 @@ class StudyRun:
             minutes = self._minutes_before() + (time.perf_counter() - started) / 60
             verdict = self._publish(self._gathered(jobs, tunings, computed, minutes))
         return verdict
+
+    def _chosen(self) -> list[str]:
+        """The settings, as a part of a folder's name."""
+        return [re.sub(r"[^\w.+-]+", "_", str(value)) for _, value in sorted(self.settings.items())]
 
     # -- arms --------------------------------------------------------------------------------------------------------
 
@@ -143,6 +150,7 @@ class StudyRun:
         found = {name: collecting.outcomes(self.study, some) for name, some in jobs.items()}
         return Results(
             self.profile_name,
+            self.settings,
             arms={name: done for name, (done, _) in found.items()},
             cells=computed,
             tuned={name: collecting.tuned(tuning) for name, tuning in tunings.items()},

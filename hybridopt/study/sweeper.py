@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import CompactHydraException
@@ -21,10 +22,12 @@ class StudySweeper(Sweeper):
         study: its name.
         profile: which of its profiles.
         workers: processes that compute cells at a time; how many jobs run at a time is the launcher's to say.
+        settings: of the study, by name.
     """
 
-    def __init__(self, study: str, profile: str = "docs", workers: int = 1):
+    def __init__(self, study: str, profile: str = "docs", workers: int = 1, settings: Mapping[str, Any] | None = None):
         self.study, self.profile, self.workers = study, profile, workers
+        self.settings = dict(settings or {})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task, self.master = hydra_context, task_function, config
@@ -42,6 +45,8 @@ class StudySweeper(Sweeper):
         from hybridopt.study.running import StudyRun
 
         try:
-            return StudyRun(self.study, self.profile, self.workers).run(self.master, self.context, self.task, arguments)
+            return StudyRun(self.study, self.profile, self.workers, self.settings).run(
+                self.master, self.context, self.task, arguments
+            )
         except HybridoptError as error:
             raise CompactHydraException(str(error)) from error

@@ -126,7 +126,7 @@ def made_up(study: Study, profile: Profile, cells: Mapping[str, Cell], seed: int
     runs = {name: [outcome(study, each, generator) for each in profile.fresh] for name in arms}
     tuned = {name: Tuned((), profile.trials, 1e3) for name, arm in arms.items() if arm.tuned and profile.trials}
     name = next(name for name, each in study.profiles.items() if each is profile)
-    return Results(name, runs, cells, tuned)
+    return Results(name, arms=runs, cells=cells, tuned=tuned)
 
 
 def outcome(study: Study, seed: int, generator: np.random.Generator) -> Outcome:

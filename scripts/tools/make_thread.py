@@ -87,7 +87,8 @@ def answers(folder: Path) -> list[Answer]:
     """All results there are, each judged, with its page written into the folder; in the order of the claims."""
     found = []
     for kept in sorted(FOLDER.glob("*.json")):
-        study, results = find_study(kept.stem), load(kept)
+        results = load(kept)
+        study = find_study(kept.stem, results.settings)
         written = write(kept.stem, study, results, folder)
         written.html.unlink()  # for MLflow; the documentation has the Markdown
         found.append(Answer(kept.stem, study, results, written.judgement))

@@ -149,7 +149,7 @@ def test_a_report_needs_no_run(site: Path, ran: tuple[Path, subprocess.Completed
 def test_a_job_that_fails_leaves_no_verdict(site: Path, tmp_path: Path) -> None:
     with on_path(site):
         study = finding.find_study("small")
-    results = Results("smoke", {"slow": []}, missing=["slow · adam · iris · seed 100"])
+    results = Results("smoke", arms={"slow": []}, missing=["slow · adam · iris · seed 100"])
     written = write("small", study, results, tmp_path)
     assert written.judgement is None
     assert "**No verdict**: 1 job has not finished." in written.markdown.read_text()
@@ -211,7 +211,9 @@ def test_results_are_kept_as_they_are_judged(
     tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[int, float, bool]], cost: float
 ) -> None:
     outcomes = [Outcome(seed, {"m": value}, ((1.0, value),), diverged) for seed, value, diverged in runs]
-    results = Results("docs", {"a": outcomes}, {"c": {"x": [1, "y", None]}}, {"a": Tuned(["k=1"], 3, abs(cost))})
+    results = Results(
+        "docs", {"x": 1}, {"a": outcomes}, {"c": {"x": [1, "y", None]}}, {"a": Tuned(["k=1"], 3, abs(cost))}
+    )
     path = keep(rounded(results), tmp_path_factory.mktemp("kept") / "results.json")
     assert repr(load(path)) == repr(rounded(results))  # NaN is not equal to itself
     for one, kept in zip(outcomes, load(path).arms["a"], strict=True):

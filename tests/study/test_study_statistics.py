@@ -58,13 +58,13 @@ def test_a_family_of_comparisons_is_corrected_for_its_size() -> None:
 def test_a_diverged_run_is_the_worst_whichever_way_is_good() -> None:
     runs = [Outcome(seed, {"test/loss": 0.1, "test/accuracy": 0.9}) for seed in range(SEEDS)]
     lost = [Outcome(seed, {"test/loss": math.nan, "test/accuracy": 0.1}, diverged=True) for seed in range(SEEDS)]
-    results = Results("docs", {"good": runs, "lost": lost})
+    results = Results("docs", arms={"good": runs, "lost": lost})
     for metric, higher in (("test/loss", False), ("test/accuracy", True)):
         assert set(results.values("lost", metric, higher).values()) == {-math.inf if higher else math.inf}
 
 
 def test_pairs_without_a_common_seed_are_left_out() -> None:
-    results = Results("docs", {"a": [Outcome(1, {"m": 0.1})], "b": [Outcome(2, {"m": 0.2})]})
+    results = Results("docs", arms={"a": [Outcome(1, {"m": 0.1})], "b": [Outcome(2, {"m": 0.2})]})
     assert compare(results, [("a", "b")], "m") == []
 
 
