@@ -83,17 +83,28 @@ def compare(
 def compare_values(
     values: Mapping[str, Mapping[str, float]],
     pairs: Sequence[tuple[str, str]],
-    higher: bool = False,
+    higher: bool | Sequence[bool] = False,
     margin: float | None = None,
 ) -> list[Compared]:
-    """As :func:`compare`, of values by arm and seed. Pairs without a seed in common are left out."""
-    found = [(a, b, statistics.paired(values[a], values[b], higher, len(pairs))) for a, b in pairs]
-    there = [(a, b, each) for a, b, each in found if each is not None]
+    """As :func:`compare`, of values by arm and seed. Pairs without a seed in common are left out.
+
+    Args:
+        values: of all arms.
+        pairs: of them.
+        higher: whether more is better: for all, or for each pair.
+        margin: as there.
+    """
+    ways = [higher] * len(pairs) if isinstance(higher, bool) else higher
+    found = [
+        (a, b, way, statistics.paired(values[a], values[b], way, len(pairs)))
+        for (a, b), way in zip(pairs, ways, strict=True)
+    ]
+    there = [(a, b, way, each) for a, b, way, each in found if each is not None]
     ps = statistics.holm([each.p for *_, each in there])
     same = [math.nan] * len(there)
     if margin is not None:
-        same = statistics.holm([equivalence(values[a], values[b], margin) for a, b, _ in there])
-    return [Compared(a, b, each, p, higher, margin, q) for (a, b, each), p, q in zip(there, ps, same, strict=True)]
+        same = statistics.holm([equivalence(values[a], values[b], margin) for a, b, *_ in there])
+    return [Compared(a, b, each, p, way, margin, q) for (a, b, way, each), p, q in zip(there, ps, same, strict=True)]
 
 
 def equivalence(a: Mapping[str, float], b: Mapping[str, float], margin: float) -> float:

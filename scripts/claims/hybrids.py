@@ -17,7 +17,6 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -25,6 +24,7 @@ from runs import sweep
 
 from hybridopt.report.statistics import Paired, holm, paired
 from hybridopt.report.verdict import favour
+from hybridopt.studies.hybrids import TASKS, Task
 
 LEVEL = 0.05
 FIRST_SEED = 100  # of those that judge; the ones below were looked at before
@@ -32,136 +32,6 @@ JUDGES = 3  # seeds that judge a trial
 Values = dict[str, float]  # seed -> metric
 
 
-@dataclass(frozen=True)
-class Task:
-    """A place where a hybrid might win.
-
-    Args:
-        why: one might expect it.
-        base: overrides that all arms share.
-        hybrid: overrides of the hybrid.
-        parents: overrides of its two parts alone, by name.
-        others: overrides of other baselines, which are shown and decide nothing.
-        metric: of the test, compared.
-        higher: whether more of it is better.
-    """
-
-    why: str
-    base: tuple[str, ...]
-    hybrid: tuple[str, ...]
-    parents: Mapping[str, tuple[str, ...]]
-    others: Mapping[str, tuple[str, ...]]
-    metric: str = "test/loss"
-    higher: bool = False
-
-    def arms(self) -> dict[str, tuple[str, ...]]:
-        """All of them, the hybrid first."""
-        return {"hybrid": self.hybrid, **self.parents, **self.others}
-
-
-def sequence(first: str, second: str, *more: str) -> tuple[str, ...]:
-    """Overrides of two phases."""
-    phases = "+strategy/phases@strategy.phases"
-    return ("strategy=sequence", f"{phases}.first={first}", f"{phases}.second={second}", *more)
-
-
-SHARDS = ("by=label", "together=0.02")  # a branch has two or three digits, and little is known to all
-SIGMOID = "strategy/phases/objective@strategy.phases.first.objective=sigmoid_zero_one"
-
-TASKS = {
-    "biased_gradient": Task(
-        "Two layers of units that fire or do not, and the straight-through gradient, which takes them for ramps: it "
-        "points nearly downhill, and the evolution strategy samples along it.",
-        ("model=heaviside_mlp", "model.hidden=[64,64]", "budget.forwards=3e6"),
-        ("strategy=guided_es",),
-        {"search alone": ("strategy=snes",), "descent alone": ("strategy=adam",)},
-        {"the same search, unguided": ("strategy=guided_es", "strategy.alpha=1")},
-    ),
-    "heaviside": Task(
-        "Hidden units that fire or do not: only the last layer has a gradient.",
-        ("model=heaviside_mlp", "model.straight_through=false", "budget.forwards=1e6"),
-        (
-            "strategy=split",
-            "+strategy/groups@strategy.groups.hidden=snes",
-            "+strategy/groups@strategy.groups.head=adam",
-            "+strategy.patterns.hidden='1.*'",
-        ),
-        {"search alone": ("strategy=snes",), "descent alone": ("strategy=adam",)},
-        {"straight-through gradient": ("strategy=adam", "model.straight_through=true")},
-    ),
-    "few_labels": Task(
-        "A hundred labelled digits: what smooths the loss might find what generalises.",
-        (
-            *("dataset.val_fraction=0.47", "dataset.test_fraction=0.47", "dataset.batch_size=null"),
-            "budget.forwards=5e5",
-        ),
-        sequence("openai_es", "adam"),
-        {"search alone": ("strategy=openai_es",), "descent alone": ("strategy=adam",)},
-        {},
-    ),
-    "multimodal": Task(
-        "Two sines of unknown frequencies: descent finds those that it starts near to.",
-        (
-            *("dataset=tones", "dataset.tones=2", "objective=mse", "model.hidden=[2]", "model.activation=sin"),
-            "budget.forwards=4e5",
-        ),
-        sequence("differential_evolution", "lbfgs", "+strategy.shares.first=0.9", "strategy.phases.first.sigma=1"),
-        {"search alone": ("strategy=differential_evolution", "strategy.sigma=1"), "descent alone": ("strategy=lbfgs",)},
-        {
-            "many starts, then descent": sequence("multistart", "lbfgs", "strategy.phases.first.popsize=32"),
-            "another search": ("strategy=snes",),
-        },
-    ),
-    "outliers": Task(
-        "Labels that are wrong and far out mislead a convex loss: descent on a stand-in, then a search on the errors.",
-        ("dataset=outliers", "model.hidden=[16]", "objective=zero_one", "budget.forwards=1.5e6"),
-        sequence("surrogate", "snes", SIGMOID),
-        {
-            "search alone": ("strategy=snes",),
-            "descent alone": ("strategy=surrogate", "strategy/objective=sigmoid_zero_one"),
-        },
-        {},
-    ),
-    "deep_tanh": Task(
-        "Twenty plain layers of tanh units, as torch initialises them: the gradient vanishes on its way.",
-        (f"model.hidden={[32] * 20}".replace(" ", ""), "model.activation=tanh", "budget.forwards=1e6"),
-        sequence("genetic_algorithm", "adam"),
-        {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
-        {"random steps, then descent": sequence("random_search", "adam")},
-        "test/accuracy",
-        True,
-    ),
-    "deceptive": Task(
-        "A robot whose straight way to the goal passes a wall, and pays for it; the way around begins away from the "
-        "goal.",
-        (
-            *("model=point_robot", "model.hidden=128", "dataset=detour", "dataset.samples=48", "dataset.spread=0.25"),
-            *("objective=mse", "budget.forwards=2e5"),
-        ),
-        sequence("genetic_algorithm", "adam", "+strategy.shares.first=0.6"),
-        {"search alone": ("strategy=genetic_algorithm",), "descent alone": ("strategy=adam",)},
-        {"random steps, then descent": sequence("random_search", "adam", "+strategy.shares.first=0.6")},
-    ),
-    "shards": Task(
-        "Digits that may not be brought together: four branches with two or three of them each descend apart, and from "
-        "their mean a search goes on, which asks them for losses only.",
-        ("budget.forwards=3e5",),
-        sequence("branch_train", "snes", *(f"strategy.phases.first.{setting}" for setting in SHARDS)),
-        {
-            "search alone": ("strategy=snes",),
-            "descent alone": ("strategy=branch_train", *(f"strategy.{setting}" for setting in SHARDS)),
-        },
-        {
-            "a search for how they are mixed": sequence(
-                *("branch_train", "merge", "strategy.phases.second.count=5"),
-                *(f"strategy.phases.first.{setting}" for setting in SHARDS),
-            ),
-            "descent on all digits": ("strategy=adam",),
-        },
-        "test/accuracy",
-        True,
-    ),
-}
 HEAD = """# Where hybrids win, and where not
 
 Made by `python scripts/claims/hybrids.py all --seeds {seeds} --trials {trials} --write docs/hybrids.md`. Each arm was
