@@ -1,4 +1,4 @@
-"""The tutorial is true: it builds plugins/hybridopt-example, and its commands run as it says."""
+"""The tutorials are true: what they build is there, and their commands run as they say."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ from jobs import LIMIT
 from typed import run_all
 
 ROOT = Path(__file__).parent.parent
-TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("tutorial", "tutorial-study")}
+SAID = {  # what the commands of a page must show
+    "tutorial": ["total", "Value 'wide' of type 'str' could not be converted to Float"],
+    "tutorial-study": ["momentum: ", "A study fixes what it runs before it runs"],
+}
 EXAMPLE = ROOT / "plugins" / "hybridopt-example"
 FILE = re.compile(r"`([\w/]+\.(?:py|toml))`(?:(?!\n\n).)*:\n\n```(?:python|toml)\n(.*?)```", re.DOTALL)
 COMMANDS = re.compile(r"```bash( fails)?\n(.*?)```", re.DOTALL)
 QUICK = ["trainer.enable_progress_bar=false"]
 
 
-def files() -> dict[str, str]:
-    """The files that the tutorial shows, by path."""
-    return dict(FILE.findall(TUTORIAL))
+def files(page: str) -> dict[str, str]:
+    """The files that a page shows, by path."""
+    return dict(FILE.findall(PAGES[page]))
 
 
-def commands() -> list[tuple[list[str], bool]]:
+def commands(page: str) -> list[tuple[list[str], bool]]:
     """The commands in order, and whether they fail."""
-    blocks = COMMANDS.findall(TUTORIAL)
+    blocks = COMMANDS.findall(PAGES[page])
     return [(shlex.split(line), bool(fails)) for fails, block in blocks for line in block.splitlines()]
 
 
 def test_it_shows_the_example_package_to_the_letter() -> None:
-    shown = files()
+    shown = files("tutorial")
     here = [path for path in EXAMPLE.rglob("*.py") if not path.name.startswith("test_one_plus")]
     assert set(shown) == {str(path.relative_to(EXAMPLE)) for path in here} | {"pyproject.toml"}
     for path, text in shown.items():
@@ -56,15 +60,16 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_its_commands_run(tmp_path: Path, environment: dict[str, str]) -> None:
-    package = tmp_path / "hybridopt-example"
-    for path, text in files().items():
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_run(page: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    package = tmp_path / "package"
+    for path, text in files(page).items():
         (package / path).parent.mkdir(parents=True, exist_ok=True)
         (package / path).write_text(text, encoding="utf-8")
-    groups = groupby(commands(), key=lambda each: (each[0][0], each[1]))
+    groups = groupby(commands(page), key=lambda each: (each[0][0], each[1]))
     ran = [run(*group, [line for line, _ in each], package, environment) for group, each in groups]
-    assert any("total" in output for output in ran)
-    assert any("Value 'wide' of type 'str' could not be converted to Float" in output for output in ran)
+    for said in SAID[page]:
+        assert any(said in output for output in ran), said
 
 
 def run(program: str, fails: bool, lines: list[list[str]], folder: Path, environment: dict[str, str]) -> str:
@@ -92,4 +97,5 @@ MODULES = {
     "pytest": "pytest",
     "hybridopt": "hybridopt",
     "hybridopt-plugins": "hybridopt.programs.plugins",
+    "hybridopt-study": "hybridopt.programs.study",
 }

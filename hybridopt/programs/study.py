@@ -121,9 +121,9 @@ def spelt_out(name: str, overrides: Sequence[str]) -> list[str]:
     """What was typed after a study's name, with our own words and its settings as those of the sweeper.
 
     Raises:
-        ConfigError: a word is no override.
+        ConfigError: a word is no override, or would change what the study computes.
     """
-    from hybridopt.study.finding import settings_of
+    from hybridopt.study.finding import refuse_changes, settings_of
 
     own = {word: f"hydra.sweeper.{word}" for word in OWN}
     own |= {word: f"+hydra.sweeper.settings.{word}" for word in settings_of(name)}
@@ -132,6 +132,8 @@ def spelt_out(name: str, overrides: Sequence[str]) -> list[str]:
         key, equals, value = override.partition("=")
         if not equals:
             raise ConfigError(f"{override!r} is no override: type profile=docs, workers=2 or tracking=none.")
+        if key not in own:
+            refuse_changes([override])
         told.append(f"{own.get(key, key)}={value}")
     return told
 

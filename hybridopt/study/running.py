@@ -14,7 +14,7 @@ from hybridopt.core.study import Arm, Cell, Results
 from hybridopt.errors import ConfigError
 from hybridopt.execution.note import NOTE
 from hybridopt.study import cells, collecting, page
-from hybridopt.study.finding import find_study, profile_of
+from hybridopt.study.finding import find_study, profile_of, refuse_changes
 from hybridopt.study.keeping import load
 from hybridopt.sweep.plan import Job, Planner, compose_jobs, sweep_id
 from hybridopt.sweep.session import SweepRun
@@ -24,7 +24,6 @@ from hybridopt.sweep.tuner import Rules, Tuner, keep_best
 from hybridopt.tracking.reading import NOTE_LENGTH
 
 FIRST_JUDGE = 1000  # seed of the trials' jobs; fresh ones are below
-UNCHANGING = ("trainer", "tracking", "hydra", "sweep", "threads", "instantiate_targets")  # of what a study computes
 FOLDER = "study"  # of the page, in the sweep's directory and among its artifacts
 
 
@@ -171,18 +170,3 @@ class StudyRun:
         told = [] if judgement is None else judgement.found
         print("\n  ".join([f"{self.name}: {verdict or 'unfinished'}", *told]) + f"\npage       {written.html}")
         return verdict
-
-
-def refuse_changes(arguments: Sequence[str]) -> None:
-    """Refuse overrides that would change what is computed: a study fixes it before it runs.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for argument in arguments:
-        key = argument.lstrip("+~").partition("=")[0]
-        if key.replace("/", ".").split(".")[0] not in UNCHANGING:
-            raise ConfigError(
-                f"A study fixes what it runs before it runs, so that {argument} cannot be changed here: leave it out, "
-                "choose another profile=, or write a study of your own (hybridopt-plugins new <package> --kind study)."
-            )

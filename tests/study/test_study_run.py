@@ -23,7 +23,6 @@ from hybridopt.programs import study as program
 from hybridopt.study import cells, finding
 from hybridopt.study.keeping import keep, load, rounded
 from hybridopt.study.page import judge, write
-from hybridopt.study.running import refuse_changes
 from hybridopt.tracking.reading import Reader
 
 SOURCE = '''
@@ -231,11 +230,13 @@ def test_no_results_are_said_in_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("override", ["seed=3", "strategy.lr=1", "+model.hidden=[3]", "dataset=wine", "~encoding"])
 def test_what_a_study_computes_is_fixed(override: str) -> None:
     with pytest.raises(ConfigError, match="fixes what it runs"):
-        refuse_changes([override])
+        finding.refuse_changes([override])
 
 
 def test_how_it_runs_is_not() -> None:
-    refuse_changes(["hydra/launcher=joblib", "tracking=none", "tracking.uri=x", "trainer.accelerator=cpu", "threads=1"])
+    finding.refuse_changes(
+        ["hydra/launcher=joblib", "tracking=none", "tracking.uri=x", "trainer.accelerator=cpu", "threads=1"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -243,6 +244,8 @@ def test_how_it_runs_is_not() -> None:
     [
         (["run", "closed_frm"], "closed_form"),
         (["run", "closed_form", "smoke"], "no override"),
+        (["run", "closed_form", "strategy.lr=1"], "fixes what it runs"),
+        (["run", "headline", "profile=smoke", "suit=small"], "fixes what it runs"),
         (["show", "nothing"], "There is no study called 'nothing'"),
         (["report", "all", "--results", "x"], "name a study"),
         (["report", "closed_form", "--results", "nowhere"], "There are no results"),
