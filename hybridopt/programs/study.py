@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from hybridopt.toolbox.credentials import masked
 
 ALL = "all"
 OWN = ("profile", "workers")  # of the words after a name; the others are overrides for the launcher and the like
+COMPLETION = "complete -C 'hybridopt-study completions' hybridopt-study"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    made = argparse.ArgumentParser(prog="hybridopt-study", description=str(__doc__).split(": ", 1)[1])
+    made = argparse.ArgumentParser(
+        prog="hybridopt-study",
+        description=str(__doc__).split(": ", 1)[1],
+        epilog='Tab completion: eval "$(hybridopt-study completion)".',
+    )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "list", show_all, "list the studies that are installed").add_argument(
         "--json", action="store_true", help="print JSON instead of a table"
@@ -49,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--profile", default="docs")
     report.add_argument("--results", type=Path, help="the file that was kept; that of multirun/ if left out")
     report.add_argument("--out", type=Path, default=Path("study"), help="folder to write into (study)")
+    _command(commands, "completion", completion, "print what makes bash complete the names of studies")
+    commands.add_parser("completions").set_defaults(run=completions, out=Path())
+    commands.choices["completions"].add_argument("words", nargs="*")
     return made
 
 
@@ -164,6 +173,41 @@ def report_on(chosen: argparse.Namespace) -> int:
         written = write(name, find_study(name, results.settings), results, chosen.out)
         print(f"{name}: {'unfinished' if written.judgement is None else written.judgement.verdict}, {written.html}")
     return 0
+
+
+# -- completion -------------------------------------------------------------------------------------------------------
+
+
+def completion(_: argparse.Namespace) -> int:
+    """``completion``: what bash evaluates."""
+    print(COMPLETION)
+    return 0
+
+
+def completions(_: argparse.Namespace) -> int:
+    """``completions``: what bash asks for, with the line so far in COMP_LINE."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()[1:]
+    done, begun = (words, "") if line.endswith(" ") else (words[:-1], words[-1] if words else "")
+    print("\n".join(word for word in candidates(done) if word.startswith(begun)))
+    return 0
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """What may come after these words; nothing is imported."""
+    match list(words):
+        case []:
+            return ["completion", "list", "report", "run", "show"]
+        case ["show"]:
+            return registry.names("study")
+        case ["run" | "report"]:
+            return [*registry.names("study"), ALL]
+        case ["run", name, *_]:
+            settings = registry.meant("study", name).describe().names if name != ALL else ()
+            return sorted(f"{word}=" for word in (*OWN, *settings))
+        case ["report", *_]:
+            return ["--out", "--profile", "--results"]
+    return []
 
 
 if __name__ == "__main__":

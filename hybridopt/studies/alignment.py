@@ -24,7 +24,8 @@ STEPS = (0, 10, 30, 100, 300)  # of Adam, after which it is measured
 ISOTROPIC = ("gaussian", "rademacher", "orthogonal")
 KINDS = (*ISOTROPIC, "low rank", "guided")
 PAIRS = 64  # of an estimate
-SINGLE = 512  # random directions
+SINGLE = 128  # random directions
+SAMPLES = 64  # of a batch
 LENGTH = 1e-3  # of a step, as a share of the weights' length
 CHUNK = 8e6  # numbers in the members that are evaluated at a time
 LAW, SLOPE, RATIO = -0.5, 0.02, 0.1
@@ -118,7 +119,8 @@ class Network:
     """
 
     def __init__(self, hidden: list[int], seed: int):
-        parts = build(compose("strategy=adam", f"model.hidden={hidden}".replace(" ", ""), f"seed={seed}"))
+        size = f"model.hidden={hidden}".replace(" ", "")
+        parts = build(compose("strategy=adam", f"dataset.batch_size={SAMPLES}", size, f"seed={seed}"))
         parts.datamodule.setup("fit")
         self.batches = iter(parts.datamodule.train_dataloader())
         self.module = parts.trial.model.double().eval()

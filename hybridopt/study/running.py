@@ -21,10 +21,9 @@ from hybridopt.sweep.session import SweepRun
 from hybridopt.sweep.space import declared_space
 from hybridopt.sweep.trials import Tuning, check_installed
 from hybridopt.sweep.tuner import Rules, Tuner, keep_best
-from hybridopt.tracking.reading import NOTE_LENGTH
+from hybridopt.tracking.reading import NOTE_LENGTH, STUDY
 
 FIRST_JUDGE = 1000  # seed of the trials' jobs; fresh ones are below
-FOLDER = "study"  # of the page, in the sweep's directory and among its artifacts
 
 
 class StudyRun:
@@ -132,7 +131,7 @@ class StudyRun:
 
     def _minutes_before(self) -> float:
         """What commands have taken that this one goes on from."""
-        kept = self.sweep.directory / FOLDER / f"{self.name}.json"
+        kept = self.sweep.directory / STUDY / f"{self.name}.json"
         if self.sweep.rerun == "all" or not kept.exists():
             return 0.0
         return float(load(kept).provenance.get("minutes", 0.0))
@@ -159,14 +158,14 @@ class StudyRun:
 
     def _publish(self, results: Results) -> str | None:
         """The page and the verdict, in the sweep's directory, in its run, and on the screen."""
-        written = page.write(self.name, self.study, results, self.sweep.directory / FOLDER)
+        written = page.write(self.name, self.study, results, self.sweep.directory / STUDY)
         judgement = written.judgement
         verdict = None if judgement is None else judgement.verdict
         note = page.short(self.name, self.study, judgement, results)[:NOTE_LENGTH]
         tracker = self.sweep.parent.tracker
         tracker.set_tags({"hybridopt.verdict": verdict or "unfinished", NOTE: note})
         for file in written.files:
-            tracker.log_artifact(file, FOLDER)
+            tracker.log_artifact(file, STUDY)
         told = [] if judgement is None else judgement.found
         print("\n  ".join([f"{self.name}: {verdict or 'unfinished'}", *told]) + f"\npage       {written.html}")
         return verdict

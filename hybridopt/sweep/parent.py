@@ -137,7 +137,7 @@ class ParentRun:
         found = [name for job in jobs for name in summary(job.directory)]
         metrics = [name for name in METRICS if name in found][:1]
         try:
-            more = ["control"] if any("hybridopt.control" in job.tags for job in jobs) else []
+            more = [tag for tag in ("arm", "control") if any(f"hybridopt.{tag}" in job.tags for job in jobs)]
             more += ["failure"] if failed else []
             self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], more)
         except Exception as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 READERS = 4  # histories that a server is asked for at a time
-REPORT = "report"  # the folder among a sweep's artifacts
+REPORT, STUDY = "report", "study"  # folders among a sweep's artifacts: of its report, of the page of a study
 NOTE_LENGTH = 8000  # MLflow's limit for a tag, which a description is
 
 History = tuple[tuple[int, float], ...]
@@ -113,15 +113,18 @@ class Reader:
         shared = f"{SHARED_VIEW}{name}" in experiment.tags
         found = {"curves": pages.curves(place, name), "jobs": pages.jobs(place, name)} if shared else {}
         found["sweep"] = pages.run(place, parent.run_id)
-        if self._has_report(parent):
-            found["report"] = pages.run(place, parent.run_id, f"/artifacts/{REPORT}/report.html")
+        study = parent.tags.get("hybridopt.study")
+        folder, page = (REPORT, "report") if study is None else (STUDY, study)
+        if self._has(parent, folder):
+            found["report"] = pages.run(place, parent.run_id, f"/artifacts/{folder}/{page}.html")
         return found
 
-    def _has_report(self, parent: StoredRun) -> bool:
+    def _has(self, parent: StoredRun, folder: str) -> bool:
+        """Whether there is such a folder among a sweep's artifacts."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return bool(self.client.list_artifacts(parent.run_id, REPORT))
+            return bool(self.client.list_artifacts(parent.run_id, folder))
         except (MlflowException, OSError):  # kept on another machine
             return False
 

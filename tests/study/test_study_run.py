@@ -121,6 +121,7 @@ def test_the_page_is_in_the_sweeps_run(ran: tuple[Path, subprocess.CompletedProc
     assert "They differ." in sweep.tags["mlflow.note.content"]
     listed = [file.path for file in reader.client.list_artifacts(sweep.run_id, "study")]
     assert sorted(listed) == [f"study/small.{kind}" for kind in ("html", "json", "md", "svg")]
+    assert "study/small.html" in reader.pages(sweep)["report"]
     arms = [run.tags["hybridopt.arm"] for run in reader.children(sweep) if "hybridopt.arm" in run.tags]
     assert sorted(arms) == ["slow", "slow", "tuned", "tuned"]
 
@@ -255,6 +256,25 @@ def test_a_mistake_is_said_in_a_sentence(arguments: list[str], sentence: str) ->
     with pytest.raises(SystemExit) as stopped:
         program.main(arguments)
     assert sentence in str(stopped.value.code)
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("", {"list", "show", "run", "report", "completion"}),
+        ("show ", set(registry.names("study"))),
+        ("run head", {"headline"}),
+        ("run headline s", {"suite=", "strategy="}),
+        ("run headline prof", {"profile="}),
+    ],
+)
+def test_words_are_completed(
+    line: str, offered: set[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMP_LINE", f"hybridopt-study {line}")
+    with pytest.raises(SystemExit):
+        program.main(["completions"])
+    assert set(capsys.readouterr().out.split()) == offered
 
 
 def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
