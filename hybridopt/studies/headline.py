@@ -70,6 +70,11 @@ class Headline(Study):
         scores = dict.fromkeys(task.metric for task in self.tasks.values())
         self.metrics = tuple(f"{part}/{score}" for score in scores for part in ("test", "final/val"))
 
+    @property
+    def shipped(self) -> Path:
+        """Where the results of this suite are shipped."""
+        return SHIPPED / f"headline-{self.suite}.parquet"
+
     def arms(self, profile: Profile) -> Mapping[str, Arm]:
         places = [
             (task, budget)
@@ -110,7 +115,7 @@ class Headline(Study):
         """Results beside those that are kept, where one strategy alone was run; the smallest profile has no others."""
         if not self.strategy or results.profile == "smoke":
             return results
-        kept = Path(self.against) if self.against else SHIPPED / f"headline-{self.suite}.parquet"
+        kept = Path(self.against) if self.against else self.shipped
         return replace(results, arms={**stored(kept).arms, **results.arms})
 
     def _scores(self, results: Results, part: str) -> Scores:

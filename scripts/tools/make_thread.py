@@ -26,6 +26,7 @@ from hybridopt.report.page import bullets, escaped, markdown_table
 from hybridopt.study.finding import find_study
 from hybridopt.study.keeping import load
 from hybridopt.study.page import write
+from hybridopt.study.stored import store
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER, PAGE = ROOT / "docs" / "studies", ROOT / "docs" / "thread.md"
@@ -79,6 +80,10 @@ def take(runs: Path) -> list[str]:
         if kept.exists():
             FOLDER.mkdir(parents=True, exist_ok=True)
             (FOLDER / kept.name).write_bytes(kept.read_bytes())
+            results = load(kept)
+            shipped = getattr(find_study(name, results.settings), "shipped", None)
+            if shipped is not None:  # for strategies of others, which are ranked among these
+                store(results, shipped)
             taken.append(name)
     return taken
 
