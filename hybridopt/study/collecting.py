@@ -7,14 +7,17 @@ import platform
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import hybridopt
 from hybridopt.core.study import Outcome, Study, Tuned
 from hybridopt.execution.directory import State, state
 from hybridopt.execution.hardware import hardware
 from hybridopt.execution.result import Result
 from hybridopt.sweep.plan import Job
 from hybridopt.sweep.trials import Tuning
+from hybridopt.tracking.provenance import source_version
 
 PACKAGES = ("hybridopt", "torch", "numpy")  # whose versions are told
 COSTS = ("cost/forwards", "cost/evaluations", "cost/seconds")
@@ -55,4 +58,6 @@ def provenance(minutes: float) -> dict[str, Any]:
     """
     packages = {name: version(name) for name in PACKAGES}
     when = {"date": time.strftime("%Y-%m-%d"), "minutes": round(minutes, 1), "machine": hardware()}
+    source = source_version(Path(hybridopt.__file__).parent)
+    when |= {} if source is None else {"source": source}
     return {**when, "python": platform.python_version(), **packages}

@@ -23,7 +23,7 @@ _ADAPTER = TypeAdapter(Results)
 def keep(results: Results, path: Path) -> Path:
     """Write results, whole or not at all, with a line for each arm, cell and tuning."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    parts = (f'"{name}": {_lines(value)}' for name, value in _plain(asdict(results)).items())
+    parts = (f'"{name}": {_lines(value)}' for name, value in _plain(asdict(rounded(results))).items())
     write_atomically(path, "{\n" + ",\n".join(parts) + "\n}\n")
     return path
 

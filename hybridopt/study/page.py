@@ -51,16 +51,15 @@ def write(name: str, study: Study, results: Results, folder: Path) -> Written:
     Raises:
         PluginError: the study cannot judge its results, or draw them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    kept = keep(results, folder / f"{name}.json")  # first: whatever the study makes of them, nothing has to run again
     results = rounded(results)
     judgement = None if results.missing else judge(study, results)
     figure = None if judgement is None else draw(study, results, folder / f"{name}.svg")
     text = markdown(name, study, results, judgement, figure)
-    write_atomically(folder / f"{name}.md", text)
-    write_atomically(folder / f"{name}.html", page(f"{name}: {study.claim}", text, folder))
-    return Written(
-        judgement, folder / f"{name}.md", folder / f"{name}.html", keep(results, folder / f"{name}.json"), figure
-    )
+    written = Written(judgement, folder / f"{name}.md", folder / f"{name}.html", kept, figure)
+    write_atomically(written.markdown, text)
+    write_atomically(written.html, page(f"{name}: {study.claim}", text, folder))
+    return written
 
 
 def judge(study: Study, results: Results) -> Judgement:

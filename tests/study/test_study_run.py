@@ -22,7 +22,7 @@ from hybridopt.errors import PluginError
 from hybridopt.programs import study as program
 from hybridopt.study import cells, finding
 from hybridopt.study.keeping import keep, load, rounded
-from hybridopt.study.page import judge, write
+from hybridopt.study.page import write
 from hybridopt.tracking.reading import Reader
 
 SOURCE = '''
@@ -197,8 +197,10 @@ def test_what_json_does_not_hold_is_refused(odd: Any, tmp_path: Path) -> None:
 
 
 def test_a_rule_that_fails_loses_no_results(tmp_path: Path) -> None:
+    results = Results("docs", cells={"two": {"square": 4}})
     with pytest.raises(PluginError, match="hybridopt-study report; nothing has to run again"):
-        judge(Squares(), Results("docs"))
+        write("squares", Squares(), results, tmp_path)
+    assert load(tmp_path / "squares.json") == rounded(results)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
