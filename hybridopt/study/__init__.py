@@ -6,6 +6,7 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.scaling`: exponents with intervals
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
 * :mod:`~hybridopt.study.drawing`: figures
+* :mod:`~hybridopt.study.functions`: test functions, and searches on them
 
 How they are run:
 
