@@ -73,10 +73,11 @@ class Recorded:
 
     def __call__(self, x: Tensor) -> Tensor:
         values = self.function(x)
-        lowest = values.nan_to_num(math.inf).argmin()
-        if self.where is None or float(values[lowest]) < self.best:
-            self.best, self.where = float(values[lowest]), x[lowest].clone()
-        self.values += values.tolist()
+        kept = values.detach()
+        lowest = kept.nan_to_num(math.inf).argmin()
+        if self.where is None or float(kept[lowest]) < self.best:
+            self.best, self.where = float(kept[lowest]), x[lowest].detach().clone()
+        self.values += kept.tolist()
         return values
 
     def best_after(self, counts: Sequence[int]) -> list[float]:
@@ -151,7 +152,7 @@ def searched(
         x0: (d,).
         losses: the budget.
         seed: of all draws.
-        patience: steps without a value that is lower than all before, by a millionth of it or 1e-12, after which it
+        patience: steps without a value that is lower than all before, by a thousandth of it, after which it
             ends early; None never does.
     """
     built, seen = building.build("strategy", dict(strategy)), Recorded(function)
@@ -162,7 +163,7 @@ def searched(
     lowest, idle = math.inf, 0
     while not (oracle.exhausted or built.finished() or idle == patience):
         built.step(oracle, BATCH)
-        lower = seen.best < lowest - max(1e-6 * abs(lowest), 1e-12) if math.isfinite(lowest) else True
+        lower = seen.best < lowest - max(1e-3 * abs(lowest), 1e-12) if math.isfinite(lowest) else True
         lowest, idle = (seen.best, 0) if lower else (lowest, idle + 1)
     z = built.recommend()
     return (oracle.point if z is None else z).detach()
