@@ -6,6 +6,8 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.scaling`: exponents with intervals
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
 * :mod:`~hybridopt.study.drawing`: figures
+* :mod:`~hybridopt.study.functions`: test functions, and searches on them
+* :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
 
 How they are run:
 

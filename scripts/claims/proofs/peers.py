@@ -16,8 +16,8 @@ import torch
 from scipy.optimize import dual_annealing
 from scipy.stats import mannwhitneyu
 
+from hybridopt.study.functions import FUNCTIONS, Function, minimise, start
 from proofs import Finding, proves, spread
-from proofs.functions import FUNCTIONS, Function, minimise, start
 
 D, LOSSES, SIGMA = 10, 20_000, 1.0
 Peer = Callable[[Function, int], float]

@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hybridopt.report.statistics import holm
+from hybridopt.study.functions import Function, minimise, rosenbrock, sphere, start
 from proofs import Finding, proves
-from proofs.functions import Function, minimise, rosenbrock, sphere, start
 
 D, LOSSES, SIGMA = 10, 600, 1.0
 NAMES = (

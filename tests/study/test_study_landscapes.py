@@ -1,0 +1,61 @@
+"""The verdicts of the studies on guarantees and on functions with many optima, by results that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from hybridopt import Results, Study
+from hybridopt.study.finding import find_study
+
+SEARCHES, DESCENTS = ("CMA-ES, restarted", "differential evolution"), ("L-BFGS, many starts", "L-BFGS, basin hopping")
+
+
+def judged(study: Study, cells: Sequence[dict[str, Any]]) -> str:
+    return study.judge(Results("docs", cells={str(index): cell for index, cell in enumerate(cells)})).verdict
+
+
+@pytest.mark.parametrize(
+    ("sgd", "elitist", "verdict"),
+    [
+        ((100, 100), (100, 60), "supported"),
+        ((100, 100), (100, 100), "mixed"),
+        ((50, 100), (100, 0), "refuted"),
+        ((50, 100), (60, 100), "mixed"),
+        ((90, 90), (90, 90), "not distinguishable"),
+    ],
+)
+def test_guarantees(sgd: tuple[int, int], elitist: tuple[int, int], verdict: str) -> None:
+    arrived = {"SGD": sgd, "elitist evolution": elitist, "random search": (0, 0)}
+    cells = [
+        {"problem": problem, "method": method, "starts": 100, "arrived": [0, counts[index]]}
+        for index, problem in enumerate(("double well 1-D", "width 3"))
+        for method, counts in arrived.items()
+    ]
+    assert judged(find_study("guarantees"), cells) == verdict
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "verdict"),
+    [
+        (-2, 2, "supported"),
+        (2, 2, "refuted"),
+        (-2, -2, "refuted"),
+        (-2, 0, "mixed"),
+        (0, 0, "not distinguishable"),
+    ],
+)
+def test_multimodal(few: float, many: float, verdict: str) -> None:
+    def gaps(ahead: float, seed: int) -> dict[str, float]:
+        noise = 10 ** (0.1 * (seed % 3))
+        return dict.fromkeys(SEARCHES, 10**ahead * noise) | dict.fromkeys(DESCENTS, 10 ** (0.05 * (seed % 2)) * noise)
+
+    cells = [
+        {"function": function, "d": d, "seed": seed, "gaps": gaps(few if d == 2 else many, seed)}
+        for function in ("rastrigin", "ackley")
+        for d in (2, 300)
+        for seed in range(10)
+    ]
+    assert judged(find_study("multimodal"), cells) == verdict
