@@ -14,7 +14,7 @@ from statsmodels.stats.weightstats import ttost_paired
 from hybridopt import Outcome, Results
 from hybridopt.study.comparing import compare, compare_values, equivalence
 from hybridopt.study.reaching import Reached, log_rank, ratio, reach
-from hybridopt.study.scaling import exponent
+from hybridopt.study.scaling import exponent, per_decade
 
 SEEDS = 10
 
@@ -125,3 +125,10 @@ def test_a_ratio_of_costs_has_an_interval_unless_somebody_never_gets_there() -> 
     never = Reached((9.0,) * 3, (False,) * 3)
     assert ratio(never, quick).value == math.inf
     assert math.isnan(ratio(quick, never).value)
+
+
+def test_a_slope_is_by_decade_and_by_seed() -> None:
+    measured = {10.0: {"1": 0.1, "2": 0.5, "3": 0.0}, 100.0: {"1": 0.3, "2": 0.5}, 1000.0: {"1": 0.5, "2": 0.5}}
+    assert per_decade(measured) == pytest.approx({"1": 0.2, "2": 0.0})
+    with pytest.raises(ValueError, match="two sizes"):
+        per_decade({10.0: {"1": 0.1}})
