@@ -183,7 +183,7 @@ def compared(results: Results) -> list[Compared]:
     """The slope of each method's gap, against none."""
     sizes = [units for units in sizes_of(results) if units >= BOTTLENECK]
     slopes = {
-        name: per_decade({parameters(units): gaps(results, name, units) for units in sizes})
+        name: per_decade({float(parameters(units)): gaps(results, name, units) for units in sizes})
         for name in methods_of(results)
     }
     zero = {seed: 0.0 for of in slopes.values() for seed in of}
@@ -261,5 +261,5 @@ def slope_table(results: Results, found: Sequence[Compared]) -> Table:
 def loss_exponent(results: Results, method: str) -> Interval | None:
     """How the ratio of test losses to Adam grows with d; None where runs have no loss."""
     sizes = [units for units in sizes_of(results) if units >= BOTTLENECK]
-    ratios = {parameters(units): loss_ratios(results, method, units) for units in sizes}
+    ratios = {float(parameters(units)): loss_ratios(results, method, units) for units in sizes}
     return exponent(ratios) if all(ratios.values()) else None
