@@ -68,7 +68,7 @@ class Dimension(Study):
         ),
         "docs": Profile(
             seeds=10,
-            minutes=25,
+            minutes=18,
             trials=10,
             sizes={"units": [2, 8, 32, 128, 512], "forwards": 1e6, "methods": list(METHODS)},
         ),
