@@ -17,7 +17,7 @@ from hybridopt.report.interval import Interval
 from hybridopt.report.page import interval
 from hybridopt.report.statistics import holm
 from hybridopt.report.verdict import number
-from hybridopt.study.reaching import Reached, log_rank, ratio, reach
+from hybridopt.study.reaching import Reached, log_rank, ratio, reach, within
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,11 +191,7 @@ class Compared:
     @property
     def few(self) -> bool | None:
         """Whether the ratio is a few times; None where that cannot be told."""
-        if any(self.es.reached):
-            low, high = self.times.low, self.times.high
-        else:
-            low, high = min(self.es.costs, default=math.nan) / self.adam.expected.high, math.inf
-        return True if high <= FEW else False if low > FEW else None
+        return within(self.es, self.adam, FEW)
 
 
 def case(units: int) -> str:
