@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
-from torch.nn.functional import cosine_similarity, cross_entropy
+from torch.nn.functional import cosine_similarity
 
-from hybridopt.api import build, compose
 from hybridopt.core.study import Cell, Judgement, Profile, Results, Study, Table
+from hybridopt.study.network import Network
 from hybridopt.study.scaling import exponent
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ PAIRS = 64  # of an estimate
 SINGLE = 128  # random directions
 SAMPLES = 64  # of a batch
 LENGTH = 1e-3  # of a step, as a share of the weights' length
-CHUNK = 8e6  # numbers in the members that are evaluated at a time
 LAW, SLOPE, RATIO = -0.5, 0.02, 0.1
 LAWFUL = "sqrt(n / (n + d))"
 
@@ -110,6 +108,7 @@ class Alignment(Study):
 # -- what is measured -------------------------------------------------------------------------------------------------
 
 
+<<<<<<< HEAD
 class Network:
     """A network on digits, in float64, as a function of one vector.
 
@@ -162,9 +161,11 @@ class Network:
             return vmap(loss, chunk_size=max(1, int(CHUNK / members.shape[1])))(members)
 
 
+=======
+>>>>>>> db42af2e42a60ba26f90b66adb71447986c334cd
 def measured(hidden: list[int], seed: int, generator: torch.Generator) -> Iterator[dict[str, float]]:
     """At each stage: mean cosines by kind of direction, and how often a random step lowers the loss."""
-    network, done = Network(hidden, seed), 0
+    network, done = Network((f"model.hidden={hidden}".replace(" ", ""),), seed), 0
     for steps in STEPS:
         network.descend(steps - done)
         done = steps

@@ -5,6 +5,7 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.comparing`: arms by pairs, with Holm's correction, and whether they are equally good
 * :mod:`~hybridopt.study.scaling`: exponents with intervals
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
+* :mod:`~hybridopt.study.network`: losses and gradients of a network as functions of one vector
 * :mod:`~hybridopt.study.drawing`: figures
 * :mod:`~hybridopt.study.functions`: test functions, and searches on them
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once

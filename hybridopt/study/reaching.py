@@ -94,6 +94,22 @@ def ratio(a: Reached, b: Reached) -> Interval:
     return Interval(value, float(low), float(high))
 
 
+def within(a: Reached, b: Reached, times: float) -> bool | None:
+    """Whether the expected cost of a is at most so many times that of b, by the interval of :func:`ratio`.
+
+    Where no run of a reaches the target, its ratio is at least the least that a run has spent over b's cost.
+
+    Returns:
+        None where the interval reaches across, and where b never gets there.
+    """
+    if any(a.reached):
+        found = ratio(a, b)
+        low, high = found.low, found.high
+    else:
+        low, high = min(a.costs, default=math.nan) / b.expected.high, math.inf
+    return True if high <= times else False if low > times else None
+
+
 def _resampled(each: Reached, generator: np.random.Generator) -> np.ndarray:
     """Expected costs of resampled runs; infinite where none of them reaches the target."""
     chosen = generator.integers(len(each.costs), size=(statistics.RESAMPLES, len(each.costs)))

@@ -49,3 +49,21 @@ def _by_regression(x: np.ndarray, y: np.ndarray, slope: float) -> Interval:
     error = math.sqrt(float(((y - slope * x) ** 2).sum()) / (n - 2) / float((x**2).sum()))
     reach = float(stats.t.ppf(1 - LEVEL / 2, n - 2)) * error
     return Interval(slope, slope - reach, slope + reach)
+
+
+def per_decade(measured: Mapping[float, Mapping[str, float]]) -> dict[str, float]:
+    """By how much a value rises where x is ten times as large: the slope over log10 x, for each seed by itself.
+
+    Args:
+        measured: x -> value by seed, of at least two x; seeds that some x lacks are left out.
+
+    Raises:
+        ValueError: there are too few x.
+    """
+    if len(measured) < 2:
+        raise ValueError("A slope takes values at two sizes at least.")
+    sizes = sorted(measured)
+    x = np.log10(np.array(sizes, dtype=float))
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    seeds = [seed for seed in measured[sizes[0]] if all(seed in of for of in measured.values())]
+    return {seed: float(weights @ [measured[size][seed] for size in sizes]) for seed in seeds}

@@ -13,8 +13,8 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from hybridopt import Outcome, Results
 from hybridopt.study.comparing import compare, compare_values, equivalence
-from hybridopt.study.reaching import Reached, log_rank, ratio, reach
-from hybridopt.study.scaling import exponent
+from hybridopt.study.reaching import Reached, log_rank, ratio, reach, within
+from hybridopt.study.scaling import exponent, per_decade
 
 SEEDS = 10
 
@@ -125,3 +125,24 @@ def test_a_ratio_of_costs_has_an_interval_unless_somebody_never_gets_there() -> 
     never = Reached((9.0,) * 3, (False,) * 3)
     assert ratio(never, quick).value == math.inf
     assert math.isnan(ratio(quick, never).value)
+
+
+def test_a_slope_is_by_decade_and_by_seed() -> None:
+    measured = {10.0: {"1": 0.1, "2": 0.5, "3": 0.0}, 100.0: {"1": 0.3, "2": 0.5}, 1000.0: {"1": 0.5, "2": 0.5}}
+    assert per_decade(measured) == pytest.approx({"1": 0.2, "2": 0.0})
+    with pytest.raises(ValueError, match="two sizes"):
+        per_decade({10.0: {"1": 0.1}})
+
+
+@pytest.mark.parametrize(
+    ("costs", "reached", "told"),
+    [(30.0, True, True), (100.0, True, None), (300.0, True, False), (300.0, False, False), (50.0, False, None)],
+)
+def test_a_cost_is_so_many_times_another_or_more_or_cannot_be_told(
+    costs: float, reached: bool, told: bool | None
+) -> None:
+    spread = np.linspace(0.9, 1.1, SEEDS)
+    a = Reached(tuple(map(float, costs * spread)), (reached,) * SEEDS)
+    b = Reached(tuple(map(float, 10 * spread)), (True,) * SEEDS)
+    assert within(a, b, 10) is told
+    assert within(a, Reached(b.costs, (False,) * SEEDS), 10) is None
