@@ -6,6 +6,7 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.scaling`: exponents with intervals
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
 * :mod:`~hybridopt.study.drawing`: figures
+* :mod:`~hybridopt.study.tickets`: small networks that are pruned
 
 How they are run:
 
