@@ -18,7 +18,7 @@ def by_width(values, jitter):
 def networks(i, error, tickets, redrawn, decayed):
     found = {"error": by_width(error, JITTER[i]), "decayed": by_width(decayed, JITTER[i - 3])}
     found["ticket"] = {str(w): v + JITTER[i - 5] for w, v in zip(WIDTHS[4:], tickets, strict=True)}
-    found["redrawn"] = {width: redrawn + JITTER[i - 2] for width in found["ticket"]}
+    found["redrawn"] = dict.fromkeys(found["ticket"], redrawn + JITTER[i - 2])
     return found
 
 
