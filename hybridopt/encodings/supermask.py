@@ -16,6 +16,7 @@ from torch import Tensor
 from hybridopt.core.encoding import SparseEncoding
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.engine.weights import weights_of
+from hybridopt.toolbox.masking import Init, frozen_weight
 from hybridopt.toolbox.ranges import one_of, positive, share
 
 
@@ -29,6 +30,8 @@ class Supermask(SparseEncoding):
     Args:
         sparsity: the share of each weight that is masked, by rule "top".
         scale: the size of the start scores; a search's ``sigma`` is relative to it.
+        init: "model" freezes the weights as the model has them; "signed_constant" makes a layer's weights plus or minus
+            one number, as edge-popup does, so that few weights are enough for outputs of a usual size.
         rule: "top" keeps the largest scores of each weight, a fixed share; they start at the weights' magnitudes in
             units of each weight's root mean square, times ``scale``. "sign" keeps what has no negative score, as
             bits do; scores start at 0, and ``sparsity`` is what the search makes it.
@@ -41,11 +44,19 @@ class Supermask(SparseEncoding):
         "expected_failures": {"start_is_the_model": "a mask leaves weights out from the start"}
     }
 
-    def __init__(self, sparsity: float = 0.5, scale: float = 0.1, rule: Literal["top", "sign"] = "top"):
+    def __init__(
+        self,
+        sparsity: float = 0.5,
+        scale: float = 0.1,
+        rule: Literal["top", "sign"] = "top",
+        init: Literal["model", "signed_constant"] = "model",
+    ):
         super().__init__()
         share("encoding", "[0, 1)", sparsity=sparsity)
         positive("encoding", scale=scale)
         one_of("encoding", ("top", "sign"), rule=rule)
+        one_of("encoding", ("model", "signed_constant"), init=init)
+        self.init: Init = init
         self.sparsity, self.scale, self.rule = sparsity, scale, rule
 
     weights: Tensor  # (d,), the frozen values
@@ -56,7 +67,8 @@ class Supermask(SparseEncoding):
 
     def begin(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         weights = {name: parameters[name] for name in self.layout.shapes}
-        self.register_buffer("weights", self.layout.flatten(weights))
+        frozen = {name: frozen_weight(value.detach(), self.init) for name, value in weights.items()}
+        self.register_buffer("weights", self.layout.flatten(frozen))
         if self.rule == "sign":
             return torch.zeros_like(self.weights)
         scores = {name: value.detach().abs() for name, value in weights.items()}

@@ -5,6 +5,7 @@ for learned averages, padded 3x3 kernels so that images of 8x8 pixels are large 
 """
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import nn
 
@@ -13,12 +14,14 @@ from hybridopt.errors import ConfigError
 from hybridopt.toolbox import ranges
 
 SMALLEST = 8  # pixels per side
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
 def cnn(
     spec: DataSpec,
     channels: list[int] = [6, 16],
     hidden: int = 64,
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu",
 ) -> nn.Module:
     """A small convolutional network after LeNet-5, for images.
 
@@ -26,24 +29,27 @@ def cnn(
         spec: its input shape is (C, H, W) with H and W of at least 8.
         channels: the number of feature maps of each stage; a stage halves height and width.
         hidden: the number of units in the dense layer before the output.
+        activation: follows every layer but the last.
 
     Returns:
         A module that maps (B, C, H, W) to (B, output_size).
 
     Raises:
-        ConfigError: the input is no image or too small a one, or a size is not positive.
+        ConfigError: the input is no image or too small a one, a size is not positive, or there is no such activation.
     """
+    ranges.one_of("model", ACTIVATIONS, activation=activation)
+    between = ACTIVATIONS[activation]
     _check_input(spec.input_shape)
     _check_sizes(channels, hidden, min(spec.input_shape[1:]))
     depth, height, width = spec.input_shape
-    stages = [layer for a, b in pairwise([depth, *channels]) for layer in _stage(a, b)]
+    stages = [layer for a, b in pairwise([depth, *channels]) for layer in _stage(a, b, between)]
     features = channels[-1] * (height >> len(channels)) * (width >> len(channels))
-    head = [nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, spec.output_size)]
+    head = [nn.Flatten(), nn.Linear(features, hidden), between(), nn.Linear(hidden, spec.output_size)]
     return nn.Sequential(*stages, *head)
 
 
-def _stage(before: int, after: int) -> list[nn.Module]:
-    return [nn.Conv2d(before, after, kernel_size=3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+def _stage(before: int, after: int, between: type[nn.Module]) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, kernel_size=3, padding=1), between(), nn.MaxPool2d(2)]
 
 
 def _check_input(shape: tuple[int, ...]) -> None:

@@ -7,8 +7,12 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
 * :mod:`~hybridopt.study.network`: losses and gradients of a network as functions of one vector
 * :mod:`~hybridopt.study.drawing`: figures
+<<<<<<< HEAD
 * :mod:`~hybridopt.study.functions`: test functions, and searches on them
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
+=======
+* :mod:`~hybridopt.study.tickets`: small networks that are pruned
+>>>>>>> 8941bc37d136b7cc88304167582fc4bc466e2cc8
 
 How they are run:
 

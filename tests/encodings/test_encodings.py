@@ -111,6 +111,16 @@ def test_the_start_of_a_supermask_keeps_the_largest_magnitudes(sparsity):
         assert weights()[name][kept].abs().min() >= weights()[name][~kept].abs().max()
 
 
+def test_weights_of_a_signed_constant_keep_their_signs_and_have_one_size():
+    encoding, start = attached(Supermask(0.5, init="signed_constant"))
+    plain, same = attached(Supermask(0.5))
+    assert torch.equal(start, same)
+    for name, value in encoding.decode(start[None]).items():
+        assert torch.equal(value.sign(), plain.decode(start[None])[name].sign())
+        assert value.abs().unique().numel() == 2  # 0, and the standard deviation of Kaiming's start
+        assert value.abs().max() == pytest.approx((2 / weights()[name][0].numel()) ** 0.5)
+
+
 def test_the_scores_have_the_scale_in_each_weight():
     _, start = attached(Supermask(scale=0.02))
     for scores in start.split([weight.numel() for weight in weights().values()]):

@@ -93,6 +93,13 @@ def test_cnn_has_the_stages_asked_for(channels):
     assert model(torch.randn(BATCH, 1, 9, 13)).shape == (BATCH, 10)
 
 
+@pytest.mark.parametrize(("activation", "layer"), [("tanh", torch.nn.Tanh), ("sigmoid", torch.nn.Sigmoid)])
+def test_cnn_has_the_activation_asked_for_after_every_layer_but_the_last(activation, layer):
+    model = cnn(DataSpec((1, 8, 8), 10, "classification"), channels=[2, 3], activation=activation)
+    assert sum(isinstance(module, layer) for module in model) == 3
+    assert not any(isinstance(module, torch.nn.ReLU) for module in model)
+
+
 @pytest.mark.parametrize(("cell", "reference"), [("rnn", "RNN"), ("lstm", "LSTM"), ("gru", "GRU")])
 def test_rnn_computes_what_torch_computes(cell, reference):
     model = rnn(DataSpec((7, 3), 2, "regression"), cell=cell, hidden=5)
@@ -123,6 +130,7 @@ def test_rnn_reads_images_row_by_row_and_flat_inputs_value_by_value():
         (cnn, IMAGE, {"channels": [4, -1]}, r"model\.channels .* is \[4, -1\]"),
         (cnn, IMAGE, {"channels": [4, 4, 4, 4]}, r"model\.channels must list 1 to 3 stages"),
         (cnn, IMAGE, {"hidden": 0}, r"model\.hidden .* is 0"),
+        (cnn, IMAGE, {"activation": "relux"}, r"model\.activation .*relu"),
         (cnn, DataSpec((1, 8, 7), 2, "classification"), {}, r"8x8 pixels.*\(1, 8, 7\).*model=mlp"),
         (rnn, FLAT, {"hidden": 0}, r"model\.hidden .* is 0"),
         (rnn, FLAT, {"cell": "gruu"}, r"model\.cell must be one of .* is 'gruu'\. Did you mean 'gru'\?"),
