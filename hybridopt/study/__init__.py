@@ -3,6 +3,7 @@
 For whoever writes a study (:class:`hybridopt.Study`):
 
 * :mod:`~hybridopt.study.comparing`: arms by pairs, with Holm's correction, and whether they are equally good
+* :mod:`~hybridopt.study.leading`: whether one arm of a camp is better than all of another
 * :mod:`~hybridopt.study.scaling`: exponents with intervals
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
 * :mod:`~hybridopt.study.succeeding`: success rates, compared
