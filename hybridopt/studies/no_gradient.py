@@ -118,7 +118,8 @@ class NoGradient(Study):
         "An arm leads on a task if it is better than each arm of the other camp on the test (p < .05, paired by seed, "
         "Holm over all pairs of a search and a descent, on all tasks). Supported if descent leads where the derivative "
         "exists, and a search leads on each of the four tasks without; refuted if a search leads where it exists, or "
-        f"if on each of the four some descent is better than each search, or as good up to {MARGIN}; not distinguishable if nobody leads anywhere; else mixed."
+        f"if on each of the four some descent is better than each search, or as good up to {MARGIN}; not "
+        "distinguishable if nobody leads anywhere; else mixed."
     )
     profiles = {
         "smoke": Profile(seeds=2, minutes=0.3, sizes={"tasks": ["errors", "steps"], "forwards": 5e3}),
@@ -195,8 +196,9 @@ def tasks_of(results: Results) -> list[str]:
 
 
 def values_of(results: Results, task: str, way: str) -> dict[str, float]:
-    """The metric of the test, by seed."""
-    return results.values(arm_of(task, way), f"test/{TASKS[task].metric}", higher=True)
+    """The metric of the test, by seed; 0, the least, of runs that have diverged."""
+    values = results.values(arm_of(task, way), f"test/{TASKS[task].metric}", higher=True)
+    return {seed: max(0.0, value) if value == value else 0.0 for seed, value in values.items()}
 
 
 def best_of(results: Results, task: str, camp: str) -> tuple[str, float]:

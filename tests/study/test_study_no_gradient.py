@@ -43,7 +43,9 @@ def test_the_verdict_follows_the_rule(
     assert STUDY.judge(results({"smooth": smooth, **without})).verdict == verdict
 
 
-def test_nothing_is_told_of_nothing() -> None:
-    noise = [Outcome(100, {"test/accuracy": 0.5, "test/f1": 0.5}, diverged=True)]
-    arms = {"errors: snes": noise, "errors: hinge, adam": []}
-    assert STUDY.judge(Results("docs", arms)).verdict == "not distinguishable"
+def test_nothing_is_told_of_runs_that_diverged() -> None:
+    whole = results(dict.fromkeys(("smooth", *WITHOUT), (0.7, 0.9)))
+    lost = {arm: [Outcome(run.seed, {}, diverged=True) for run in runs] for arm, runs in whole.arms.items()}
+    judgement = STUDY.judge(Results("docs", lost | {"errors: snes": []}))
+    assert judgement.verdict != "supported"
+    assert STUDY.judge(Results("docs", {})).verdict == "not distinguishable"
