@@ -3,9 +3,14 @@
 For whoever writes a study (:class:`hybridopt.Study`):
 
 * :mod:`~hybridopt.study.comparing`: arms by pairs, with Holm's correction, and whether they are equally good
+* :mod:`~hybridopt.study.leading`: whether one arm of a camp is better than all of another
 * :mod:`~hybridopt.study.scaling`: exponents with intervals
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
+<<<<<<< HEAD
 * :mod:`~hybridopt.study.network`: losses and gradients of a network as functions of one vector
+=======
+* :mod:`~hybridopt.study.succeeding`: success rates, compared
+>>>>>>> af57fd2d287a6307f97f45601d468ed25029c287
 * :mod:`~hybridopt.study.drawing`: figures
 <<<<<<< HEAD
 * :mod:`~hybridopt.study.functions`: test functions, and searches on them
