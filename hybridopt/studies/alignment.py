@@ -108,64 +108,9 @@ class Alignment(Study):
 # -- what is measured -------------------------------------------------------------------------------------------------
 
 
-<<<<<<< HEAD
-class Network:
-    """A network on digits, in float64, as a function of one vector.
-
-    Args:
-        hidden: units of its layers.
-        seed: of weights and batches.
-    """
-
-    def __init__(self, hidden: list[int], seed: int):
-        size = f"model.hidden={hidden}".replace(" ", "")
-        parts = build(compose("strategy=adam", f"dataset.batch_size={SAMPLES}", size, f"seed={seed}"))
-        parts.datamodule.setup("fit")
-        self.batches = iter(parts.datamodule.train_dataloader())
-        self.module = parts.trial.model.double().eval()
-        self.shapes = {name: parameter.shape for name, parameter in self.module.named_parameters()}
-        self.optimizer = torch.optim.Adam(self.module.parameters(), lr=1e-3)
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """The next one of training."""
-        inputs, targets = next(self.batches)
-        return inputs.double(), targets
-
-    def descend(self, steps: int) -> None:
-        """So many steps of Adam."""
-        for _ in range(steps):
-            inputs, targets = self.batch()
-            self.optimizer.zero_grad()
-            cross_entropy(self.module(inputs), targets).backward()
-            self.optimizer.step()
-
-    @property
-    def weights(self) -> Tensor:
-        """(d,)."""
-        return torch.cat([parameter.detach().flatten() for parameter in self.module.parameters()])
-
-    def gradient(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """(d,)."""
-        loss = cross_entropy(self.module(batch[0]), batch[1])
-        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(self.module.parameters()))])
-
-    def losses(self, members: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Of each member: (n, d) -> (n,)."""
-
-        def loss(z: Tensor) -> Tensor:
-            parts = z.split([shape.numel() for shape in self.shapes.values()])
-            named = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
-            return cross_entropy(functional_call(self.module, named, (batch[0],)), batch[1])
-
-        with torch.no_grad():
-            return vmap(loss, chunk_size=max(1, int(CHUNK / members.shape[1])))(members)
-
-
-=======
->>>>>>> db42af2e42a60ba26f90b66adb71447986c334cd
 def measured(hidden: list[int], seed: int, generator: torch.Generator) -> Iterator[dict[str, float]]:
     """At each stage: mean cosines by kind of direction, and how often a random step lowers the loss."""
-    network, done = Network((f"model.hidden={hidden}".replace(" ", ""),), seed), 0
+    network, done = Network((f"model.hidden={hidden}".replace(" ", ""), f"dataset.batch_size={SAMPLES}"), seed), 0
     for steps in STEPS:
         network.descend(steps - done)
         done = steps

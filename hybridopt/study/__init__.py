@@ -6,18 +6,14 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.leading`: whether one arm of a camp is better than all of another
 * :mod:`~hybridopt.study.scaling`: exponents with intervals
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
-<<<<<<< HEAD
 * :mod:`~hybridopt.study.network`: losses and gradients of a network as functions of one vector
-=======
 * :mod:`~hybridopt.study.succeeding`: success rates, compared
->>>>>>> af57fd2d287a6307f97f45601d468ed25029c287
-* :mod:`~hybridopt.study.drawing`: figures
-<<<<<<< HEAD
 * :mod:`~hybridopt.study.functions`: test functions, and searches on them
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
-=======
 * :mod:`~hybridopt.study.tickets`: small networks that are pruned
->>>>>>> 8941bc37d136b7cc88304167582fc4bc466e2cc8
+* :mod:`~hybridopt.study.suites`, :mod:`~hybridopt.study.standings`, :mod:`~hybridopt.study.stored`: named tasks, ranks over
+  them, and results that are shipped
+* :mod:`~hybridopt.study.drawing`: figures
 
 How they are run:
 

@@ -44,5 +44,5 @@ def test_a_run_that_diverged_is_at_chance() -> None:
     lost = [
         Outcome(run.seed, {"test/accuracy": math.nan, "test/loss": math.nan}, diverged=True) for run in found.arms[arm]
     ]
-    judged = find_study("dimension").judge(Results("docs", {**found.arms, arm: lost}))
+    judged = find_study("dimension").judge(Results("docs", arms={**found.arms, arm: lost}))
     assert judged.numbers["gap/mezo"] == pytest.approx(0.8, abs=0.01)

@@ -48,4 +48,4 @@ def test_runs_that_are_missing_or_diverged_do_not_train() -> None:
     whole = results(ALL | {"snes": 10})
     lost = {arm: [Outcome(run.seed, run.metrics, diverged=True) for run in runs] for arm, runs in whole.arms.items()}
     assert STUDY.judge(Results("docs", lost)).verdict == "not distinguishable"
-    assert STUDY.judge(Results("docs", {})).verdict == "not distinguishable"
+    assert STUDY.judge(Results("docs")).verdict == "not distinguishable"

@@ -48,4 +48,4 @@ def test_nothing_is_told_of_runs_that_diverged() -> None:
     lost = {arm: [Outcome(run.seed, {}, diverged=True) for run in runs] for arm, runs in whole.arms.items()}
     judgement = STUDY.judge(Results("docs", lost | {"errors: snes": []}))
     assert judgement.verdict != "supported"
-    assert STUDY.judge(Results("docs", {})).verdict == "not distinguishable"
+    assert STUDY.judge(Results("docs")).verdict == "not distinguishable"
