@@ -97,20 +97,20 @@ class Results:
 
     Args:
         profile: the name of the profile.
-        settings: of the study, where it has some.
         arms: name -> outcomes, one for each seed that finished.
         cells: name of a computation -> what it gave.
         tuned: arm -> its tuning.
         missing: jobs that have not finished, in words.
+        settings: of the study, where it has some.
         provenance: when, where, by which version and how long; plain values.
     """
 
     profile: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
     arms: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
     cells: Mapping[str, Cell] = field(default_factory=dict)
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
     missing: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self, arm: str, metric: str, higher: bool = False) -> dict[str, float]:

@@ -11,8 +11,8 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.functions`: test functions, and searches on them
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
 * :mod:`~hybridopt.study.tickets`: small networks that are pruned
-* :mod:`~hybridopt.study.suites`, :mod:`~hybridopt.study.standings`, :mod:`~hybridopt.study.stored`: named tasks, ranks over
-  them, and results that are shipped
+* :mod:`~hybridopt.study.suites`, :mod:`~hybridopt.study.standings`: named tasks, and ranks over them
+* :mod:`~hybridopt.study.stored`: results that are shipped
 * :mod:`~hybridopt.study.drawing`: figures
 
 How they are run:

@@ -148,7 +148,7 @@ class StudyRun:
         found = {name: collecting.outcomes(self.study, some) for name, some in jobs.items()}
         return Results(
             self.profile_name,
-            self.settings,
+            settings=self.settings,
             arms={name: done for name, (done, _) in found.items()},
             cells=computed,
             tuned={name: collecting.tuned(tuning) for name, tuning in tunings.items()},

@@ -64,7 +64,7 @@ def stored(path: Path) -> Results:
         tuned = {arm: Tuned(**each) for arm, each in about["tuned"].items()}
     except Exception as error:  # readers of files that are something else raise anything
         raise DataError(f"{path} holds no results of a study ({brief(error)}): name another file.") from error
-    return Results(about["profile"], about["settings"], arms, tuned=tuned, provenance=about["provenance"])
+    return Results(about["profile"], arms, tuned=tuned, settings=about["settings"], provenance=about["provenance"])
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:

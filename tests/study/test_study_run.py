@@ -214,7 +214,7 @@ def test_results_are_kept_as_they_are_judged(
 ) -> None:
     outcomes = [Outcome(seed, {"m": value}, ((1.0, value),), diverged) for seed, value, diverged in runs]
     results = Results(
-        "docs", {"x": 1}, {"a": outcomes}, {"c": {"x": [1, "y", None]}}, {"a": Tuned(["k=1"], 3, abs(cost))}
+        "docs", {"a": outcomes}, {"c": {"x": [1, "y", None]}}, {"a": Tuned(["k=1"], 3, abs(cost))}, settings={"x": 1}
     )
     path = keep(rounded(results), tmp_path_factory.mktemp("kept") / "results.json")
     assert repr(load(path)) == repr(rounded(results))  # NaN is not equal to itself

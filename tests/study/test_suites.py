@@ -40,9 +40,9 @@ def arms(**levels: float) -> dict[str, list[Outcome]]:
 def test_stored_results_come_back(tmp_path: Path) -> None:
     kept = Results(
         "docs",
-        {"suite": "small"},
         {"a": [Outcome(1, {"m": 0.5, "n": float("nan")}), Outcome(2, {"m": 0.25, "n": 1.0}, diverged=True)]},
         tuned={"a": Tuned(["strategy.lr=0.1"], 4, 1e6)},
+        settings={"suite": "small"},
         provenance={"date": "2026-01-01"},
     )
     found = stored(store(kept, tmp_path / "one.parquet"))
