@@ -20,7 +20,8 @@ def test_all_run_in_their_smallest_profile(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hybridopt.programs.study", "run", "all", "profile=smoke", "tracking=none"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-2000:]
+    unfinished = [line for line in ran.stdout.splitlines() if line.endswith(": unfinished") or "failed: " in line]
+    assert ran.returncode == 0, "\n".join(unfinished) or ran.stderr[-2000:]
     pages = {path.stem for path in tmp_path.glob("multirun/*/study/*.md")}
     assert pages == set(STUDIES)
 
