@@ -49,8 +49,8 @@ class Baselines(Study):
     )
     profiles = {
         "smoke": Profile(seeds=2, minutes=0.2, sizes={"epochs": [1], "search": 6400}),
-        "docs": Profile(seeds=10, minutes=7, trials=6, sizes={"epochs": [1, 3, 10], "search": 128_000}),
-        "full": Profile(seeds=20, minutes=60, trials=20, sizes={"epochs": [1, 2, 3, 5, 10, 30], "search": 512_000}),
+        "docs": Profile(seeds=20, minutes=5, trials=6, sizes={"epochs": [1, 3, 10], "search": 128_000}),
+        "full": Profile(seeds=40, minutes=60, trials=20, sizes={"epochs": [1, 2, 3, 5, 10, 30], "search": 512_000}),
     }
     metrics = (METRIC, "test/loss")
     base = ("dataset.split_seed=${seed}", "dataset.batch_size=64", *NETWORK)

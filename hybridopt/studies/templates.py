@@ -21,8 +21,9 @@ LABELS: Mapping[str, tuple[str, ...]] = {
 ALONE, SUBNETWORK, MASK = "Adam alone", "subnetwork of edge-popup", "mask of edge-popup"
 CONTROLS = {SUBNETWORK: "random subnetwork", MASK: "random mask"}  # the same with nothing found
 TICKET = ("strategy=lottery_ticket", f"strategy.search_share={SHARE}")
-POPUP = ("strategy/search=edge_popup", "strategy.search.init=model")
-ES = ("popsize=20",)
+KEEP = "keep=0.5"
+POPUP = ("strategy/search=edge_popup", "strategy.search.init=model", f"strategy.search.{KEEP}")
+ES = ("popsize=20", "sigma=0.05")
 EKI = ("ensemble=50", "redraw_every=14", "h0=2", "final_sigma=0.1")
 
 
@@ -38,7 +39,7 @@ def phases(search: str, *settings: str) -> tuple[str, ...]:
 
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
-    SUBNETWORK: phases("edge_popup"),
+    SUBNETWORK: phases("edge_popup", KEEP),
     MASK: (*TICKET, *POPUP),
     "mask of an evolution strategy": (*TICKET, *(f"strategy.search.{each}" for each in ES)),
     "start of an evolution strategy": phases("openai_es", *ES),
@@ -57,8 +58,8 @@ class Templates(Study):
     Adam's, of one size and larger, so that its template has to beat a random subnetwork of the same kind as well, and
     its mask a random one as sparse.
 
-    All are tuned by equal numbers of trials, by the accuracy of validation, which has more labels than the training set
-    where these are few: a help that all arms share. Small populations suit short budgets.
+    All are tuned by equal numbers of trials, learning rates first of all, by the accuracy of validation, which has more
+    labels than the training set where these are few: a help that all arms share. Small populations suit short budgets.
     """
 
     number = 6
@@ -73,7 +74,7 @@ class Templates(Study):
     )
     profiles = {
         "smoke": Profile(seeds=1, minutes=0.2, sizes={"budgets": [8e3]}),
-        "docs": Profile(seeds=10, minutes=9, trials=6, sizes={"budgets": [6e4, 6e5]}),
+        "docs": Profile(seeds=15, minutes=8, trials=8, sizes={"budgets": [6e4, 6e5]}),
         "full": Profile(seeds=20, minutes=90, trials=20, sizes={"budgets": [3e4, 6e4, 2e5, 6e5, 2e6]}),
     }
     metrics = (METRIC, "test/loss")
@@ -87,7 +88,7 @@ class Templates(Study):
                 arms[arm_of(here, ALONE)] = Arm(("strategy=adam", *data, spent), True, "final/val/accuracy")
                 for name, overrides in TEMPLATES.items():
                     arms[arm_of(here, name)] = Arm((*overrides, *data, spent), True, "final/val/accuracy")
-                random = (*phases("edge_popup", "lr=1e-9"), *data, spent)  # scores that stay as they were drawn
+                random = (*phases("edge_popup", KEEP, "lr=1e-9"), *data, spent)  # scores that stay as they were drawn
                 arms[arm_of(here, CONTROLS[SUBNETWORK])] = Arm(random, True, "final/val/accuracy")
                 random = (*TEMPLATES[MASK], "strategy.mask=random", *data, spent)
                 arms[arm_of(here, CONTROLS[MASK])] = Arm(random, settings_of=arm_of(here, MASK))
@@ -127,7 +128,8 @@ class Templates(Study):
         figure, axes = panels(len(conditions))
         for here, panel in zip(conditions, axes, strict=True):
             shown = {way: list(values[arm_of(here, way)].values()) for way in WAYS}
-            dots(panel, shown, f"test accuracy, {here}")
+            dots(panel, shown, "test accuracy")
+            panel.set_title(here, fontsize="small")
         return figure
 
 
