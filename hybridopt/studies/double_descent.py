@@ -15,6 +15,7 @@ from torch.nn.functional import one_hot
 from hybridopt.api import build, compose
 from hybridopt.core.data import TensorDataModule
 from hybridopt.core.study import Cell, Judgement, Profile, Results, Study, Table, Verdict
+from hybridopt.report.interval import LEVEL
 from hybridopt.study.comparing import Compared, compare_values, table
 from hybridopt.study.tickets import Data, Network
 
@@ -28,7 +29,6 @@ CLASSES = 10
 KEPT = 592  # weights of a ticket: as many as a network of 8 units has, which just fits the training set
 DECAY = 3e-3  # of the weights, by Adam's L2 penalty
 EQUAL = 0.02  # of error, up to which a ticket is as good as its control
-LEVEL = 0.05
 LABELS = {
     "error": "trained",
     "ticket": f"ticket of {KEPT} weights",
