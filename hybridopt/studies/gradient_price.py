@@ -57,7 +57,7 @@ GRADIENT, CURVED = "gradient", "Levenberg-Marquardt"
 DRAWS = {"forward gradient": 16, "two losses": 16, "ES, 4 pairs": 8, "ES, 64 pairs": 4}  # of an estimate's directions
 PAIRS = {"forward gradient": 1, "two losses": 1, "ES, 4 pairs": 4, "ES, 64 pairs": 64}  # of losses, or slopes
 PRICES = {GRADIENT: 3, "forward gradient": 2, "two losses": 2, "ES, 4 pairs": 8, "ES, 64 pairs": 128, CURVED: 21}
-CHEAP, FLAT = 5.0, 0.1
+CHEAP, FLAT = 5.0, 0.1  # times a loss, and an exponent
 LEAST = 1e-15  # a descent per forward below which there is none
 
 Prices = Mapping[str, Mapping[float, Sequence[float]]]  # kind -> d -> for each seed
@@ -93,7 +93,7 @@ class GradientPrice(Study):
     )
     profiles = {
         "smoke": Profile(seeds=2, minutes=0.1, sizes={"timed": 2, "seconds": 0.02, "steps": [310]}),
-        "docs": Profile(seeds=5, minutes=4, sizes={"timed": 5, "seconds": 0.5, "steps": list(UNITS)}),
+        "docs": Profile(seeds=8, minutes=4, sizes={"timed": 5, "seconds": 0.5, "steps": list(UNITS)}),
         "full": Profile(seeds=20, minutes=25, sizes={"timed": 5, "seconds": 2.0, "steps": list(UNITS)}),
     }
 
@@ -273,8 +273,7 @@ def said_of_price(kind: str, of: Mapping[float, Sequence[float]], grown: Interva
 
 def said_of_steps(name: str, of: Mapping[float, Sequence[float]]) -> str:
     """How the gradient's advantage over an estimate grows."""
-    told = {d: values for d, values in of.items() if values}
-    if not told:
+    if not (told := {d: values for d, values in of.items() if values}):
         return f"{name}: no step descends."
     ends = " and ".join(f"{number(median(told[d]))} times at d = {d:,.0f}" for d in sorted({min(told), max(told)}))
     growth = f", with an exponent over d of {interval(exponent(told))}" if len(told) > 1 else ""

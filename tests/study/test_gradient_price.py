@@ -23,9 +23,9 @@ def computed(price: float, grows: float, advantage: float, **cell: Any) -> dict[
     jitter, named = 1 + 0.01 * (cell["seed"] % 5), {name: cell[name] for name in ("kind", "d", "seed")}
     if cell["kind"] != "steps":
         return named | {"loss": 1e-3, "gradient": 1e-3 * price * jitter * (cell["d"] / 200) ** grows}
-    estimates = dict.fromkeys(("forward gradient", "two losses", "ES, 4 pairs", "ES, 64 pairs"), [1e-6, 2e-6, 3e-6])
+    names = ("forward gradient", "two losses", "ES, 4 pairs", "ES, 64 pairs")
     gradient = {"gradient": [advantage * jitter * fall for fall in (1e-6, 2e-6, 3e-6)]}
-    return named | {"descents": gradient | estimates}
+    return named | {"descents": gradient | {name: [1e-6, 2e-6, 3e-6] for name in names}}
 
 
 @pytest.mark.parametrize(
