@@ -7,6 +7,7 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
 * :mod:`~hybridopt.study.network`: losses and gradients of a network as functions of one vector
 * :mod:`~hybridopt.study.steps`: how far single steps of a network descend
+* :mod:`~hybridopt.study.processes`, :mod:`~hybridopt.study.cluster`: what sharing out takes, measured and modelled
 * :mod:`~hybridopt.study.drawing`: figures
 
 How they are run:
