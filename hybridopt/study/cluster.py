@@ -107,10 +107,10 @@ def break_even(machine: Machine, counts: Counts, workers: Sequence[int] | np.nda
         workers: ascending numbers of them, of which it is one.
 
     Returns:
-        Infinite where it is none of them, NaN where Adam never gets there.
+        Infinite where it is none of them, NaN where one side never gets there.
     """
     wanted = counts.descent(machine, [1])
-    if not math.isfinite(wanted[0, 0]):
+    if not (math.isfinite(wanted[0, 0]) and np.isfinite(counts.generations[0]).any()):
         return Interval(math.nan)
     as_fast = counts.search(machine, workers) <= wanted
     found = np.where(as_fast.any(1), np.array(workers)[as_fast.argmax(1)], math.inf)[np.isfinite(wanted[:, 0])]

@@ -50,10 +50,12 @@ def test_the_break_even_counts_with_and_without_overheads(
         assert judged.numbers["workers/ideal"] == pytest.approx(192, abs=6)
 
 
-def test_nothing_is_told_where_adam_never_gets_there() -> None:
+@pytest.mark.parametrize("side", ["adam", "openai_es"])
+def test_nothing_is_told_where_a_side_never_gets_there(side: str) -> None:
     found = results(75, FREE)
     lost = [Outcome(seed, {"test/accuracy": math.nan}, [(1e5, 0.1)], diverged=True) for seed in range(SEEDS)]
-    judged = find_study("break_even").judge(Results("docs", {**found.arms, "adam 64": lost}, found.cells))
+    arms = {name: lost if name.startswith(side) else runs for name, runs in found.arms.items()}
+    judged = find_study("break_even").judge(Results("docs", arms, found.cells))
     assert judged.verdict == "not distinguishable"
     assert not judged.numbers
 
