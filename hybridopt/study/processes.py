@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ def group_times(
 
     Raises:
         BrokenProcessPool: a process has been killed.
+        HybridoptError: a strategy or a data set does not exist, or does not fit.
     """
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(max(sizes), context) as pool:
@@ -75,7 +77,8 @@ def _rank(
 ) -> list[float]:
     """The times of one process of a group."""
     torch.set_num_threads(1)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     store = cast(Any, distributed).FileStore(place, ranks)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=PATIENCE)
     try:
