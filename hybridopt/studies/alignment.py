@@ -18,7 +18,7 @@ from hybridopt.study.scaling import exponent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HIDDEN = {310: [4], 2_410: [32], 19_210: [256], 76_810: [1024], 998_110: [1024, 900]}  # d -> hidden units, on digits
+HIDDEN = {310: [4], 2_410: [32], 19_210: [256], 76_810: [1024], 998_070: [1024, 900]}  # d -> hidden units, on digits
 STEPS = (0, 10, 30, 100, 300)  # of Adam, after which it is measured
 ISOTROPIC = ("gaussian", "rademacher", "orthogonal")
 KINDS = (*ISOTROPIC, "low rank", "guided")

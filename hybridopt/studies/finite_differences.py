@@ -266,6 +266,8 @@ def said(each: Compared) -> str:
     """The least cost of finite differences on a data set."""
     start = f"On {each.task} with d = {each.d:,} the cheapest finite differences ({each.method})"
     target = f"{TASKS[each.task].target:.0%}"
+    if not any(each.adam.reached):
+        return f"On {each.task} with d = {each.d:,} Adam never reaches an accuracy of {target}."
     if not any(each.own.reached):
         return f"{start} never reach an accuracy of {target}; nor do the others."
     return f"{start} reach {target} at {interval(each.times)} times Adam's cost (log-rank p = {each.p:.2g})."

@@ -29,7 +29,6 @@ FINE_TUNED = "fine-tuning"
 WAYS: Mapping[str, tuple[str, ...]] = {ADAM: ("strategy=adam",), ES: ("strategy=openai_es", "strategy.popsize=50")}
 STEP_SIZES = {ADAM: [0.001, 0.003, 0.01, 0.03, 0.1], ES: [0.005, 0.01, 0.02, 0.05, 0.1]}  # of fine-tuning
 UNITS = 32  # of the network that is fine-tuned
-PRETRAINING = 2e5  # forwards
 MARKS = ("budget.spacing=log", "budget.marks=60")
 QUIET = ("tracking=none", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu")
 

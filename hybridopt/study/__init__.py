@@ -13,6 +13,8 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.tickets`: small networks that are pruned
 * :mod:`~hybridopt.study.suites`, :mod:`~hybridopt.study.standings`: named tasks, and ranks over them
 * :mod:`~hybridopt.study.stored`: results that are shipped
+* :mod:`~hybridopt.study.steps`: how far single steps of a network descend
+* :mod:`~hybridopt.study.processes`, :mod:`~hybridopt.study.cluster`: what sharing out takes, measured and modelled
 * :mod:`~hybridopt.study.drawing`: figures
 
 How they are run:
