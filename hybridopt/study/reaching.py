@@ -69,7 +69,8 @@ def log_rank(a: Reached, b: Reached) -> float:
         )
         for each in (a, b)
     ]
-    p = float(stats.logrank(x=samples[0], y=samples[1]).pvalue)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where all runs end at once, which decides nothing
+        p = float(stats.logrank(x=samples[0], y=samples[1]).pvalue)
     return 1.0 if math.isnan(p) else p
 
 

@@ -125,3 +125,8 @@ def test_a_ratio_of_costs_has_an_interval_unless_somebody_never_gets_there() -> 
     never = Reached((9.0,) * 3, (False,) * 3)
     assert ratio(never, quick).value == math.inf
     assert math.isnan(ratio(quick, never).value)
+
+
+def test_runs_that_all_end_at_once_decide_nothing() -> None:
+    same = Reached((10.0,) * SEEDS, (True,) * SEEDS)
+    assert log_rank(same, same) == 1.0
