@@ -21,10 +21,10 @@ LEVEL = 0.05
 CHANCE, GRADIENT = "random_search", "policy gradient"
 LINEAR, HIDDEN = ("model=linear",), ("model=mlp", "model.hidden=[16]", "model.activation=tanh")
 EVOLUTION = {
-    "neat": ("strategy=neat", "strategy.popsize=50", "model=genome_network"),
+    "neat": ("strategy=neat", "strategy.popsize=30", "model=genome_network"),
     "cma": ("strategy=nevergrad", "strategy.optimizer=CMA", "strategy.popsize=16"),
     "openai_es": ("strategy=openai_es", "strategy.popsize=20"),
-    "deep_ga": ("strategy=deep_ga", "strategy.popsize=50"),
+    "deep_ga": ("strategy=deep_ga", "strategy.popsize=20"),
 }
 RATES = (1e-3, 3e-2)  # of the policy gradient, drawn log-uniformly for each trial
 MARKS = 12
@@ -37,19 +37,17 @@ class Game:
     Args:
         target: the mean return over the validation episodes from which it counts as solved.
         policy: overrides of the network of all searches but NEAT.
-        times: how many times the profile's steps its runs have.
     """
 
     target: float
     policy: tuple[str, ...]
-    times: float = 1.0
 
 
 GAMES = {
     "cartpole": Game(475, HIDDEN),
     "acrobot": Game(-150, LINEAR),
     "mountain_car": Game(-130, LINEAR),
-    "pendulum": Game(-400, HIDDEN, times=1.5),
+    "pendulum": Game(-400, HIDDEN),
 }
 
 
@@ -62,7 +60,8 @@ class Games(Study):
     evolution. Costs are passes of the policy, one for each step of a game; the passes by which PPO improves its
     networks are not counted, nor those of validation. Evolution has the small networks that suit it, one layer where
     that plays the game; NEAT grows its own; PPO has a hidden layer for its actor and its critic. In seconds, or on many
-    machines, the comparison may come out otherwise: a step of evolution is cheap, and needs no derivative.
+    machines, the comparison may come out otherwise: a step of evolution is cheap, and needs no derivative. A generation
+    plays one episode with each member, the same for all; ``docs`` buys hundreds of them, ``full`` thousands.
 
     What counts is when a policy first reaches a mean return, over the same ten episodes for all, at marks that are
     spread evenly over the logarithm of the budget; runs that do not get there are censored. The target of CartPole is
@@ -89,14 +88,14 @@ class Games(Study):
     metrics = ("test/return", "test/loss")
     curve = "val/return"
     base = (
-        *("objective=episode_return", "dataset.episodes=2", "dataset.val_episodes=10", "dataset.test_episodes=20"),
+        *("objective=episode_return", "dataset.episodes=1", "dataset.val_episodes=10", "dataset.test_episodes=20"),
         *(f"budget.marks={MARKS}", "budget.spacing=log"),
     )
 
     def arms(self, profile: Profile) -> Mapping[str, Arm]:
         found = {}
         for name in profile.sizes["games"]:
-            shared = (f"dataset={name}", f"budget.forwards={GAMES[name].times * profile.sizes['steps']:g}")
+            shared = (f"dataset={name}", f"budget.forwards={profile.sizes['steps']:g}")
             for way, overrides in {**EVOLUTION, CHANCE: (f"strategy={CHANCE}",)}.items():
                 policy = () if way == "neat" else GAMES[name].policy
                 found[arm_of(name, way)] = Arm((*shared, *policy, *overrides), way != "neat", "final/val/return")
@@ -106,7 +105,7 @@ class Games(Study):
         return {
             arm_of(name, GRADIENT): {
                 "game": name,
-                "steps": GAMES[name].times * profile.sizes["steps"],
+                "steps": profile.sizes["steps"],
                 "trials": max(1, profile.trials),
                 "seeds": list(profile.fresh),
             }
