@@ -74,6 +74,11 @@ def log_rank(a: Reached, b: Reached) -> float:
     return 1.0 if math.isnan(p) else p
 
 
+def log_rank_tests(pairs: Sequence[tuple[Reached, Reached]]) -> list[float]:
+    """The p of :func:`log_rank` of each pair, corrected for their number (Holm)."""
+    return statistics.holm([log_rank(a, b) for a, b in pairs])
+
+
 def ratio(a: Reached, b: Reached) -> Interval:
     """How many times the expected cost of b that of a is, with a bootstrap interval over the runs of each.
 

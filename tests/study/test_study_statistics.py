@@ -13,7 +13,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from hybridopt import Outcome, Results
 from hybridopt.study.comparing import compare, compare_values, equivalence
-from hybridopt.study.reaching import Reached, log_rank, ratio, reach
+from hybridopt.study.reaching import Reached, log_rank, log_rank_tests, ratio, reach
 from hybridopt.study.scaling import exponent
 
 SEEDS = 10
@@ -130,3 +130,9 @@ def test_a_ratio_of_costs_has_an_interval_unless_somebody_never_gets_there() -> 
 def test_runs_that_all_end_at_once_decide_nothing() -> None:
     same = Reached((10.0,) * SEEDS, (True,) * SEEDS)
     assert log_rank(same, same) == 1.0
+
+
+def test_log_rank_tests_of_a_family_are_corrected_for_its_size() -> None:
+    quick, slow = (Reached(tuple(first + n for n in range(SEEDS)), (True,) * SEEDS) for first in (1.0, 5.0))
+    alone = log_rank(quick, slow)
+    assert log_rank_tests([(quick, slow), (quick, quick)]) == pytest.approx([2 * alone, 1.0])

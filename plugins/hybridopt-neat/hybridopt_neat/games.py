@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hybridopt import Arm, Judgement, Outcome, Profile, Results, Study, Table, build, compose
-from hybridopt.study.reaching import Reached, log_rank, reach
+from hybridopt.study.reaching import Reached, log_rank_tests, reach
 from hybridopt.study.succeeding import percent
 from hybridopt_neat.policy_gradient import PPO
 
@@ -213,8 +213,6 @@ def times_of(results: Results, name: str) -> dict[str, Reached]:
 
 def compared(times: Mapping[str, Mapping[str, Reached]]) -> dict[tuple[str, str, str], float]:
     """(game, a, b) -> the p of the log-rank test, by Holm; a is the faster one, by expected steps."""
-    from hybridopt.report.statistics import holm
-
     pairs = [
         (name, way, other)
         for name, of in times.items()
@@ -222,7 +220,7 @@ def compared(times: Mapping[str, Mapping[str, Reached]]) -> dict[tuple[str, str,
         for other in (GRADIENT, CHANCE)
         if way in of and other in of
     ]
-    ps = holm([log_rank(times[name][a], times[name][b]) for name, a, b in pairs])
+    ps = log_rank_tests([(times[name][a], times[name][b]) for name, a, b in pairs])
     found = {}
     for (name, a, b), p in zip(pairs, ps, strict=True):
         first, second = (a, b) if times[name][a].expected.value <= times[name][b].expected.value else (b, a)
