@@ -17,7 +17,7 @@ from hybridopt_combinatorial.sizes import EXACT, PROBLEMS, drawn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CHOOSE = 4  # instances, the first, on which the metaheuristic and the classical heuristic of a problem are chosen
+CHOOSE = 3  # instances, the first, on which the metaheuristic and the classical heuristic of a problem are chosen
 POPULATIONS = ("genetic_algorithm", "differential_evolution", "nevergrad")
 GREEDY, LOCAL, PROOF = "greedy", "local search", "exact"
 Values = dict[str, float]
@@ -33,7 +33,7 @@ class NPHard(Study):
     integer program (HiGHS, with subtour elimination for tours) is stopped after a multiple of them only.
 
     Each seed is an instance. Gaps are to the best solution of an instance that anything here has found, or the optimum
-    where it is proven. The first four instances choose a problem's metaheuristic and its classical heuristic, the
+    where it is proven. The first three instances choose a problem's metaheuristic and its classical heuristic, the
     others compare these two. Populations and annealing of keys have equal trials for their settings; annealing of
     permutations measures its own temperature. What is measured depends on the machine. Policies that are learned by
     reinforcement are not among the arms: the package has none.
@@ -54,7 +54,7 @@ class NPHard(Study):
             seeds=2, minutes=0.2, sizes={"problems": ["tsp of 20", "knapsack of 50"], "seconds": 0.05, "stop": 1.0}
         ),
         "docs": Profile(
-            seeds=14, minutes=10, trials=5, sizes={"problems": list(PROBLEMS), "seconds": 1.2, "stop": 12.0}
+            seeds=12, minutes=10, trials=5, sizes={"problems": list(PROBLEMS), "seconds": 0.8, "stop": 8.0}
         ),
         "full": Profile(
             seeds=24, minutes=300, trials=20, sizes={"problems": list(PROBLEMS), "seconds": 10.0, "stop": 100.0}
