@@ -79,17 +79,17 @@ class HostileArchitectures(Study):
     better. Safe mutation (Lehman et al. 2018, https://arxiv.org/abs/1712.06563) was made for such networks. All arms of
     an architecture have the same forwards and the same trials for their settings, and each seed has a split of its own.
     What counts is whether a run trains at all, so that a search that is a little above chance has not won; the bar is
-    one that searches pass on good networks with this budget.
+    one that SNES, Kalman inversion and the genetic algorithm pass on a network of one layer with this budget.
     """
 
     number = 7
     claim = "Gradient descent is a de facto choice, to which architectures were bent."
     said_by = "jbuddy_13, in the thread."
     rule = (
-        f"A run succeeds with a test accuracy of {TRAINED} on digits, or that R2 on sums. An arm wins on an architecture "
-        "if it succeeds more often than SGD and than Adam on the plain one (Fisher's test, p < .05, Holm over all "
-        "searches and mended networks). An architecture is hostile if neither SGD nor Adam succeeds on more than "
-        f"{HOSTILE:.0%} of the seeds. Supported if on each hostile one some mended network wins, and on half of "
+        f"A run succeeds with a test accuracy of {TRAINED} on digits, or that R2 on sums. An arm wins on an "
+        "architecture if it succeeds more often than SGD and than Adam on the plain one (Fisher's test, p < .05, Holm "
+        "over all searches and mended networks). An architecture is hostile if neither SGD nor Adam succeeds on more "
+        f"than {HOSTILE:.0%} of the seeds. Supported if on each hostile one some mended network wins, and on half of "
         "them or more some search wins on the plain one; refuted if on none of them a search wins, though a mended "
         "network does on one at least; not distinguishable if none is hostile, or nothing wins anywhere; else mixed."
     )
