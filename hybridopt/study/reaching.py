@@ -69,8 +69,14 @@ def log_rank(a: Reached, b: Reached) -> float:
         )
         for each in (a, b)
     ]
-    p = float(stats.logrank(x=samples[0], y=samples[1]).pvalue)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where all runs end at once, which decides nothing
+        p = float(stats.logrank(x=samples[0], y=samples[1]).pvalue)
     return 1.0 if math.isnan(p) else p
+
+
+def log_rank_tests(pairs: Sequence[tuple[Reached, Reached]]) -> list[float]:
+    """The p of :func:`log_rank` of each pair, corrected for their number (Holm)."""
+    return statistics.holm([log_rank(a, b) for a, b in pairs])
 
 
 def ratio(a: Reached, b: Reached) -> Interval:

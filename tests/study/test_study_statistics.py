@@ -13,7 +13,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from hybridopt import Outcome, Results
 from hybridopt.study.comparing import compare, compare_values, equivalence
-from hybridopt.study.reaching import Reached, log_rank, ratio, reach, within
+from hybridopt.study.reaching import Reached, log_rank, log_rank_tests, ratio, reach, within
 from hybridopt.study.scaling import exponent, per_decade
 
 SEEDS = 10
@@ -146,3 +146,14 @@ def test_a_cost_is_so_many_times_another_or_more_or_cannot_be_told(
     b = Reached(tuple(map(float, 10 * spread)), (True,) * SEEDS)
     assert within(a, b, 10) is told
     assert within(a, Reached(b.costs, (False,) * SEEDS), 10) is None
+
+
+def test_runs_that_all_end_at_once_decide_nothing() -> None:
+    same = Reached((10.0,) * SEEDS, (True,) * SEEDS)
+    assert log_rank(same, same) == 1.0
+
+
+def test_log_rank_tests_of_a_family_are_corrected_for_its_size() -> None:
+    quick, slow = (Reached(tuple(first + n for n in range(SEEDS)), (True,) * SEEDS) for first in (1.0, 5.0))
+    alone = log_rank(quick, slow)
+    assert log_rank_tests([(quick, slow), (quick, quick)]) == pytest.approx([2 * alone, 1.0])
