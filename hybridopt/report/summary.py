@@ -12,6 +12,8 @@ from hybridopt.report import statistics
 from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison
 
+BEYOND = 1e-12  # relative: more than rounding, so that it is not equal
+
 
 @dataclass(frozen=True)
 class ArmSummary:
@@ -106,10 +108,11 @@ def compared(comparison: Comparison) -> tuple[str, dict[tuple[str, str], dict[st
 
 
 def worst_for_diverged(found: Mapping[str, Mapping[str, float]], higher: bool) -> dict[str, dict[str, float]]:
-    """Values by strategy and seed, of which infinite ones are replaced by the next number beyond the worst."""
+    """Values by strategy and seed, of which infinite ones are replaced by one that is just beyond the worst."""
     finite = [value for values in found.values() for value in values.values() if math.isfinite(value)]
     worst = (min if higher else max)(finite, default=0.0)
-    beyond = math.nextafter(worst, -math.inf if higher else math.inf)
+    way = -1 if higher else 1
+    beyond = math.nextafter(worst + way * BEYOND * abs(worst), way * math.inf)
     return {
         strategy: {seed: value if math.isfinite(value) else beyond for seed, value in values.items()}
         for strategy, values in found.items()

@@ -14,6 +14,7 @@ from hybridopt.report import statistics
 from hybridopt.report.interval import LEVEL, Interval
 from hybridopt.report.page import interval
 from hybridopt.report.statistics import Paired
+from hybridopt.report.summary import worst_for_diverged
 from hybridopt.report.verdict import favour, number
 
 
@@ -95,16 +96,21 @@ def compare_values(
         margin: as there.
     """
     ways = [higher] * len(pairs) if isinstance(higher, bool) else higher
-    found = [
-        (a, b, way, statistics.paired(values[a], values[b], way, len(pairs)))
-        for (a, b), way in zip(pairs, ways, strict=True)
-    ]
+    found = [(a, b, way, _paired(values, (a, b), way, len(pairs))) for (a, b), way in zip(pairs, ways, strict=True)]
     there = [(a, b, way, each) for a, b, way, each in found if each is not None]
     ps = statistics.holm([each.p for *_, each in there])
     same = [math.nan] * len(there)
     if margin is not None:
         same = statistics.holm([equivalence(values[a], values[b], margin) for a, b, *_ in there])
     return [Compared(a, b, each, p, way, margin, q) for (a, b, way, each), p, q in zip(there, ps, same, strict=True)]
+
+
+def _paired(
+    values: Mapping[str, Mapping[str, float]], pair: tuple[str, str], higher: bool, tests: int
+) -> Paired | None:
+    """Two arms; a run that has diverged is just worse than the worst of both."""
+    a, b = worst_for_diverged({"a": values[pair[0]], "b": values[pair[1]]}, higher).values()
+    return statistics.paired(a, b, higher, tests)
 
 
 def equivalence(a: Mapping[str, float], b: Mapping[str, float], margin: float) -> float:

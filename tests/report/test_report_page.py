@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from hybridopt.report.page import _list, _picture, _table, escaped, page
+from hybridopt.report.page import _picture, bullets, escaped, markdown_table, page
 
 EVIL = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "&lt;script&gt;", "![p](../../secret.svg)",
@@ -24,7 +24,9 @@ NAMES = st.one_of(st.sampled_from(EVIL), st.text("<>&[]()!`*\\|#-_:/\"'\n\x1b ax
 @settings(deadline=None, max_examples=150)
 @given(name=NAMES)
 def test_a_name_is_text_wherever_it_stands(name: str) -> None:
-    text = "\n\n".join([f"# {escaped(name)}", _list([name]), _table([name], [[name]]), _picture(name, Path("no.svg"))])
+    text = "\n\n".join(
+        [f"# {escaped(name)}", bullets([name]), markdown_table([name], [[name]]), _picture(name, Path("no.svg"))]
+    )
     shown = page(name, text, Path("nowhere"))
     allowed = (
         "html|head|meta|title|style|body|h1|ul|ol|li|table|thead|tbody|tr|th|td|p|em|img|hr|blockquote|h2|pre|code"
@@ -39,8 +41,8 @@ def test_a_name_is_text_wherever_it_stands(name: str) -> None:
 
 def test_a_name_reads_as_it_is() -> None:
     for name in ("<b>", "a*b*c", "[x](y)", "openai_es lr=0.1", "a & b", "50 %", "p|q"):
-        assert MarkdownIt("commonmark").enable("table").parse(_list([name]))[3].children is not None
-        rendered = page("t", _table([name], []), Path())
+        assert MarkdownIt("commonmark").enable("table").parse(bullets([name]))[3].children is not None
+        rendered = page("t", markdown_table([name], []), Path())
         assert name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in rendered
 
 

@@ -63,6 +63,17 @@ def test_a_diverged_run_is_the_worst_whichever_way_is_good() -> None:
         assert set(results.values("lost", metric, higher).values()) == {-math.inf if higher else math.inf}
 
 
+@pytest.mark.parametrize("higher", [False, True])
+def test_an_arm_that_diverged_is_worse_and_never_as_good(higher: bool) -> None:
+    """Also than one whose seeds all end alike; what diverged on both sides of a pair decides nothing."""
+    lost = -math.inf if higher else math.inf
+    values = {name: dict.fromkeys(map(str, range(SEEDS)), level) for name, level in (("a", 0.5), ("lost", lost))}
+    (found,) = compare_values(values, [("lost", "a")], higher, margin=0.1)
+    assert (found.better, found.equivalent) == ("a", False)
+    (same,) = compare_values(values | {"b": values["lost"]}, [("lost", "b")], higher, margin=0.1)
+    assert (same.better, same.equivalent, same.p) == (None, False, 1.0)
+
+
 def test_pairs_without_a_common_seed_are_left_out() -> None:
     results = Results("docs", arms={"a": [Outcome(1, {"m": 0.1})], "b": [Outcome(2, {"m": 0.2})]})
     assert compare(results, [("a", "b")], "m") == []
