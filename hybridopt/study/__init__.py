@@ -7,6 +7,8 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.reaching`: success rates, expected costs to a target, and the log-rank test
 * :mod:`~hybridopt.study.drawing`: figures
 * :mod:`~hybridopt.study.functions`: test functions, and searches on them
+* :mod:`~hybridopt.study.critical_points`: saddles and minima, in theory and by search
+* :mod:`~hybridopt.study.interpolating`: the losses between two networks
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
 
 How they are run:

@@ -69,7 +69,8 @@ def log_rank(a: Reached, b: Reached) -> float:
         )
         for each in (a, b)
     ]
-    p = float(stats.logrank(x=samples[0], y=samples[1]).pvalue)
+    with np.errstate(invalid="ignore"):  # of runs that all arrive at one mark
+        p = float(stats.logrank(x=samples[0], y=samples[1]).pvalue)
     return 1.0 if math.isnan(p) else p
 
 

@@ -59,3 +59,30 @@ def test_multimodal(few: float, many: float, verdict: str) -> None:
         for seed in range(10)
     ]
     assert judged(find_study("multimodal"), cells) == verdict
+
+
+@pytest.mark.parametrize(
+    ("indices", "correlation", "by_gradient", "verdict"),
+    [
+        ((0.0, 0.5), 0.8, 100, "supported"),
+        ((0.0, 0.0), 0.8, 100, "mixed"),
+        ((0.0, 0.5), 0.0, 1500, "not distinguishable"),
+        ((0.5, 0.0), 0.8, 100, "refuted"),
+        ((0.0, 0.5), -0.8, 100, "refuted"),
+        ((0.0, 0.5), 0.8, -1, "refuted"),
+    ],
+)
+def test_saddles(indices: tuple[float, float], correlation: float, by_gradient: float, verdict: str) -> None:
+    cells: list[dict[str, Any]] = [{"part": "matrices", "shares": [0.5, 0.1, 0.01]}]
+    for seed, noise in enumerate((-0.1, 0.0, 0.1, 0.05, -0.05)):
+        counts = {"searches": 60, "failed": 3}
+        cells += [
+            {"part": "field", "d": d, "indices": [i] * 50, **counts} for d, i in zip((2, 20), indices, strict=True)
+        ]
+        cells += [{"part": "network", "h": 2, "correlation": correlation + noise, "minima": [0.1, 0.2], **counts}]
+        cells += [{"part": "barrier", "w": 4, "raw": 0.5 + noise, "matched": 0.1, "seed": seed}]
+    free = ("evolution strategy", "genetic algorithm")
+    for method in ("gradient descent", "noisy gradient descent", "Adam", *free):
+        costs = [(1500.0 if method in free else by_gradient)] * 100
+        cells += [{"part": "escape", "k": 1, "method": method, "costs": costs, "evaluations": 2000}]
+    assert judged(find_study("saddles"), cells) == verdict
