@@ -10,6 +10,7 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.critical_points`: saddles and minima, in theory and by search
 * :mod:`~hybridopt.study.interpolating`: the losses between two networks
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
+* :mod:`~hybridopt.study.surrogates`: black boxes that are minimised in few calls
 
 How they are run:
 

@@ -86,3 +86,25 @@ def test_saddles(indices: tuple[float, float], correlation: float, by_gradient: 
         costs = [(1500.0 if method in free else by_gradient)] * 100
         cells += [{"part": "escape", "k": 1, "method": method, "costs": costs, "evaluations": 2000}]
     assert judged(find_study("saddles"), cells) == verdict
+
+
+@pytest.mark.parametrize(
+    ("cosine", "regret", "verdict"),
+    [
+        (0.5, 0.1, "refuted"),
+        (0.02, 1.0, "supported"),
+        (0.5, 1.0, "mixed"),
+        (0.02, 0.1, "mixed"),
+        (-0.5, 1.0, "not distinguishable"),
+    ],
+)
+def test_surrogate_models(cosine: float, regret: float, verdict: str) -> None:
+    cells: list[dict[str, Any]] = []
+    for function in ("branin", "ackley 5"):
+        for seed in range(10):
+            shared = {"function": function, "seed": seed}
+            cells.append({**shared, "samples": [25, 800], "cosines": [0.0, cosine + 0.01 * (seed % 3)]})
+            for method in ("network, by gradient", "network, by search", "NGOpt", "Gaussian process", "random search"):
+                reached = (regret if method.startswith("network") else 1.0) * 10 ** (0.02 * (seed % 4))
+                cells.append({**shared, "method": method, "calls": [25, 200], "regret": [1.0, reached]})
+    assert judged(find_study("surrogate_models"), cells) == verdict
