@@ -61,8 +61,8 @@ class SurrogateModels(Study):
         f"{NOTHING} on each function that has one (bootstrap over seeds, 95 % interval), and the network's gradient "
         "has led to a lower regret than random search on more than half of the functions (log10, p < .05, paired by "
         f"seed, Holm over all comparisons of the study); supported if the cosine is within {NOTHING} of 0 on each, and "
-        "the gradient better than random search on no function; not distinguishable if the cosine is above on none, not "
-        "within on all, and the gradient better on none; else mixed."
+        "the gradient better than random search on no function; not distinguishable if the cosine is above on none, "
+        "not within on all, and the gradient better on none; else mixed."
     )
     profiles = {
         "smoke": Profile(1, 0.1, sizes={"functions": ["branin"], "calls": [12, 16], "samples": [20]}),
