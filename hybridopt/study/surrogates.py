@@ -138,7 +138,7 @@ def by_search(model: Model, places: Tensor, generator: torch.Generator) -> Tenso
 def network(function: Recorded, d: int, calls: int, generator: torch.Generator, mover: Mover) -> None:
     """Fit a network, move places on it, ask where it says that it is lowest and nearby the best; again and again.
 
-    A new network is fitted each time, so that the next calls do not inherit its mistakes.
+    A new network is fitted each time, to the normal scores of the values.
 
     Args:
         function: the black box.
@@ -150,7 +150,7 @@ def network(function: Recorded, d: int, calls: int, generator: torch.Generator, 
     x = torch.rand(FIRST, d, generator=generator, dtype=torch.float64)[:calls]
     y = function(x)
     while len(y) < calls:
-        model, best = fitted(x, y, generator), x[y.argmin()]
+        model, best = fitted(x, normal_scores(y), generator), x[y.argmin()]
         near = best + 0.1 * torch.randn(POINTS // 2, d, generator=generator, dtype=x.dtype)
         far = torch.rand(POINTS // 2, d, generator=generator, dtype=x.dtype)
         moved = mover(model, torch.cat([near.clamp(0, 1), far]), generator)
@@ -158,6 +158,12 @@ def network(function: Recorded, d: int, calls: int, generator: torch.Generator, 
         order = moved[model(moved).argsort()]
         asked = torch.cat([apart(order, x, BATCH - 1), beside])[: calls - len(y)]
         x, y = torch.cat([x, asked]), torch.cat([y, function(asked)])
+
+
+def normal_scores(values: Tensor) -> Tensor:
+    """What a normal distribution has at the ranks of values (n,): a few high ones do not hide what is low."""
+    ranks = values.argsort().argsort().double()
+    return torch.special.ndtri((ranks + 0.5) / len(values))
 
 
 def apart(places: Tensor, known: Tensor, count: int) -> Tensor:

@@ -81,7 +81,7 @@ def test_saddles(indices: tuple[float, float], correlation: float, by_gradient: 
         ]
         cells += [{"part": "network", "h": 2, "correlation": correlation + noise, "minima": [0.1, 0.2], **counts}]
         cells += [{"part": "barrier", "w": 4, "raw": 0.5 + noise, "matched": 0.1, "seed": seed}]
-    free = ("evolution strategy", "genetic algorithm")
+    free = ("evolution strategy", "evolutionary algorithm")
     for method in ("gradient descent", "noisy gradient descent", "Adam", *free):
         costs = [(1500.0 if method in free else by_gradient)] * 100
         cells += [{"part": "escape", "k": 1, "method": method, "costs": costs, "evaluations": 2000}]
