@@ -42,7 +42,7 @@ class Multimodal(Study):
     optimum so far (basin hopping, Wales and Doye 1997, https://doi.org/10.1021/jp970984n). All know the box of starts,
     nobody is tuned: scales are shares of the box, or what the optima's distance is found to be.
 
-    Optima are moved to a random place, and those of Rosenbrock's too. The RBF network has d / 2 Gaussian units in the
+    The optimum lies at a random place, that of Rosenbrock too. The RBF network has d / 2 Gaussian units in the
     plane, and its centres are fitted to those that have made the data. A gradient counts as three evaluations, its
     value included. The gap is the lowest value that was seen, less that of the optimum.
     """

@@ -67,7 +67,7 @@ class Saddles(Study):
     )
     profiles = {
         "smoke": Profile(1, 0.1, sizes={
-            "d": [2, 5], "h": [2], "k": [1], "w": [4], "starts": 12, "steps": 50, "evaluations": 200
+            "d": [2, 5], "h": [2], "k": [1], "w": [4], "starts": 12, "steps": 50, "evaluations": 600
         }),
         "docs": Profile(10, 6, sizes={
             "d": [2, 3, 5, 10, 20], "h": [2, 4, 8], "k": [1, 2, 5, 10, 20], "w": [4, 16, 64, 256, 512],
@@ -223,13 +223,13 @@ def verdict(saddles: Part, handled: Part) -> Verdict:
     """By the rule."""
     if "fails" in (saddles, handled):
         return "refuted"
-    same: Verdict = "supported" if saddles == "holds" else "not distinguishable"
-    return same if saddles == handled else "mixed"
+    return "mixed" if saddles != handled else "supported" if saddles == "holds" else "not distinguishable"
 
 
 def shown(each: Interval, digits: int = 2) -> str:
-    """A value with its interval."""
-    return f"{each.value:.{digits}f} ({each.low:.{digits}f} to {each.high:.{digits}f})"
+    """A value with its interval, where there is one."""
+    low_to_high = f" ({each.low:.{digits}f} to {each.high:.{digits}f})" if math.isfinite(each.low) else ""
+    return f"{each.value:.{digits}f}{low_to_high}"
 
 
 def failures(cells: Sequence[Cell]) -> str:

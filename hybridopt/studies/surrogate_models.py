@@ -213,11 +213,12 @@ def verdict(likeness: Mapping[str, Mapping[int, Interval]], wins: Mapping[str, S
 
 def cosine_sentence(function: str, by: Mapping[int, Interval]) -> str:
     """Cosines by the fewest and the most samples."""
-    told = " and ".join(
-        f"{by[samples].value:.2f} ({by[samples].low:.2f} to {by[samples].high:.2f}) by {samples} samples"
-        for samples in dict.fromkeys((min(by), max(by)))
-    )
-    return f"{function}: the cosine of the network's derivative and the function's is {told}."
+    told = []
+    for samples in dict.fromkeys((min(by), max(by))):
+        each = by[samples]
+        span = f" ({each.low:.2f} to {each.high:.2f})" if math.isfinite(each.low) else ""
+        told.append(f"{each.value:.2f}{span} by {samples} samples")
+    return f"{function}: the cosine of the network's derivative and the function's is {' and '.join(told)}."
 
 
 def sentence(results: Results, function: str, calls: int) -> str:
