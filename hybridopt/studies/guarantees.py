@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,13 +15,13 @@ from hybridopt.report.statistics import success_rate
 from hybridopt.study.many_starts import (
     GRADIENT,
     Landscape,
-    Run,
-    arrivals,
+    Method,
     descent,
     evolution,
     marks,
     random_search,
     stochastic,
+    tuned,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NEARLY = 0.9  # of the starts, in which a method that "converges to the global optimum" should get there
 SAMPLES, BATCH, INPUTS, TEACHER = 64, 16, 5, 3  # of the networks: of all, of a mini-batch; units of the teacher
-TUNING, MARKS = 40, 12  # starts on which a setting is tried; marks of a run
+MARKS = 12  # of a run
 RATES = [[10 ** (k / 2)] for k in range(-6, 2)]  # 0.001 to 3.2: learning rates, and lengths of mutations
 WELLS = ("double well 1-D", "double well 2-D", "narrow well")
 
@@ -81,22 +81,12 @@ class Guarantees(Study):
         run, settings = METHODS[cell["method"]]
         tried = settings if cell["trials"] == len(settings) else settings[len(settings) // 2 :][: cell["trials"]]
 
-        def arrived(setting: Tensor, seed: int) -> Tensor:
-            """Whether each start is at the optimum, at each mark; (marks, s)."""
-            generator = torch.Generator().manual_seed(seed)
-            landscape = landscape_of(cell["problem"], len(setting), generator)
-            return arrivals(landscape, run(landscape, setting, cell["budget"], generator), marks(cell["budget"], MARKS))
+        def problem(starts: int, generator: torch.Generator) -> Landscape:
+            return landscape_of(cell["problem"], starts, generator)
 
-        trials = arrived(torch.tensor(tried).repeat_interleave(TUNING, 0), cell["seed"] + 1000)
-        shares = trials.double().mean(dim=0) / MARKS + trials[-1]  # who comes earlier is better where ends are equal
-        best = tried[int(shares.view(len(tried), TUNING).sum(dim=1).argmax())]
-        found = arrived(torch.tensor([best]).expand(cell["starts"], -1), cell["seed"])
-        return {
-            **cell,
-            "setting": best,
-            "evaluations": marks(cell["budget"], MARKS),
-            "arrived": found.sum(dim=1).tolist(),
-        }
+        due = marks(cell["budget"], MARKS)
+        best, arrived = tuned(run, tried, problem, due, cell["starts"], cell["seed"])
+        return {**cell, "setting": best, "evaluations": due, "arrived": arrived.sum(dim=1).tolist()}
 
     def judge(self, results: Results) -> Judgement:
         rates = final_rates(results)
@@ -188,7 +178,7 @@ def network(width: int, starts: int, generator: torch.Generator) -> Landscape:
 SGD = "SGD"
 LANGEVIN = [[rate, heat] for rate in (0.03, 0.1) for heat in (1e-4, 1e-2, 0.1, 1.0)]
 FACTORS = [[0.25], [0.35], [0.5], [0.7], [1.0], [1.4], [2.0], [2.8]]
-METHODS: Mapping[str, tuple[Callable[..., Run], list[list[float]]]] = {
+METHODS: Mapping[str, tuple[Method, list[list[float]]]] = {
     "gradient descent": (descent, RATES),
     SGD: (stochastic, RATES),
     "SGLD": (stochastic, LANGEVIN),

@@ -42,7 +42,7 @@ class Multimodal(Study):
     optimum so far (basin hopping, Wales and Doye 1997, https://doi.org/10.1021/jp970984n). All know the box of starts,
     nobody is tuned: scales are shares of the box, or what the optima's distance is found to be.
 
-    Optima are moved to a random place, and those of Rosenbrock's too. The RBF network has d / 2 Gaussian units in the
+    The optimum lies at a random place, that of Rosenbrock too. The RBF network has d / 2 Gaussian units in the
     plane, and its centres are fitted to those that have made the data. A gradient counts as three evaluations, its
     value included. The gap is the lowest value that was seen, less that of the optimum.
     """
@@ -53,10 +53,10 @@ class Multimodal(Study):
     rule = (
         "A side wins on a function in d dimensions if one of its methods ends with a lower gap (log10, p < .05, paired "
         "by seed, Holm over all comparisons of the study) than each method of the other side. Of functions with many "
-        f"optima in up to {FEW} dimensions (few) and in {MANY} or more (many), all counted: supported if searches win "
-        "on more than half with few, and descents on more than half with many; refuted if descents win on more than "
-        "half with few, or searches on more than half with many; not distinguishable if neither side wins any; else "
-        "mixed. Rosenbrock has one valley, is shown, and does not count."
+        f"optima in up to {FEW} dimensions (few) and in {MANY} or more (many): supported if searches win more often "
+        "than descents with few, and descents more often than searches with many; refuted if descents win more often "
+        "with few, or searches with many; not distinguishable if neither side wins any; else mixed. Rosenbrock has one "
+        "valley, is shown, and does not count."
     )
     profiles = {
         "smoke": Profile(2, 0.1, sizes={"d": [2], "functions": ["rastrigin", "rosenbrock"], "evaluations": 300}),
@@ -240,12 +240,10 @@ def winner(better: Mapping[tuple[str, str], str | None], prefix: str) -> str:
 def verdict(few: Sequence[str], many: Sequence[str]) -> Verdict:
     """By the rule, from who wins on functions with many optima."""
 
-    def most(side: str, wins: Sequence[str]) -> bool:
-        return 2 * wins.count(side) > len(wins)
-
-    if most("searches", few) and most("descents", many):
+    here, there = (wins.count("searches") - wins.count("descents") for wins in (few, many))
+    if here > 0 > there:
         return "supported"
-    if most("descents", few) or most("searches", many):
+    if here < 0 or there > 0:
         return "refuted"
     return "not distinguishable" if {*few, *many} <= {"neither"} else "mixed"
 

@@ -9,7 +9,10 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.network`: losses and gradients of a network as functions of one vector
 * :mod:`~hybridopt.study.succeeding`: success rates, compared
 * :mod:`~hybridopt.study.functions`: test functions, and searches on them
+* :mod:`~hybridopt.study.critical_points`: saddles and minima, in theory and by search
+* :mod:`~hybridopt.study.interpolating`: the losses between two networks
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
+* :mod:`~hybridopt.study.surrogates`: black boxes that are minimised in few calls
 * :mod:`~hybridopt.study.tickets`: small networks that are pruned
 * :mod:`~hybridopt.study.suites`, :mod:`~hybridopt.study.standings`: named tasks, and ranks over them
 * :mod:`~hybridopt.study.stored`: results that are shipped

@@ -126,6 +126,8 @@ def test_log_rank_censors_at_the_end_of_the_budget() -> None:
     assert log_rank(quick, slow) == pytest.approx(stats.logrank(x, y).pvalue)
     never = Reached((9.0,) * 4, (False,) * 4)
     assert log_rank(never, never) == 1.0
+    together = Reached((10.0,) * 5, (True,) * 5)
+    assert log_rank(together, together) == 1.0
 
 
 def test_a_ratio_of_costs_has_an_interval_unless_somebody_never_gets_there() -> None:
