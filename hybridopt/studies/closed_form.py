@@ -39,7 +39,7 @@ class ClosedForm(Study):
     )
     profiles = {
         "smoke": Profile(seeds=2, minutes=0.2, sizes={"tasks": ["wine"], "forwards": 1e4}),
-        "docs": Profile(seeds=10, minutes=8, trials=8, sizes={"tasks": list(TASKS), "forwards": 5e5}),
+        "docs": Profile(seeds=10, minutes=1.5, trials=8, sizes={"tasks": list(TASKS), "forwards": 5e5}),
         "full": Profile(seeds=20, minutes=50, trials=30, sizes={"tasks": list(TASKS), "forwards": 5e5}),
     }
     metrics = ("test/accuracy", "test/r2", "test/loss")
