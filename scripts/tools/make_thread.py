@@ -67,6 +67,11 @@ class Answer:
         """In a word."""
         return "unfinished" if self.judgement is None else self.judgement.verdict
 
+    @property
+    def minutes(self) -> float:
+        """That the runs took."""
+        return float(self.results.provenance.get("minutes", 0.0))
+
 
 def take(runs: Path) -> list[str]:
     """Copy the results of studies from where they were run; those of other profiles stay there.
@@ -104,10 +109,10 @@ def thread(found: Sequence[Answer]) -> str:
     """The page of all answers."""
     of_the_thread = [answer for answer in found if answer.study.number is not None]
     rows = [
-        [f"C{answer.study.number}", answer.study.claim, f"**{answer.verdict}**", f"{answer.results.forwards:.2g}"]
+        [f"C{answer.study.number}", answer.study.claim, f"**{answer.verdict}**", f"{answer.minutes:.3g}"]
         for answer in of_the_thread
     ]
-    table = markdown_table(["", "claim", "verdict", "forwards"], rows).replace("\\*\\*", "**")
+    table = markdown_table(["", "claim", "verdict", "minutes"], rows).replace("\\*\\*", "**")
     conclusion = filled(CONCLUSION.read_text(encoding="utf-8"), of_the_thread)
     parts = [HEAD.rstrip(), table, *(section(answer) for answer in of_the_thread), conclusion.rstrip()]
     return "\n\n".join(parts) + "\n"
@@ -147,7 +152,7 @@ def numbers(found: Sequence[Answer]) -> Mapping[str, str]:
     """What the conclusion may name: verdicts, how many there are of each, and the studies' own numbers."""
     counts = Counter(answer.verdict for answer in found)
     known = {f"count:{verdict}": str(counts[verdict]) for verdict in (*VERDICTS, "unfinished")}
-    known |= {"count": str(len(found)), "forwards": f"{sum(answer.results.forwards for answer in found):.2g}"}
+    known |= {"count": str(len(found)), "minutes": f"{sum(answer.minutes for answer in found):.3g}"}
     known |= {f"verdict:{answer.name}": answer.verdict for answer in found}
     for answer in found:
         own = {} if answer.judgement is None else answer.judgement.numbers
