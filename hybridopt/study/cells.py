@@ -19,7 +19,9 @@ from hybridopt.tracking.files import write_atomically
 FOLDER = "cells"
 
 
-def compute_all(study: Study, cells: Mapping[str, Cell], directory: Path, workers: int = 1) -> dict[str, Cell]:
+def compute_all(
+    study: Study, cells: Mapping[str, Cell], directory: Path, workers: int = 1, again: bool = False
+) -> dict[str, Cell]:
     """All cells, each from its file where it was computed before.
 
     A cell is computed again where its arguments, or the file that defines the study, have changed.
@@ -29,6 +31,7 @@ def compute_all(study: Study, cells: Mapping[str, Cell], directory: Path, worker
         cells: name -> arguments.
         directory: the study's; files are kept in a folder below it.
         workers: processes that compute at a time; 1 is this one.
+        again: whether all are computed again.
 
     Raises:
         PluginError: a cell cannot be computed, or gives what JSON does not hold; those that were computed are kept.
@@ -36,7 +39,7 @@ def compute_all(study: Study, cells: Mapping[str, Cell], directory: Path, worker
     from tqdm import tqdm
 
     places = {name: _place(study, name, arguments, directory / FOLDER) for name, arguments in cells.items()}
-    found = {name: _kept(place) for name, place in places.items()}
+    found = {name: None if again else _kept(place) for name, place in places.items()}
     todo = {name: cells[name] for name, content in found.items() if content is None}
     done = len(cells) - len(todo)
     with tqdm(total=len(cells), initial=done, desc="cells", unit="", disable=not todo, file=sys.stderr) as bar:

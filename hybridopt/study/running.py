@@ -70,7 +70,7 @@ class StudyRun:
         with self.sweep.open():
             self.sweep.parent.tracker.set_tags({"hybridopt.study": self.name, "hybridopt.profile": self.profile_name})
             jobs, tunings = self._train(arguments)
-            computed = cells.compute_all(self.study, self.study.cells(self.profile), self.sweep.directory, self.workers)
+            computed = self._compute()
             minutes = self._minutes_before() + (time.perf_counter() - started) / 60
             verdict = self._publish(self._gathered(jobs, tunings, computed, minutes))
         return verdict
@@ -128,6 +128,11 @@ class StudyRun:
             tunings[name] = tuner.open(overrides, declared_space(self.planner, job, given=overrides), name)
         tuner.tune(list(tunings.values()))
         return tunings
+
+    def _compute(self) -> dict[str, Cell]:
+        """All cells."""
+        asked, again = self.study.cells(self.profile), self.sweep.rerun == "all"
+        return cells.compute_all(self.study, asked, self.sweep.directory, self.workers, again)
 
     def _minutes_before(self) -> float:
         """What commands have taken that this one goes on from."""

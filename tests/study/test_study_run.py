@@ -181,6 +181,8 @@ def test_cells_are_computed_once(workers: int, tmp_path: Path) -> None:
     more = ASKED | {"four": {"number": 4}}
     found = cells.compute_all(Squares("new"), more, tmp_path, workers)
     assert found == {"two": {"square": 4}, "three": {"square": 9}, "four": {"square": "new"}}
+    again = cells.compute_all(Squares("newer"), ASKED, tmp_path, workers, again=True)
+    assert again == {"two": {"square": "newer"}, "three": {"square": "newer"}}
 
 
 def test_a_damaged_cell_is_computed_again(tmp_path: Path) -> None:
