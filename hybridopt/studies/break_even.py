@@ -125,7 +125,7 @@ class BreakEven(Study):
         return Judgement(verdict(list(even.values())), found, tables(machines[MEASURED], counts), numbers)
 
     def draw(self, results: Results) -> Figure:
-        from hybridopt.study.drawing import panels
+        from hybridopt.study.drawing import legend, panels
 
         figure, axes = panels(2)
         counts = counts_of(results)
@@ -135,7 +135,7 @@ class BreakEven(Study):
             panel.axhline(counts.descent(machine, [1])[0, 0], color="k", linestyle="--", label="Adam, one worker")
             label = f"{name}: {'forwards in a row' if name == IDEAL else 'seconds'} to the target"
             panel.set(xscale="log", yscale="log", xlabel="workers", ylabel=label)
-        axes[0].legend(fontsize="small")
+        legend(axes[0])
         return figure
 
 

@@ -102,7 +102,7 @@ class Dimension(Study):
         return Judgement(verdict(found), sentences, [gap_table(results, sizes), slope_table(results, found)], numbers)
 
     def draw(self, results: Results) -> Figure:
-        from hybridopt.study.drawing import panels
+        from hybridopt.study.drawing import legend, panels
 
         figure, (left, right) = panels(2)
         sizes = sizes_of(results)
@@ -115,7 +115,7 @@ class Dimension(Study):
                 right.plot(x, [mean(gaps(results, name, units)) for units in sizes], style, markersize=3)
         left.set(xscale="log", xlabel="parameters d", ylabel="test accuracy")
         right.set(xscale="log", xlabel="parameters d", ylabel="gap to Adam in test accuracy")
-        left.legend(fontsize="x-small")
+        legend(left, "x-small")
         return figure
 
 

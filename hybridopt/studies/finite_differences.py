@@ -152,7 +152,7 @@ class FiniteDifferences(Study):
         return Judgement(verdict(decisive), sentences, [table(found)], numbers)
 
     def draw(self, results: Results) -> Figure:
-        from hybridopt.study.drawing import panels
+        from hybridopt.study.drawing import legend, panels
 
         found, sizes = compared(results), sizes_of(results)
         figure, axes = panels(len(sizes))
@@ -164,7 +164,7 @@ class FiniteDifferences(Study):
                     panel.plot([each.d for each in shown], [each.times.value for each in shown], "o-", label=method)
             panel.axhline(AFFORDABLE, color="grey", linewidth=0.8)
             panel.set(xscale="log", yscale="log", xlabel="parameters d", ylabel=f"{task}: cost over Adam's")
-            panel.legend(fontsize="x-small")
+            legend(panel, "x-small")
         return figure
 
 

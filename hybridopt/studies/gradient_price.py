@@ -137,7 +137,7 @@ class GradientPrice(Study):
         return Judgement(verdict(kinds, growth, found, largest), sentences, tables, numbers)
 
     def draw(self, results: Results) -> Figure:
-        from hybridopt.study.drawing import panels
+        from hybridopt.study.drawing import legend, panels
 
         figure, (left, right) = panels(2)
         for kind in NETWORKS:
@@ -149,8 +149,8 @@ class GradientPrice(Study):
             of = {d: values for d, values in advantages(results, name).items() if values}
             right.plot(list(of), [median(values) for values in of.values()], "o-", markersize=4, label=name)
         right.set(xscale="log", yscale="log", xlabel="parameters d", ylabel="descent per forward, over an estimate's")
-        left.legend(fontsize="small")
-        right.legend(fontsize="small")
+        legend(left)
+        legend(right)
         return figure
 
 

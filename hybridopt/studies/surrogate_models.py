@@ -118,7 +118,7 @@ class SurrogateModels(Study):
         return Judgement(verdict(likeness, wins), found, tables, numbers)
 
     def draw(self, results: Results) -> Figure:
-        from hybridopt.study.drawing import band, panels
+        from hybridopt.study.drawing import band, legend, panels
 
         names = functions_of(results)
         figure, axes = panels(len(names) + 1, columns=3)
@@ -127,13 +127,13 @@ class SurrogateModels(Study):
                 cells = runs(results, function, method)
                 band(panel, cells[0]["calls"], np.array([cell["regret"] for cell in cells]), method)
             panel.set(xscale="log", yscale="log", xlabel="calls", ylabel="regret", title=function)
-        axes[0].legend(fontsize="xx-small")
+        legend(axes[0], "xx-small")
         for function, by in cosines(results).items():
             line = axes[-1].plot(list(by), [each.value for each in by.values()], "o-", label=function)[0]
             low, high = ([getattr(each, end) for each in by.values()] for end in ("low", "high"))
             axes[-1].fill_between(list(by), low, high, alpha=0.2, linewidth=0, color=line.get_color())
         axes[-1].set(xscale="log", xlabel="samples", ylabel="cosine with the derivative")
-        axes[-1].legend(fontsize="xx-small")
+        legend(axes[-1], "xx-small")
         return figure
 
 

@@ -55,7 +55,13 @@ def curves(axes: Axes, arms: Mapping[str, Sequence[Outcome]], label: str, log: b
         values = np.where(np.isfinite(values), values, np.nan)
         band(axes, forwards, values, arm)
     axes.set(xlabel="forwards", ylabel=label, xscale="log", yscale="log" if log else "linear")
-    axes.legend(fontsize="small")
+    legend(axes)
+
+
+def legend(axes: Axes, size: str = "small") -> None:
+    """A legend, where there is something to explain."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize=size)
 
 
 def band(axes: Axes, x: Sequence[float] | np.ndarray, values: np.ndarray, label: str) -> None:

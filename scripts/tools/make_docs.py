@@ -180,7 +180,7 @@ def example(plugin: registry.Plugin) -> list[str]:
 def companions(plugin: registry.Plugin) -> list[str]:
     """What the default job must be changed in, so that the plugin fits: task, gradient, encoding."""
     loaded = plugin.load()
-    if plugin.kind == "dataset" and plugin.name in ("diabetes", "friedman", "tones", "detour"):
+    if plugin.kind == "dataset" and plugin.name in ("diabetes", "friedman", "tones", "adding", "detour"):
         return [FIT["regression"], "strategy=adam"]
     if plugin.kind == "objective" and getattr(loaded, "tasks", None) == frozenset({"regression"}):
         return ["dataset=diabetes", "strategy=adam"]

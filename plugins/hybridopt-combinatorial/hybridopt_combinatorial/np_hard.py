@@ -111,7 +111,7 @@ class NPHard(Study):
         return Judgement(verdict(list(owners.values())), said or ["Nothing has run."], tables, numbers | counts)
 
     def draw(self, results: Results) -> Figure:
-        from hybridopt.study.drawing import panels
+        from hybridopt.study.drawing import legend, panels
 
         names = [name for name in PROBLEMS if name in results.cells]
         figure, axes = panels(max(1, len(names)))
@@ -121,7 +121,7 @@ class NPHard(Study):
                 if gaps[way] and times.get(way):
                     panel.plot(times[way], 100 * max(mean(gaps[way]), 1e-6), "o", label=way)
             panel.set(xscale="log", yscale="symlog", xlabel="seconds", ylabel="mean gap, %", title=name)
-            panel.legend(fontsize="x-small")
+            legend(panel, "x-small")
         return figure
 
 
