@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+from hybridopt.errors import PluginError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -204,8 +206,11 @@ class Study(ABC):
 
         Returns:
             Plain values that JSON holds.
+
+        Raises:
+            PluginError: the study has cells, and does not say what to compute.
         """
-        raise NotImplementedError(f"{type(self).__name__} has cells, and does not say what to compute.")
+        raise PluginError(f"{type(self).__name__} has cells, and does not say what to compute: write its compute.")
 
     @abstractmethod
     def judge(self, results: Results) -> Judgement:

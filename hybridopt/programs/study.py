@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hybridopt.composition import registry
-from hybridopt.errors import ConfigError, HybridoptError, brief
+from hybridopt.errors import ConfigError, HybridoptError, StorageError, brief
 from hybridopt.programs import run as program
+from hybridopt.programs.completion import offer
 from hybridopt.toolbox.credentials import masked
 
 ALL = "all"
@@ -27,8 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(chosen.run(chosen))
     except HybridoptError as error:
         sys.exit(masked(str(error)))
-    except OSError as error:
-        sys.exit(f"The page cannot be written into {chosen.out} ({brief(error)}): name another folder by --out.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,14 +54,14 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--results", type=Path, help="the file that was kept; that of multirun/ if left out")
     report.add_argument("--out", type=Path, default=Path("study"), help="folder to write into (study)")
     _command(commands, "completion", completion, "print what makes bash complete the names of studies")
-    commands.add_parser("completions").set_defaults(run=completions, out=Path())
+    commands.add_parser("completions").set_defaults(run=completions)
     commands.choices["completions"].add_argument("words", nargs="*")
     return made
 
 
 def _command(commands: Any, name: str, run: Callable[..., int], summary: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    command.set_defaults(run=run, out=Path())
+    command.set_defaults(run=run)
     return command
 
 
@@ -170,7 +168,13 @@ def report_on(chosen: argparse.Namespace) -> int:
     for name in names(chosen.study):
         kept = chosen.results or Path(f"multirun/study-{name}-{chosen.profile}/study/{name}.json")
         results = load(kept)
-        written = write(name, find_study(name, results.settings), results, chosen.out)
+        study = find_study(name, results.settings)
+        try:
+            written = write(name, study, results, chosen.out)
+        except OSError as error:
+            raise StorageError(
+                f"The page cannot be written into {chosen.out} ({brief(error)}): name another folder by --out."
+            ) from error
         print(f"{name}: {'unfinished' if written.judgement is None else written.judgement.verdict}, {written.html}")
     return 0
 
@@ -186,10 +190,7 @@ def completion(_: argparse.Namespace) -> int:
 
 def completions(_: argparse.Namespace) -> int:
     """``completions``: what bash asks for, with the line so far in COMP_LINE."""
-    line = os.environ.get("COMP_LINE", "")
-    words = line.split()[1:]
-    done, begun = (words, "") if line.endswith(" ") else (words[:-1], words[-1] if words else "")
-    print("\n".join(word for word in candidates(done) if word.startswith(begun)))
+    offer(candidates)
     return 0
 
 

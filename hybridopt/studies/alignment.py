@@ -141,7 +141,7 @@ def directions(kind: str, network: Network, guides: Tensor, generator: torch.Gen
     """Directions (:data:`PAIRS`, d) of variance 1 in each dimension, in the mean."""
     d = guides.shape[1]
     if kind == "low rank":
-        return torch.cat([low_rank(shape, generator) for shape in network.shapes.values()], dim=1)
+        return torch.cat([low_rank(shape, generator) for shape in network.layout.shapes.values()], dim=1)
     noise = torch.randn(PAIRS, d, generator=generator, dtype=guides.dtype)
     if kind == "rademacher":
         return noise.sign()

@@ -37,7 +37,7 @@ class Dimension(Study):
     """How far gradient-free methods fall behind Adam on networks of 160 to 38,410 parameters, at equal cost.
 
     A network with one hidden layer of 2 to 512 units learns scikit-learn's digits in a million forwards. Each method is
-    tuned anew at each size by as many trials, judged by validation, and Adam likewise. All take batches of 64 samples:
+    tuned at each size by as many trials, judged by validation, and Adam likewise. All take batches of 64 samples:
     with 256 every population method has a quarter of the steps, and is much worse. Each seed has a split of its own.
 
     What counts is the gap in test accuracy to Adam on the same network, split and seed, and by how much it rises where

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from hybridopt.composition.compose import compose, plain_values
 from hybridopt.core.data import TensorDataModule
+from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.execution.parts import build_parts
 
 CHUNK = 8e6  # numbers in the members that are evaluated at a time
@@ -34,7 +35,7 @@ class Network:
         self.dtype, self.data = dtype, cast(TensorDataModule, data)
         self._batches = iter(data.train_dataloader())
         self.module = trial.model.to(dtype).eval()
-        self.shapes = {name: parameter.shape for name, parameter in self.module.named_parameters()}
+        self.layout = ParameterLayout.of(dict(self.module.named_parameters()))
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=1e-3)
 
     def batch(self) -> Batch:
@@ -60,7 +61,7 @@ class Network:
     @property
     def weights(self) -> Tensor:
         """(d,)."""
-        return torch.cat([parameter.detach().flatten() for parameter in self.module.parameters()])
+        return self.layout.flatten(dict(self.module.named_parameters()))
 
     def loss(self, batch: Batch) -> Tensor:
         """Of the weights as they are, with its graph; a scalar."""
@@ -73,9 +74,7 @@ class Network:
 
     def outputs(self, z: Tensor, inputs: Tensor) -> Tensor:
         """Of other weights: (d,) and (B, ...) -> (B, C)."""
-        parts = z.split([shape.numel() for shape in self.shapes.values()])
-        named = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
-        return functional_call(self.module, named, (inputs,))
+        return functional_call(self.module, self.layout.named(z), (inputs,))
 
     def losses(self, members: Tensor, batch: Batch) -> Tensor:
         """Of each member: (n, d) -> (n,)."""

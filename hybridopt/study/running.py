@@ -89,8 +89,8 @@ class StudyRun:
         """
         fixed = {name: [*self.study.base, *arm.overrides, *more] for name, arm in self.arms.items()}
         tuned = [name for name, arm in self.arms.items() if arm.tuned and self.profile.trials]
-        seeds, judges = self.profile.seeds, self.profile.judges
-        self.sweep.to_come = len(tuned) * self.profile.trials * judges + len(self.arms) * seeds
+        trials = len(tuned) * self.profile.trials * self.profile.judges
+        self.sweep.planned = trials + len(self.arms) * self.profile.seeds
         tunings: dict[str, Tuning] = {}
         for metric in dict.fromkeys(self.arms[name].tuned_for for name in tuned):
             tunings |= self._tune({name: fixed[name] for name in tuned if self.arms[name].tuned_for == metric}, metric)
@@ -101,6 +101,7 @@ class StudyRun:
         for name, arm in self.arms.items():
             made = self._jobs(name, arm, fixed[name], tunings)
             jobs[name] = [first.setdefault(job.fingerprint, job) for job in made]  # arms that are equal share theirs
+        self.sweep.planned = len(self.sweep.jobs) + len(first)  # by now it is known; trials of before do not run again
         if first:
             self.sweep.run(list(first.values()))
         return jobs, tunings

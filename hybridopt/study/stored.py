@@ -54,7 +54,10 @@ def stored(path: Path) -> Results:
     if not path.exists():
         raise DataError(f"There are no stored results at {path}: name another file, or run the whole study.")
     if _digests(path.parent).get(path.name) != _digest(path):
-        raise DataError(f"{path} is not what {DIGESTS} beside it says: somebody has changed it, so take it anew.")
+        raise DataError(
+            f"{path} is not what {DIGESTS} beside it says, so that somebody has changed it: install the package that "
+            "ships it once more, or name another file."
+        )
     try:
         table = parquet.read_table(path)
         about = json.loads((table.schema.metadata or {})[ABOUT])

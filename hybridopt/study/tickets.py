@@ -106,7 +106,7 @@ class Network:
         return error
 
     def redrawn(self, steps: int) -> float:
-        """The test error of the same mask when each layer's first weights are dealt out anew, and trained."""
+        """The test error of the same mask when each layer's first weights are shuffled, and trained."""
         order = [torch.randperm(value.numel(), generator=self.generator) for value in self.first]
         self.begin([value.flatten()[i].view_as(value) for value, i in zip(self.first, order, strict=True)])
         return self.trained(steps)

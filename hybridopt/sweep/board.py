@@ -54,22 +54,23 @@ class Watch:
     Args:
         jobs: those to be run.
         before: how many of the sweep had finished before.
-        after: how many come later.
+        planned: jobs of the sweep in all, over which the bar goes; 0 for those to be run.
         shown: whether anything is drawn.
     """
 
-    def __init__(self, jobs: Sequence[Job], before: int = 0, after: int = 0, shown: bool = True):
-        self.jobs, self.before, self.after, self.shown = jobs, before, after, shown
+    def __init__(self, jobs: Sequence[Job], before: int = 0, planned: int = 0, shown: bool = True):
+        self.jobs, self.before, self.shown = jobs, before, shown
+        self._earlier = before if planned else 0
+        self._total = max(planned, self._earlier + len(jobs))
         self._over: set[Path] = set()
         self._stop = threading.Event()
         self._started = time.time()
-        self._earlier = before if after else 0  # one bar for all, where more than these are known of
 
     def __enter__(self) -> Watch:
         from tqdm import tqdm
 
         self._bar = tqdm(
-            total=float(self._earlier + len(self.jobs) + self.after),
+            total=float(self._total),
             initial=self._earlier,
             file=sys.stderr,
             disable=not self.shown,

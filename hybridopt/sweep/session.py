@@ -64,7 +64,7 @@ class SweepRun:
         self.rerun = check_rerun(master.sweep.rerun)
         self.jobs: list[Job] = []
         self.outcomes: dict[int, board.JobOutcome] = {}
-        self.to_come = 0  # jobs that will be handed over later, as far as that is known
+        self.planned = 0  # jobs in all, over which the bar goes where they are handed over in rounds
         self._launched = 0
         self._taken: dict[Path, str] = {}  # directories, and the fingerprints of their jobs
         self._elsewhere: dict[str, list[tuple[str, Mapping[str, str]]]] = {}  # finished runs, by fingerprint
@@ -120,7 +120,6 @@ class SweepRun:
         due = {id(job) for job in todo}
         start = len(self.jobs)
         self.jobs += jobs
-        self.to_come = max(0, self.to_come - len(jobs))
         trouble = None
         for job in jobs:
             job.tags = {GROUP: group(job), **job.tags}
@@ -178,7 +177,7 @@ class SweepRun:
         overrides = [[*job.overrides, *self._places(job), *_quiet(job)] for job in jobs]
         before = sum(o.word in board.GOOD for o in self.outcomes.values())
         try:
-            with board.Watch(jobs, before, self.to_come), starting_workers():
+            with board.Watch(jobs, before, self.planned), starting_workers():
                 launcher.launch(overrides, initial_job_idx=self._launched)
         except Exception as error:
             log.debug("The launcher failed.", exc_info=error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_a_study_leaves_a_verdict_and_a_page(ran: tuple[Path, subprocess.Complet
     folder, said = ran
     assert said.returncode == 0, said.stderr
     assert "small: supported" in said.stdout
+    assert re.findall(r"sweep +(\d+)%.*? (\d+) done", said.stderr)[-1] == ("100", "6")  # one bar for trials and arms
     page = (folder / "multirun/study-small-smoke/study/small.md").read_text()
     assert "**supported**" in page
     assert "squares [4, 9]" in page.replace("\\", "")

@@ -14,6 +14,7 @@ from typing import Any
 from hybridopt.composition import registry
 from hybridopt.composition.kinds import KINDS
 from hybridopt.errors import ConfigError, HybridoptError, options
+from hybridopt.programs.completion import offer
 from hybridopt.programs.plugins import listing, scaffold
 
 FINE, FOUND, MISUSED = 0, 1, 2  # exit codes: nothing wrong; something is wrong with a plugin; a mistake in the command
@@ -232,12 +233,7 @@ def completion(given: argparse.Namespace) -> int:
 
 def completions(given: argparse.Namespace) -> int:
     """``completions``: what bash asks for, with the line so far in COMP_LINE."""
-    line = os.environ.get("COMP_LINE", "")
-    words = line.split()[1:]
-    done, begun = (words, "") if line.endswith(" ") else (words[:-1], words[-1] if words else "")
-    for candidate in candidates(done):
-        if candidate.startswith(begun):
-            print(candidate)
+    offer(candidates)
     return FINE
 
 
