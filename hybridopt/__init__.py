@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hybridopt.core.objective import Batch as Batch
     from hybridopt.core.objective import Forward as Forward
     from hybridopt.core.objective import Objective as Objective
+    from hybridopt.core.objective import WeightObjective as WeightObjective
     from hybridopt.core.oracle import Oracle as Oracle
     from hybridopt.core.spec import DataSpec as DataSpec
     from hybridopt.core.strategy import Record as Record
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hybridopt.errors import DataError as DataError
     from hybridopt.errors import HybridoptError as HybridoptError
     from hybridopt.execution.trial import Trial as Trial
+    from hybridopt.toolbox.front_search import FrontSearch as FrontSearch
 
 _HOMES = {
     "hybridopt.api": ("build", "compose", "names", "run"),
@@ -52,7 +54,7 @@ _HOMES = {
     "hybridopt.core.handover": ("Handover",),
     "hybridopt.core.hybrid": ("Hybrid",),
     "hybridopt.core.ledger": ("Budget", "Ledger"),
-    "hybridopt.core.objective": ("Batch", "Forward", "Objective"),
+    "hybridopt.core.objective": ("Batch", "Forward", "Objective", "WeightObjective"),
     "hybridopt.core.oracle": ("Oracle",),
     "hybridopt.core.spec": ("DataSpec",),
     "hybridopt.core.strategy": ("Record", "Search", "Strategy"),
@@ -61,6 +63,7 @@ _HOMES = {
     "hybridopt.engine.population": ("LowRankPopulation", "SeededPopulation"),
     "hybridopt.errors": ("ConfigError", "DataError", "HybridoptError"),
     "hybridopt.execution.trial": ("Trial",),
+    "hybridopt.toolbox.front_search": ("FrontSearch",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any, cast
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from hybridopt.composition import checking, config_source, loader, schema, targets
@@ -57,8 +60,57 @@ def _beside_other_programs() -> Iterator[None]:
 
 
 def spelled_out(overrides: Sequence[str]) -> list[str]:
-    """Overrides, or arguments among which they are, with ``weights=<source>`` as ``weights.source=<source>``."""
-    return [re.sub(r"^(\+*)weights=(?!\{)", r"\1weights.source=", override) for override in overrides]
+    """Overrides, or arguments among which they are, with what is short for others in full.
+
+    ``weights=<source>`` is ``weights.source=<source>``; ``objectives={<name>: <objective>, ...}`` is
+    ``objective=several`` and a part of it for each name.
+    """
+    return [
+        full
+        for override in overrides
+        for full in (
+            objectives_apart(override)
+            if re.match(r"\+*objectives=", override)
+            else [re.sub(r"^(\+*)weights=(?!\{)", r"\1weights.source=", override)]
+        )
+    ]
+
+
+def objectives_apart(override: str) -> list[str]:
+    """``objectives={...}`` as overrides of the parts of ``objective=several``.
+
+    Raises:
+        ConfigError: it is no mapping of names to objectives, or to their settings with a ``name``.
+    """
+    named = _mapping(override)
+    if not named or not all(isinstance(key, str) and key.isidentifier() for key in named):
+        raise ConfigError(
+            f"{override} names no objectives: type objectives='{{<name>: <objective>, ...}}', such as "
+            "objectives='{loss: cross_entropy, sparsity: zero_weights}'."
+        )
+    parts = {name: dict(part) if isinstance(part, Mapping) else {"name": part} for name, part in named.items()}
+    nameless = next((name for name, part in parts.items() if not isinstance(part.get("name"), str)), None)
+    if nameless is not None:
+        raise ConfigError(
+            f"objectives has no objective at {nameless}: type {nameless}: <objective>, or {nameless}: {{name: "
+            "<objective>, <setting>: <value>}."
+        )
+    chosen = [f"+objective@objective.parts.{name}={part.pop('name')}" for name, part in parts.items()]
+    settings = [
+        f"objective.parts.{name}.{key}={json.dumps(value)}"
+        for name, part in parts.items()
+        for key, value in part.items()
+    ]
+    return ["objective=several", *chosen, *settings]
+
+
+def _mapping(override: str) -> dict[Any, Any] | None:
+    """What an override sets, where that is a mapping."""
+    try:
+        value = OverridesParser.create().parse_override(override).value()
+    except OverrideParseException:
+        return None
+    return cast(dict[Any, Any], value) if isinstance(value, dict) else None
 
 
 def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:

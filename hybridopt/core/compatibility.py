@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hybridopt.core.encoding import Direct, Encoding
-from hybridopt.core.objective import Objective
+from hybridopt.core.objective import Objective, WeightObjective
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
 from hybridopt.errors import ConfigError
@@ -33,6 +33,7 @@ def check_compatible(
     Raises:
         ConfigError: in a sentence that says what to choose instead.
     """
+    check_objectives(objective)
     check_task(objective, spec)
     check_precision(precision, strategy)
     for part in strategy.modules():
@@ -54,6 +55,11 @@ def check_part(path: str, strategy: Strategy, objective: Objective, encoding: En
     """
     needs, name, judged = strategy.requires, type(strategy).__name__, type(objective).__name__
     whose = "The strategy" if path == "strategy" else f"{path}, the strategy"
+    if "objectives" in needs and len(objective.parts) < 2:
+        raise ConfigError(
+            f"{whose} {name} searches a front of several objectives, and there is one, {judged}: name them, such as "
+            "objectives='{loss: cross_entropy, sparsity: zero_weights}', or choose another strategy."
+        )
     if needs & FIRST_ORDER and not objective.differentiable:
         raise ConfigError(
             f"{whose} {name} needs a gradient and the objective {judged} has none: choose a strategy that works on "
@@ -64,7 +70,7 @@ def check_part(path: str, strategy: Strategy, objective: Objective, encoding: En
             f"{whose} {name} needs the derivative of the loss by the outputs, and the objective {judged} has none: "
             "choose another one, such as objective=cross_entropy or objective=mse."
         )
-    if needs & ONE_PASS and type(objective).outputs is not Objective.outputs:
+    if needs & ONE_PASS and not objective.of_one_pass:
         raise ConfigError(
             f"{whose} {name} learns from one pass of the network, and the objective {judged} makes something else of "
             "it: choose a strategy that works on losses, such as strategy=openai_es."
@@ -77,6 +83,20 @@ def check_part(path: str, strategy: Strategy, objective: Objective, encoding: En
         )
     for place, (part, inner) in strategy.parts(encoding).items():
         check_part(f"{path}.{place}", part, objective, inner, chosen)
+
+
+def check_objectives(objective: Objective) -> None:
+    """Refuse objectives that ask for no pass at all: their losses cost nothing, and no budget would end.
+
+    Raises:
+        ConfigError: the only one, or the first of several, reads nothing but weights.
+    """
+    first = next(iter(objective.parts.values()))
+    if isinstance(first, WeightObjective):
+        raise ConfigError(
+            f"The objective {type(first).__name__} reads nothing but weights: name it behind a loss, such as "
+            "objectives='{loss: cross_entropy, sparsity: zero_weights}'."
+        )
 
 
 def check_precision(precision: str, strategy: Strategy) -> None:

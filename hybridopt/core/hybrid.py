@@ -144,6 +144,12 @@ class Hybrid(Strategy):
         z = None if self.current is None else self.active.recommend()
         return None if z is None else self._oracle.vector_of(self.active_view, z)
 
+    def front(self) -> Tensor | None:
+        members = None if self.current is None else self.active.front()
+        if members is None:
+            return None
+        return torch.stack([self._oracle.vector_of(self.active_view, z) for z in members])
+
     @property
     def hands_over(self) -> frozenset[str]:
         """What the last phase hands over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import reduce
 from typing import NamedTuple, cast
 
 import torch
@@ -55,33 +56,23 @@ class Oracle(View):
 
         return failures_as_infinity(self._asked(population, batch, ask, [self.objective]))
 
-    def readings(self, population: Population, batch: Batch, objectives: Sequence[Objective]) -> Tensor:
+    def readings(self, population: Population, batch: Batch, objectives: Sequence[Objective] | None = None) -> Tensor:
         """The losses of each member by several objectives of one pass. Costs n·B forwards, as :meth:`losses`.
+
+        Objectives that make something else of the networks, such as rollouts, have passes of their own, which are
+        charged besides; those that read nothing but weights have none.
 
         Args:
             population: n members.
             batch: inputs and targets.
-            objectives: k of them, whose ``outputs`` are the same.
+            objectives: k of them; if None, those that the run's objective is made of.
 
         Returns:
             (n, k), as those of :meth:`losses`; what is not finite comes back as +inf.
-
-        Raises:
-            ConfigError: the objectives make different things of the network's passes.
         """
-        first = objectives[0]
-        odd = next((one for one in objectives if type(one).outputs is not type(first).outputs), None)
-        if odd is not None:
-            raise ConfigError(
-                f"{type(first).__name__} and {type(odd).__name__} cannot be read off the same pass, since one of them "
-                "makes something else of the network's outputs: ask for their losses one after the other."
-            )
-
-        def ask(forward: Forward, batch: Batch) -> Tensor:
-            outputs = first.outputs(forward, batch)
-            return torch.stack([one.losses(outputs, batch[1]) for one in objectives], dim=1)
-
-        return failures_as_infinity(self._asked(population, batch, ask, objectives))
+        asked = [*self.objective.parts.values()] if objectives is None else objectives
+        readings = self._asked(population, batch, lambda forward, batch: read(asked, forward, batch), asked)
+        return failures_as_infinity(readings)
 
     def outputs(self, population: Population, batch: Batch) -> Tensor:
         """What the loss of each member is computed from. Costs n·B forwards, and counts as n evaluations.
@@ -131,6 +122,8 @@ class Oracle(View):
     ) -> Tensor:
         members = len(population)
         self.ledger.check_affordable(members, samples(batch[0]))
+        if any(one.reads_weights for one in objectives):
+            population = materialize(population)
         if self._improve is not None:
             population = self._improve(population, batch)
             members = len(population)
@@ -141,7 +134,7 @@ class Oracle(View):
 
     def _subject(self, objectives: Sequence[Objective]) -> Subject | None:
         """What losses by these objectives depend on besides members and batches; None if they cannot be recorded."""
-        if not objectives or any(type(one).outputs is not Objective.outputs for one in objectives):
+        if not objectives or not all(one.of_one_pass for one in objectives):
             return None  # rollouts and solvers have their own ways
         modules = [*objectives, self.encoding]
         state = [value for module in modules for value in (*module.parameters(), *module.buffers())]
@@ -175,7 +168,9 @@ class Oracle(View):
             return nullcontext(self._coordinates.decode(points[0]))
 
         def ask(forward: Forward, batch: Batch) -> Tensor:
-            losses = self.objective.losses(forward(batch[0]), batch[1])
+            own = self.objective.reads_weights
+            outputs = self.objective.outputs(forward, batch) if own else forward(batch[0])
+            losses = self.objective.losses(outputs, batch[1])
             total = losses.sum() + 0 * points[0].sum()  # losses that depend on nothing have a slope too
             (slopes,) = torch.autograd.grad(total, points)
             return torch.cat([losses.detach()[:, None], slopes], dim=1)
@@ -269,6 +264,19 @@ class Oracle(View):
                 f"{type(self.objective).__name__} has no gradient: choose another objective, such as "
                 "objective=cross_entropy, or a strategy that works on losses."
             )
+
+
+def read(objectives: Sequence[Objective], forward: Forward, batch: Batch) -> Tensor:
+    """The losses (n, k) of members by several objectives; those that make the same of a pass share it."""
+    made: dict[object, Tensor] = {}
+    columns = []
+    for one in objectives:
+        way = one if one.reads_weights else type(one).outputs
+        if way not in made:
+            made[way] = one.outputs(forward, batch)
+        columns.append(one.losses(made[way], batch[1]))
+    common = reduce(torch.promote_types, (column.dtype for column in columns))
+    return torch.stack([column.to(common) for column in columns], dim=1)
 
 
 def failures_as_infinity(losses: Tensor) -> Tensor:

@@ -37,8 +37,9 @@ class Strategy(LateBuffers, ABC):
 
     Class attributes:
         requires: what the strategy needs. Of the oracle's answers: "losses", "outputs", "gradient", "jvp", "jacobian",
-            "activations". Of the setting: "direct" (it works on the parameters themselves, in no encoding),
-            "loss_slope" (a loss that is differentiable by the outputs). Checked for each phase before anything runs.
+            "activations". Of the setting: "objectives" (several of them), "direct" (it works on the parameters
+            themselves, in no encoding), "loss_slope" (a loss that is differentiable by the outputs). Checked for each
+            phase before anything runs.
         hands_over: the fields of :class:`Handover` that the strategy gives to the next phase of a hybrid.
         takes: those that it uses where the phase before gives them.
         search_space: what is worth tuning: settings, each with its values in Hydra's grammar of sweeps, such as
@@ -104,6 +105,13 @@ class Strategy(LateBuffers, ABC):
 
     def recommend(self) -> Tensor | None:
         """The current best guess (d,), in the attached oracle's coordinates; None for the model as it stands."""
+        return None
+
+    def front(self) -> Tensor | None:
+        """Of a run with several objectives the trade-offs that were found (m, d), in the attached oracle's coordinates.
+
+        None where there is but the recommendation; the front then is what is recommended on the way.
+        """
         return None
 
     def optimizers(self) -> list[torch.optim.Optimizer]:

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from hybridopt.engine import trees
+from hybridopt.engine.forward import PopulationForward
 from hybridopt.engine.in_place import Missed
 from hybridopt.engine.memory import out_of_memory
 from hybridopt.engine.modes import NOTHING
@@ -28,8 +29,7 @@ log = logging.getLogger(__name__)
 LARGEST = 2**24  # numbers of a chunk's members that a recording keeps a place for; larger ones are no small operations
 
 Batch = tuple[Inputs, Tensor]
-Forward = Callable[[Inputs], Tensor]
-Ask = Callable[[Forward, Batch], Tensor]  # what is made of the forward passes: (members of the chunk, ...)
+Ask = Callable[["Passes", Batch], Tensor]  # what is made of the forward passes: (members of the chunk, ...)
 Run = Callable[[Any, Batch], tuple[Tensor, int]]  # a chunk and a batch to answers, and their cost in forwards
 Prepare = Callable[[Population], AbstractContextManager[Parameters]]  # a chunk's parameters by name
 
@@ -164,22 +164,49 @@ class Evaluator:
         return torch.cat(parts) if len(parts) > 1 else parts[0], cost
 
     def _one_chunk(self, ask: Ask, prepare: Prepare, population: Population, batch: Batch) -> tuple[Tensor, int]:
-        passes, inputs = 0, batch[0]
         with prepare(population) as parameters:
-
-            def forward(rows: Inputs) -> Tensor:
-                nonlocal passes
-                shared = rows is inputs or trees.rank(rows) <= trees.rank(inputs)
-                outputs = self.forward(parameters, rows, shared)
-                passes += outputs.shape[0] * (trees.samples(rows) if shared else trees.leaves(rows)[0].shape[1])
-                return outputs
-
-            return ask(forward, batch), passes
+            passes = Passes(self.forward, parameters, batch[0], len(population))
+            return ask(passes, batch), passes.cost
 
     def _halve_chunk(self, size: int, inputs: Inputs) -> int:
         self._chunks[trees.shape_key(inputs)] = size = size // 2
         log.warning("Memory ran out: the population is run in chunks of %d from here on.", size)
         return size
+
+
+class Passes:
+    """The networks of a chunk's members, as an objective sees them; what is asked of them is counted.
+
+    Attributes:
+        module: the network.
+        cost: of the passes so far, in forwards.
+
+    Args:
+        run: runs the network.
+        parameters: of the members, by name.
+        inputs: of the batch, which all members share.
+        members: how many they are.
+    """
+
+    def __init__(self, run: PopulationForward, parameters: Parameters, inputs: Inputs, members: int):
+        self.module, self.cost = run.module, 0
+        self._run, self._parameters, self._inputs, self._members = run, parameters, inputs, members
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """One pass: inputs (B, ...) for all members, or (n, B, ...), to (n, B, ...)."""
+        shared = inputs is self._inputs or trees.rank(inputs) <= trees.rank(self._inputs)
+        outputs = self._run(self._parameters, inputs, shared)
+        self.cost += outputs.shape[0] * (trees.samples(inputs) if shared else trees.leaves(inputs)[0].shape[1])
+        return outputs
+
+    def weights(self) -> dict[str, Tensor]:
+        """The parameters by name (n, \\*shape); of those that no member replaces, the network's own."""
+        return {
+            name: cast(Tensor, self._parameters[name])
+            if name in self._parameters
+            else value.detach().expand(self._members, *value.shape)
+            for name, value in self.module.named_parameters()
+        }
 
 
 def chunk_width(chunk: Tensor | SeededPopulation) -> int:

@@ -29,22 +29,25 @@ FEW = 6  # minimum population size for vmap on a small network
 SMALL = 5e8  # floating-point operations of a population below which a second thread costs more than it saves
 
 
-def of_one(module: nn.Module, inputs: Inputs) -> Callable[[Inputs], Tensor]:
+class OfOne:
     """The forward passes of a population of one: the module as it is.
 
     Args:
         module: the network.
         inputs: (B, ...); what is asked for has their rank, or, as one member's own, (1, B, ...).
-
-    Returns:
-        Inputs to outputs (1, B, ...).
     """
 
-    def forward(rows: Inputs) -> Tensor:
-        shared = trees.rank(rows) <= trees.rank(inputs)
-        return module(rows if shared else trees.rows(rows, 0))[None]
+    def __init__(self, module: nn.Module, inputs: Inputs):
+        self.module, self._rank = module, trees.rank(inputs)
 
-    return forward
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Inputs to outputs (1, B, ...)."""
+        shared = trees.rank(inputs) <= self._rank
+        return self.module(inputs if shared else trees.rows(inputs, 0))[None]
+
+    def weights(self) -> dict[str, Tensor]:
+        """The parameters by name (1, \\*shape)."""
+        return {name: value[None] for name, value in self.module.named_parameters()}
 
 
 def cast_all(parameters: Parameters, cast: Callable[[Any], Any]) -> Parameters:

@@ -10,7 +10,7 @@ from torch import nn
 
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.engine.forward import of_one
+from hybridopt.engine.forward import OfOne
 from hybridopt.execution.averages import Averages
 
 
@@ -36,7 +36,7 @@ class Evaluation:
     def update(self, batch: Batch) -> None:
         """One more batch."""
         inputs, targets = batch
-        outputs = self.objective.outputs(of_one(self.model, inputs), batch)[0]
+        outputs = self.objective.outputs(OfOne(self.model, inputs), batch)[0]
         self.metrics.update(outputs, targets)
         self._loss.add({"loss": self.objective.loss(outputs, targets)}, weight=len(targets))
 

@@ -40,7 +40,7 @@ def inspect(model: nn.Module, objective: Objective, batch: Batch, spec: DataSpec
     Raises:
         ConfigError: the network fails, its outputs are of the wrong type or shape, or nothing tells what the task is.
     """
-    if type(objective).outputs is not Objective.outputs:
+    if not objective.of_one_pass:
         if spec is None or any(is_lazy(value) for value in model.parameters()):
             raise ConfigError(
                 f"{type(objective).__name__} runs the network in a way of its own, so that one sample tells nothing: "

@@ -13,10 +13,8 @@ from hybridopt.composition import building
 from hybridopt.composition.registry import Plugin
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.engine import trees
+from hybridopt.engine.evaluator import Passes
 from hybridopt.engine.forward import PopulationForward
-from hybridopt.engine.modes import evaluating
-from hybridopt.engine.trees import Inputs
 from hybridopt.errors import brief
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if
 from hybridopt.testing.plugins import Settings, conformance, defaults, variants
@@ -51,13 +49,7 @@ class Case:
             name: (value + 0.5 * torch.randn(MEMBERS, *value.shape, generator=generator))[members]
             for name, value in self.model.named_parameters()
         }
-        run = PopulationForward(self.model)
-
-        def forward(inputs: Inputs) -> Tensor:
-            with evaluating(self.model):
-                return run(population, inputs, shared=trees.rank(inputs) <= trees.rank(self.batch[0]))
-
-        return forward
+        return Passes(PopulationForward(self.model), population, self.batch[0], len(range(MEMBERS)[members]))
 
     def outputs(self) -> Tensor:
         """What the loss and the metrics take, of the first member."""
@@ -168,7 +160,7 @@ def differentiable_is_true_or_honestly_false(plugin: Plugin) -> None:
                 f"{where} its gradient says {rounded(gradient[:3])} along directions in which the loss changes by "
                 f"{rounded(differences[:3])}.",
             )
-        elif found is not None and type(case.objective).outputs is Objective.outputs:
+        elif found is not None and case.objective.of_one_pass:
             gradient, differences = cast(tuple[Tensor, Tensor], found)
             fail_if(
                 gradient.abs().max() > 0 and torch.allclose(gradient, differences, rtol=1e-3, atol=1e-6),

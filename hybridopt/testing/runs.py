@@ -23,7 +23,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Strategy
 from hybridopt.engine import trees
-from hybridopt.engine.forward import of_one
+from hybridopt.engine.forward import OfOne
 from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.testing.plugins import defaults
 from hybridopt.testing.problems import Problem
@@ -179,7 +179,7 @@ class Run:
     def loss(self) -> float:
         """The loss of what the strategy recommends now, on the data held out; not charged."""
         inputs, targets = batch = self.moved(self.problem.held_out)
-        forward = of_one(self.model, inputs)
+        forward = OfOne(self.model, inputs)
         self.model.eval()
         with torch.no_grad(), self.recommending():
             loss = float(self.objective.loss(self.objective.outputs(forward, batch)[0], targets))

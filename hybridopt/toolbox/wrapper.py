@@ -60,6 +60,9 @@ class Wrapper(Strategy):
         z = self.inner.recommend()
         return oracle.point if z is None else z
 
+    def front(self) -> Tensor | None:
+        return self.inner.front()
+
     def optimizers(self) -> list[torch.optim.Optimizer]:
         return self.inner.optimizers()
 

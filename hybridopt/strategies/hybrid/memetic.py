@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Record, Search, Strategy
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.engine.population import Population, materialize
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.ranges import at_least, positive
@@ -53,7 +53,7 @@ class Memetic(Wrapper):
         super().__init__(inner)
         at_least("strategy", 1, steps=steps)
         positive("strategy", lr=lr)
-        if inheritance == "lamarckian" and not (isinstance(inner, Search) and inner.learns_from_points):
+        if inheritance == "lamarckian" and not (getattr(inner, "learns_from_points", False)):
             raise ConfigError(
                 f"{type(inner).__name__} does not learn from members that have been moved: set "
                 "strategy.inheritance=baldwinian, or choose another search, such as "
