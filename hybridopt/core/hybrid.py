@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -175,6 +176,13 @@ class Hybrid(Strategy):
 
     def parts(self, encoding: Encoding) -> Parts:
         return {f"phases.{name}": (phase, encoding) for name, phase in self.phases.items()}
+
+    def artifacts(self, folder: Path) -> None:
+        for name in sorted(self.begun):
+            (folder / name).mkdir()
+            self.phases[name].artifacts(folder / name)
+            if not any((folder / name).iterdir()):
+                (folder / name).rmdir()
 
     def facts(self) -> Mapping[str, str]:
         return {f"{name}.{key}": fact for name, phase in self.phases.items() for key, fact in phase.facts().items()}

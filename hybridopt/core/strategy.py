@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast, final
 
 import torch
@@ -137,6 +138,16 @@ class Strategy(LateBuffers, ABC):
             encoding: the one that this strategy works in.
         """
         return {}
+
+    def artifacts(self, folder: Path) -> None:
+        """Write what is worth keeping besides the weights, such as an archive and its picture.
+
+        Called once after the test, on the first rank; the files are kept with the run, in MLflow under ``artifacts``.
+
+        Args:
+            folder: exists, and is empty.
+        """
+        return
 
     def facts(self) -> Mapping[str, str]:
         """What is worth a tag on the run and shows only at run time, such as a concrete algorithm that was chosen."""

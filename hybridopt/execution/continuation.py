@@ -18,6 +18,7 @@ def saved(trial: Trial) -> dict[str, Any]:
         "curve": trial.curve,
         "phase_ends": trial.phase_ends,
         "begun": trial.begun,
+        "front": None if trial.front is None else trial.front.state(),
         "training_weights": trial.recommendation.training_weights(),
     }
 
@@ -40,3 +41,5 @@ def restore(trial: Trial, checkpoint: dict[str, Any]) -> None:
     trial.records.load_state_dict(state["averages"])
     trial.curve = [(step, values) for step, values in state["curve"]]
     trial.phase_ends = state["phase_ends"]
+    if trial.front is not None:
+        trial.front.load(state["front"])

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridopt.errors import ConfigError, Taken
+from hybridopt.errors import ConfigError, StorageError, Taken, brief
 from hybridopt.tracking.checked import CONFIG_FILE
 from hybridopt.tracking.checksums import ends_there
 from hybridopt.tracking.files import hold, let_go_of_empty, write_atomically
@@ -23,6 +23,8 @@ from hybridopt.tracking.tracker import holds_run
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+    from hybridopt.core.strategy import Strategy
+
 from hybridopt.toolbox.credentials import masked
 
 RESULT_FILE = "result.json"  # the run has finished, if its journal says so too
@@ -30,13 +32,18 @@ TRACEBACK_FILE = "traceback.txt"  # the run has failed
 CODE_FILE = "code.txt"  # the versions of the code that it was computed by, one a line
 DIGESTS_FILE = "digests.json"  # of what decides its result, see execution/checkpoint.py
 CURVE_FILE = "curve.png"
+FRONT = "front.parquet"  # of a run with several objectives: its trade-offs at all marks
+FRONT_PICTURE = "front.png"
+ARTIFACTS = "artifacts"  # what a strategy keeps besides
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
 WEIGHTS = f"{CHECKPOINTS}/weights.safetensors"  # of the network that was tested, by the names of its state_dict
+FRONT_WEIGHTS = f"{CHECKPOINTS}/front.safetensors"  # of its last members
 TRACES = (CONFIG_FILE, RESULT_FILE, IDENTITY, JOURNAL)  # each shows that there was a run
 OURS = (  # all that a run keeps, in the order in which it is given up
     *(CONFIG_FILE, CHECKPOINTS, MODEL, RESULT_FILE, TRACEBACK_FILE, CODE_FILE, DIGESTS_FILE, CURVE_FILE),
+    *(FRONT, FRONT_PICTURE, ARTIFACTS),
     *(DELIVERED, KEY_FILE, IDENTITY, JOURNAL),
 )
 
@@ -92,8 +99,8 @@ def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
 
 def kept(directory: Path) -> list[Path]:
     """What a finished run keeps besides its numbers, as far as it is there, in the order in which MLflow gets it."""
-    places = (directory / name for name in (CHECKPOINT, WEIGHTS, CURVE_FILE, MODEL, RESULT_FILE))
-    return [path for path in places if path.exists()]
+    files = (CHECKPOINT, WEIGHTS, CURVE_FILE, FRONT, FRONT_WEIGHTS, FRONT_PICTURE, ARTIFACTS, MODEL, RESULT_FILE)
+    return [path for path in (directory / name for name in files) if path.exists()]
 
 
 def _journal_is_whole(directory: Path) -> bool:
@@ -159,6 +166,26 @@ def _clear(directory: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def write_artifacts(strategy: Strategy, directory: Path) -> None:
+    """Let a strategy write what it keeps besides the weights; where it keeps nothing, no folder is left.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    folder = directory / ARTIFACTS
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        strategy.artifacts(folder)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written ({brief(error)}): make room, and type hybridopt resume={directory} to have it "
+            "written again."
+        ) from error
 
 
 @contextmanager

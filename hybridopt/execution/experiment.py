@@ -44,8 +44,10 @@ from hybridopt.execution.directory import (
     note_code,
     owning,
     state,
+    write_artifacts,
 )
 from hybridopt.execution.feeding import as_batch
+from hybridopt.execution.front_files import write_front
 from hybridopt.execution.identity import as_it_began, content_tags, flattened, read_job, tags, without_command
 from hybridopt.execution.note import page_tags
 from hybridopt.execution.parts import build_parts, build_trial, rebuilt, values_of
@@ -281,6 +283,9 @@ class Job:
         """What outlasts the run: checkpoint, weights, curve, the network as an MLflow model, and the numbers."""
         write_weights(self.trial.model, self.directory / WEIGHTS)
         plot_curve(self.trial.curve, self.directory / CURVE_FILE)
+        if self.trial.front is not None and self.trial.front.marks:
+            write_front(self.trial.front, self.directory)
+        write_artifacts(self.trial.strategy, self.directory)
         settings = self.config["tracking"]
         if settings.get("log_model"):
             inputs, _ = as_batch(next(iter(self.datamodule.test_dataloader())))

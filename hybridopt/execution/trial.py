@@ -24,6 +24,7 @@ from hybridopt.execution.continuation import restore, saved
 from hybridopt.execution.evaluation import Evaluation, best
 from hybridopt.execution.fastpath import repeats
 from hybridopt.execution.feeding import as_batch, calibration, make_endless, peek
+from hybridopt.execution.front import front_of
 from hybridopt.execution.inspection import inspect
 from hybridopt.execution.ranks import check_batch, check_model, join
 from hybridopt.execution.recommendation import Recommendation
@@ -107,7 +108,7 @@ class Trial(LightningModule):
         self.phase_ends: dict[str, Values] = {}
         self.tested: Values = {}
         self.at_mark = self.begun = self._loaded = self._seen = self._checked = False
-        self.records = Records(self.ledger)
+        self.records, self.front = Records(self.ledger), front_of(objective)
 
     # -- Lightning's hooks -------------------------------------------------------------------------------------------
 
@@ -171,6 +172,8 @@ class Trial(LightningModule):
     def on_train_start(self) -> None:
         if self._loaded:
             self.strategy.attach(self.oracle)
+        if self.front is not None and not self.begun:
+            self.front.begin(self.oracle)
         self.oracle.feed.unchanged, self.oracle.feed.curve = repeats(self.trainer), self.curve
         self._steps = Steps(self)
 
@@ -191,9 +194,13 @@ class Trial(LightningModule):
         if self.begun and self.trainer.state.fn == "fit":
             self.recommendation.put(self.recommended)
             check_model(self.sharding, self.model, self.ledger.forwards)
+            if self.front is not None:
+                self.front.open(self.oracle, self.strategy)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._evaluation.update(as_batch(batch))
+        if self.front is not None:
+            self.front.update(as_batch(batch))
 
     test_step = validation_step
 
@@ -204,6 +211,7 @@ class Trial(LightningModule):
             self.log_dict(values, logger=False, prog_bar=False, reduce_fx="max", sync_dist=True)
             return
         # For callbacks such as EarlyStopping; log_dict would take a quarter of all that a mark takes.
+        values |= {} if self.front is None else self.front.validated(self.ledger.forwards)
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         self.curve.append((self.ledger.forwards, values))
         for path in self.ledger.paths:
@@ -222,7 +230,7 @@ class Trial(LightningModule):
     @property
     def directions(self) -> dict[str, bool | None]:
         """Of each metric of validation: whether higher is better, None where neither is; known from ``setup`` on."""
-        return self._evaluation.directions
+        return self._evaluation.directions | ({} if self.front is None else self.front.directions())
 
     @property
     def recommended(self) -> Tensor | None:
@@ -235,9 +243,13 @@ class Trial(LightningModule):
 
     def on_test_start(self) -> None:
         self._evaluation.reset()
+        if self.front is not None and self.front.marks:
+            self.front.open(self.oracle, None)
 
     def on_test_epoch_end(self) -> None:
         self.tested = self._evaluation.values("test")
+        if self.front is not None and self.front.marks:
+            self.tested |= self.front.tests()
         self.report(self.tested)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -74,6 +75,9 @@ class Wrapper(Strategy):
 
     def handover(self) -> Handover:
         return self.inner.handover()
+
+    def artifacts(self, folder: Path) -> None:
+        self.inner.artifacts(folder)
 
     def facts(self) -> Mapping[str, str]:
         return self.inner.facts()
