@@ -105,6 +105,6 @@ class Choice:
 
     def _lexicographic(self, scaled: Tensor) -> int:
         left = torch.arange(len(scaled), device=scaled.device)
-        for column in scaled.T:
+        for column in scaled.T[:-1]:
             left = left[column[left] <= column[left].min() + self.tolerance]
-        return int(left[0])
+        return int(left[scaled[left, -1].argmin()])
