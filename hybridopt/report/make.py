@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridopt.errors import ConfigError, TrackingError
-from hybridopt.report import caveats, page, pictures
+from hybridopt.report import caveats, fronts, page, pictures
 from hybridopt.report.conditions import conditions
 from hybridopt.report.contributions import contributions
 from hybridopt.report.interval import Interval
@@ -104,7 +104,7 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
     for result in (*found, *arms):
         result.curve = list(curves[result.record.run_id])
         result.seconds = dict(seconds[result.record.run_id])
-    return Comparison(in_order(found), name, higher, left_out, trials, arms)
+    return Comparison(in_order(found), name, higher, left_out, trials, arms, fronts.read(reader, found))
 
 
 def write(comparison: Comparison, title: str, parent: StoredRun | None, target: float | None, out: Path) -> Report:
@@ -116,7 +116,8 @@ def write(comparison: Comparison, title: str, parent: StoredRun | None, target: 
     told, parts = verdicts(values, comparison), contributions(comparison)
     notes = caveats.notes(comparison, _planned(parent))
     drawn = draw(comparison, what, values, out)
-    text = page.markdown(title, comparison, table, what, told, parts, notes, drawn, run)
+    found = fronts.rows(comparison)
+    text = page.markdown(title, comparison, table, what, told, parts, notes, drawn, run, found)
     (out / "report.md").write_text(text, encoding="utf-8")
     (out / "report.html").write_text(page.page(title, text, out), encoding="utf-8")
     short = page.short(comparison, table, what, told, parts, caveats.unfinished(comparison, _planned(parent)))
@@ -129,6 +130,9 @@ def draw(comparison: Comparison, what: str, values: dict, out: Path) -> dict[str
     for dataset in comparison.datasets:
         caption = f"{dataset}: median and quartiles over seeds; a dotted line is where a phase ends"
         drawn[caption] = pictures.curves(comparison, dataset, out / f"curves_{_file(dataset)}.svg")
+        front = fronts.draw(comparison, dataset, out / f"fronts_{_file(dataset)}.svg")
+        if front is not None:
+            drawn[f"{dataset}: what half of the seeds attain, with all members of all fronts; how far that is"] = front
     over = overall(comparison, values)
     sign, label = (1, what) if comparison.higher else (-1, f"-({what})")
     if len(over) > 1:

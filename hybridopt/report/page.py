@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hybridopt.report.contributions import Contribution
+from hybridopt.report.fronts import FrontRow
 from hybridopt.report.interval import Interval
 from hybridopt.report.runs import Comparison
 from hybridopt.report.summary import ArmSummary
@@ -35,6 +36,13 @@ PARTS = (
     "equal, corrected for all rows of this section (Holm). *forwards*: the mean cost of hybrid / arm. *the arm is*: "
     "worse or better by the rule of the verdicts; the same, where no value in the interval is more than one standard "
     "deviation over seeds."
+)
+
+FRONTS = (
+    "Medians over seeds. *IGD+*: by how much a front misses the best trade-offs of all runs on the data set, on "
+    "average, all objectives scaled to the range of these (0 is best). *hypervolume* is measured from the corner that "
+    "`objective.reference` names, or else from a little beyond the network before training, which is the same for all "
+    "strategies of a seed."
 )
 
 CONDITIONS = (
@@ -70,6 +78,7 @@ def markdown(
     notes: Sequence[str],
     pictures: dict[str, Path],
     conditions: Sequence[tuple[str, str]] = (),
+    fronts: Sequence[FrontRow] = (),
 ) -> str:
     """The whole report.
 
@@ -83,6 +92,7 @@ def markdown(
         notes: what may mislead.
         pictures: captions and files, beside the page.
         conditions: what was run, and how.
+        fronts: of runs with several objectives.
     """
     text = [f"# {escaped(title)}", intro(comparison, what), "## Verdict", bullets(sentences(verdicts, what))]
     if parts:
@@ -91,6 +101,8 @@ def markdown(
     text += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
     if verdicts:
         text += ["## Pairs", *(pairs(verdicts, dataset, what) for dataset in comparison.datasets), PAIRS]
+    if fronts:
+        text += ["## Fronts", *(front_table(fronts, dataset) for dataset in comparison.datasets), FRONTS]
     text += ["## Pictures", *(_picture(caption, path) for caption, path in pictures.items())]
     if conditions:
         text += ["## What was run", markdown_table(["in all runs", ""], conditions), CONDITIONS]
@@ -138,6 +150,16 @@ def pairs(verdicts: Sequence[Verdict], dataset: str, what: str) -> str:
         for each in verdicts if each.dataset == dataset and each.found is not None
     ]  # fmt: skip
     return markdown_table(head, body) if body else f"There is no pair to compare on {escaped(dataset)}."
+
+
+def front_table(rows: Sequence[FrontRow], dataset: str) -> str:
+    """The fronts on a data set."""
+    head = [dataset, "runs", "members", "IGD+, validation", "IGD+, test"]
+    body = [
+        [row.strategy, str(row.runs), interval(row.members), interval(row.validation), interval(row.test)]
+        for row in rows if row.dataset == dataset
+    ]  # fmt: skip
+    return markdown_table(head, body) if body else f"No run has a front on {escaped(dataset)}."
 
 
 def contribution_tables(parts: Sequence[Contribution]) -> Iterator[str]:

@@ -24,14 +24,14 @@ RANKED = 5  # data sets from which on ranks are worth a picture
 
 def curves(comparison: Comparison, dataset: str, path: Path) -> Path:
     """Median and interquartile band over seeds against forwards, and against seconds; dotted: a phase ends."""
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = panels(2)
     colours = palette(comparison.strategies)
     limit = comparison.budget(dataset)
     for strategy in comparison.strategies:
         runs = [run for run in comparison.of(strategy, dataset).values() if run.curve]
         if runs:
-            _band(left, [run.curve for run in runs], colours[strategy], strategy)
-            _band(right, [_over_seconds(run) for run in runs], colours[strategy], strategy)
+            band(left, [run.curve for run in runs], colours[strategy], strategy)
+            band(right, [_over_seconds(run) for run in runs], colours[strategy], strategy)
             for end in _phase_ends(runs):
                 left.axvline(end, color=colours[strategy], linestyle=":", linewidth=1.2)
     if limit < max(comparison.ends(dataset), default=0.0):
@@ -39,13 +39,13 @@ def curves(comparison: Comparison, dataset: str, path: Path) -> Path:
     left.set(xlabel="forwards", ylabel=f"val/{comparison.metric}", title=dataset)
     right.set(xlabel="seconds of training")
     for axes in (left, right):
-        _scale(axes)
+        cost_scale(axes)
         axes.grid(alpha=0.3)
-    _legend(figure, left)
+    legend(figure, left)
     return save(figure, path)
 
 
-def _scale(axes: Axes) -> None:
+def cost_scale(axes: Axes) -> None:
     """A logarithmic scale of costs, with plain numbers at few places, however narrow its range is."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -57,7 +57,7 @@ def _scale(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _band(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]], colour: str, label: str) -> None:
+def band(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]], colour: str, label: str) -> None:
     """Curves on a common grid: the median, and between the quartiles; the value at a cost is that of the last mark."""
     lines = [[(cost, value) for cost, value in line if cost > 0] for line in lines]
     lines = [line for line in lines if line]
@@ -97,7 +97,7 @@ def _phase_ends(runs: Sequence[ComparedRun]) -> list[float]:
 
 def intervals(found: Mapping[str, Interval], label: str, path: Path) -> Path:
     """Estimates with their 95 % intervals, one below the other."""
-    figure, (axes,) = _figure(1, (6.4, 1.2 + 0.35 * len(found)))
+    figure, (axes,) = panels(1, (6.4, 1.2 + 0.35 * len(found)))
     colours = palette(list(found))
     for row, (name, interval) in enumerate(found.items()):
         axes.plot([interval.low, interval.high], [row, row], color=colours[name], linewidth=5, alpha=0.4)
@@ -110,9 +110,9 @@ def intervals(found: Mapping[str, Interval], label: str, path: Path) -> Path:
 
 def profiles(scores: Mapping[str, Sequence[float]], label: str, path: Path) -> Path:
     """Performance profiles (Agarwal et al. 2021): the share of runs with a score above each value."""
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = panels(1)
     draw_profiles(axes, scores, label)
-    _legend(figure, axes)
+    legend(figure, axes)
     return save(figure, path)
 
 
@@ -139,7 +139,7 @@ def ranks(scores: Mapping[str, Sequence[float]], path: Path) -> Path:
         scores: by strategy, one value for each data set, the higher the better.
         path: of the picture.
     """
-    figure, (axes,) = _figure(1, (7.5, 1.5 + 0.3 * len(scores)))
+    figure, (axes,) = panels(1, (7.5, 1.5 + 0.3 * len(scores)))
     draw_ranks(axes, scores)
     return save(figure, path)
 
@@ -161,15 +161,17 @@ def palette(names: Sequence[str]) -> dict[str, Any]:
     return {name: colormaps["tab10" if len(names) <= 10 else "tab20"](index % 20) for index, name in enumerate(names)}
 
 
-def _figure(columns: int, size: tuple[float, float] | None = None) -> tuple[Figure, Sequence[Axes]]:
+def panels(columns: int, size: tuple[float, float] | None = None, apart: bool = False) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with panels side by side; ``apart`` gives each a vertical axis of its own."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size or (SIZE[0] * (1 + 0.7 * (columns - 1)), SIZE[1]), layout="constrained")
-    axes = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, columns, sharey=not apart, squeeze=False)[0]
     return figure, axes
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure, axes: Axes) -> None:
+    """The names of a panel's lines, below the figure."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)

@@ -7,14 +7,19 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hybridopt.execution.contents import contents_of
 from hybridopt.report.said import NEEDED, said
 from hybridopt.tracking.reading import StoredRun
 
+if TYPE_CHECKING:
+    from hybridopt.report.fronts import StoredFront
+
 COMPARED = ("strategy", "encoding", "model", "objective", "budget", "oracle", "trainer", "threads")
 UNITS = ("forwards", "seconds", "evaluations")
-PREFERRED = ("accuracy", "r2", "return", "loss")  # what a comparison is about, unless the user says otherwise
+# what a comparison is about, unless the user says otherwise
+PREFERRED = ("hypervolume", "accuracy", "r2", "return", "loss")
 
 
 @dataclass
@@ -87,6 +92,7 @@ class Comparison:
         left_out: runs that have not finished, or that a later one of the same config replaces.
         trials: runs of tuning, which are not compared.
         arms: finished runs that are control arms of hybrids and nothing else: compared with these alone.
+        fronts: of each run that has several objectives, by its id.
     """
 
     results: list[ComparedRun]
@@ -95,6 +101,7 @@ class Comparison:
     left_out: list[StoredRun] = field(default_factory=list)
     trials: list[StoredRun] = field(default_factory=list)
     arms: list[ComparedRun] = field(default_factory=list)
+    fronts: Mapping[str, StoredFront] = field(default_factory=dict)
 
     @property
     def strategies(self) -> list[str]:

@@ -157,6 +157,25 @@ class Reader:
             for run_id, points in zip(runs, histories, strict=True):
                 yield from ((run_id, point.step, point.value) for point in points)
 
+    def download(self, run_id: str, file: str, folder: Path) -> Path:
+        """A file among a run's artifacts, as a copy in a folder.
+
+        Raises:
+            TrackingError: the store does not give it.
+        """
+        from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR as BAR
+        from mlflow.exceptions import MlflowException
+
+        place, shown = folder / run_id, BAR.get_raw()
+        place.mkdir(exist_ok=True)
+        BAR.set(False)  # a bar of its own for each small file
+        try:
+            return Path(self.client.download_artifacts(run_id, file, str(place)))
+        except (MlflowException, OSError) as error:
+            raise TrackingError(f"{self.uri} does not give {file} of the run {run_id} ({brief(error)}).") from error
+        finally:
+            BAR.unset() if shown is None else BAR.set(shown)
+
     def attach(self, parent: StoredRun, description: str, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write a report to a sweep's run: its description, numbers to compare sweeps by, and its files.
 
