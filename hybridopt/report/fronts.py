@@ -200,7 +200,7 @@ def draw(comparison: Comparison, dataset: str, path: Path) -> Path | None:
 def _draw_attained(panels: Sequence[Axes], fronts: Sequence[StoredFront], colour: Any, label: str) -> None:
     for i, axes in enumerate(panels, start=1):
         flat = [each.validated[:, [i, 0]] for each in fronts]
-        axes.step(*attained(flat).T, where="post", color=colour, label=label)
+        axes.step(*attained(flat).T, "-o", where="post", color=colour, label=label, markersize=4)
         axes.plot(*np.concatenate(flat).T, ".", color=colour, alpha=0.25, markersize=4)
 
 
