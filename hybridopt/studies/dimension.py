@@ -56,9 +56,9 @@ class Dimension(Study):
 
     Larger networks, of 2,410 to 999,985 parameters, are for the methods that keep no population in memory: MeZO, which
     draws its noise again; OpenAI-ES with seeds for perturbations; EGGROLL, whose perturbations are products of thin
-    factors. They have a tenth of the forwards, since one of the largest takes dozens of times as long, and Adam runs
-    there with as few. A curve of two budgets would be none, so that slopes are taken over the small networks and over
-    the large ones, each by itself; the large ones begin at sizes that the small ones have, too.
+    factors. They have a tenth of the forwards, since a run of the largest takes dozens of times as long, and so has
+    Adam there. Two budgets make no common curve: slopes are taken over the small networks and over the large ones, each
+    by itself, and the large ones begin at sizes that the small ones have, too.
 
     What counts is the gap in test accuracy to Adam on the same network, split and seed, and by how much it rises where
     the network has ten times as many parameters. A network with two units cannot tell ten classes well, and is as hard
