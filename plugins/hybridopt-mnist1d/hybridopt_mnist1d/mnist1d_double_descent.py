@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybridopt import Judgement, Profile, Results, Study, Table
-from hybridopt.core.study import Verdict
 from hybridopt.study.comparing import Compared, compare_values, table
 from hybridopt_mnist1d.noisy_labels import ERRORS, SHARES, by_features, by_networks, noisy
 
@@ -55,9 +54,9 @@ class Mnist1dDoubleDescent(Study):
     peak lies. Each seed draws data, noise and weights of its own; narrow networks, whose errors vary most with their
     first weights, are trained from several.
 
-    Besides, as in the study ``double_descent``: tickets of the wide networks with as many weights as the network that
-    just fits, the same with their weights redrawn, networks with weight decay, and random ReLU features of which only
-    the last layer is trained, by least squares of the smallest norm and with a ridge.
+    Besides, as in the study ``double_descent``: a ticket of the widest network with as many weights as the network that
+    just fits, the same with its weights redrawn, networks with weight decay, and random ReLU features of which only the
+    last layer is trained, by least squares of the smallest norm and with a ridge.
     """
 
     claim = (
@@ -120,6 +119,8 @@ class Mnist1dDoubleDescent(Study):
 
     def judge(self, results: Results) -> Judgement:
         networks = of_networks(results)
+        if not networks or not of_features(results):
+            return Judgement("not distinguishable", ["Nothing has run."])
         found = compare_values(values_of(results), PAIRS, margin=EQUAL)
         marks, near = landmarks(mean_of(networks, "error")), placed(networks)
         fits = fitting(mean_of(networks, "fitted"))
@@ -141,6 +142,8 @@ class Mnist1dDoubleDescent(Study):
 
         figure, (left, right) = panels(2)
         networks = of_networks(results)
+        if not networks or not of_features(results):
+            return figure
         for name in ("error", "fitted", "ticket", "decayed"):
             widths = widths_of(networks, name)
             values = np.array([[cell[name][str(width)] for width in widths] for cell in networks])
@@ -199,12 +202,13 @@ def fitting(errors: Mapping[int, float]) -> int | None:
 def placed(cells: Cells) -> float:
     """The share of resamplings of the seeds in which the peak is at most one width from the fitting network."""
     widths = widths_of(cells, "error")
-    test, training = (np.array([[cell[name][str(width)] for width in widths] for cell in cells]) for name in ERRORS[:2])
+    kinds = ("error", "fitted")
+    errors = [np.array([[cell[kind][str(width)] for width in widths] for cell in cells]) for kind in kinds]
     generator = np.random.default_rng(0)  # the same results give the same page
     near = 0
     for rows in generator.integers(len(cells), size=(RESAMPLED, len(cells))):
-        curves = (dict(zip(widths, part[rows].mean(axis=0), strict=True)) for part in (test, training))
-        peak, fits = landmarks(next(curves))[PEAK][0], fitting(next(curves))
+        test, training = (dict(zip(widths, of[rows].mean(axis=0), strict=True)) for of in errors)
+        peak, fits = landmarks(test)[PEAK][0], fitting(training)
         near += fits is not None and abs(widths.index(peak) - widths.index(fits)) <= 1
     return near / RESAMPLED
 
@@ -227,7 +231,7 @@ def values_of(results: Results) -> dict[str, dict[str, float]]:
     return found
 
 
-def verdict(found: Sequence[Compared], near: float) -> Verdict:
+def verdict(found: Sequence[Compared], near: float) -> str:
     """By the rule."""
     rise, descent = found[:2]
     if rise.better == NARROW and descent.better == WIDE:
@@ -246,12 +250,8 @@ def beside(cells: Cells) -> Table:
     ours, theirs = (landmarks(test) for test in tests)
     rows = [[name, *(f"{error:.3f} at {width}" for width, error in (ours[name], theirs[name]))] for name in ours]
     fits = [fitting(training) for training in trainings]
-    rows.append(
-        [
-            "narrowest that fits",
-            *("none" if w is None else f"{t[w]:.3f} at {w}" for w, t in zip(fits, tests, strict=True)),
-        ]
-    )
+    least = ("none" if at is None else f"{of[at]:.3f} at {at}" for at, of in zip(fits, tests, strict=True))
+    rows.append(["narrowest that fits", *least])
     return Table(["", "here (mean)", "published (one run)"], rows, "Test errors at hidden units of a layer")
 
 

@@ -16,7 +16,8 @@ from hybridopt_mnist1d.mnist1d import mnist1d
 NOISE = 0.15  # the share of training labels that are drawn anew
 CLASSES = 10
 OTHER = 5000  # what is added to a seed for further weights
-SHARES = (0.25, 0.5, 0.75, 1.0, 1.25, 2.0, 4.0)  # of fixed features, in samples
+SHARES = (0.25, 0.5, 0.75, 1.0, 1.25, 2.0, 3.0)  # of fixed features, in samples
+ROWS = 1000  # of the test whose features are held at a time
 RIDGE = 0.1  # times the samples
 DECAY = 3e-3  # of the weights, by Adam's L2 penalty
 ERRORS = ("error", "fitted", "decayed", "ticket", "redrawn")  # of the test but for "fitted", which is of training
@@ -86,9 +87,11 @@ def by_features(data: Data, seed: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"least squares": [], "ridge": []}
     for share in SHARES:
         weight = torch.randn(values, round(share * samples), generator=generator).double() / values**0.5
-        train, test = ((part.double() @ weight).relu() for part in (data.inputs, data.test_inputs))
-        found["least squares"].append(data.error(test @ torch.linalg.lstsq(train, signed, driver="gels").solution))
-        found["ridge"].append(data.error(test @ ridge_solution(train, signed)))
+        features = (data.inputs.double() @ weight).relu()
+        solutions = torch.linalg.lstsq(features, signed, driver="gels").solution, ridge_solution(features, signed)
+        for name, solution in zip(found, solutions, strict=True):
+            parts = [(part @ weight).relu() @ solution for part in data.test_inputs.double().split(ROWS)]
+            found[name].append(data.error(torch.cat(parts)))
     return found
 
 

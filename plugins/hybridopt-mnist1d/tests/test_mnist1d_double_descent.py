@@ -50,6 +50,10 @@ def test_the_verdict_follows_the_rule(error, fitted, verdict):
     assert judged.verdict == verdict
 
 
+def test_nothing_is_told_of_nothing():
+    assert Mnist1dDoubleDescent().judge(Results("docs")).verdict == "not distinguishable"
+
+
 def test_the_published_run_has_its_peak_before_it_fits():
     marks = landmarks({width: test for width, (_, test) in PUBLISHED.items()})
     assert [width for width, _ in marks.values()] == [12, 47, 300]
