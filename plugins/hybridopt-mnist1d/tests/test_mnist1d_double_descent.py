@@ -10,9 +10,9 @@ from hybridopt import Results
 
 JITTER = (0.0, 0.004, -0.003, 0.002, -0.004, 0.003, -0.001, 0.001)
 WIDTHS = Mnist1dDoubleDescent.profiles["docs"].sizes["widths"]
-CURVE = (0.69, 0.58, 0.6, 0.62, 0.66, 0.63, 0.61, 0.59, 0.54)
-FITS = (0.6, 0.5, 0.4, 0.3, 0.15, 0.0, 0.0, 0.0, 0.0)
-EARLY = (0.6, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+CURVE = (0.58, 0.6, 0.62, 0.66, 0.63, 0.61, 0.59, 0.54)
+FITS = (0.5, 0.4, 0.3, 0.15, 0.0, 0.0, 0.0, 0.0)
+EARLY = (0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def by_width(values, jitter=0.0):
@@ -40,8 +40,8 @@ def cells(error, fitted):
     [
         (CURVE, FITS, "supported"),
         (CURVE, EARLY, "mixed"),  # the peak is elsewhere
-        (CURVE, (0.5,) * 9, "mixed"),  # no network fits
-        ((*CURVE[:5], *(0.66,) * 4), FITS, "refuted"),  # no second descent
+        (CURVE, (0.5,) * 8, "mixed"),  # no network fits
+        ((*CURVE[:4], *(0.66,) * 4), FITS, "refuted"),  # no second descent
         (sorted(CURVE, reverse=True), FITS, "refuted"),  # no rise
     ],
 )
@@ -62,9 +62,9 @@ def test_the_published_run_has_its_peak_before_it_fits():
 
 def test_labels_are_drawn_anew_in_training_alone():
     data, again = noisy(3, 400), noisy(3, 400)
-    assert [len(part) for part in (data.targets, data.test_targets)] == [400, 1500]
+    assert [len(part) for part in (data.targets, data.test_targets)] == [400, 500]
     assert torch.equal(data.targets, again.targets)
-    true = mnist1d(num_samples=2000, train_split=0.25, val_fraction=0.2, generator_seed=3).sets
+    true = mnist1d(num_samples=1000, train_split=0.5, val_fraction=0.2, generator_seed=3).sets
     assert torch.equal(data.test_targets, true["test"][1])
     wrong = (data.targets != true["train"][1]).double().mean()
     assert wrong == pytest.approx(NOISE * (1 - 1 / CLASSES), abs=0.05)
