@@ -13,8 +13,9 @@ from hybridopt.study.leading import leader, pairs_of, peer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARGIN = 0.02  # of accuracy or F1, up to which two arms are as good as each other
+MARGIN = 0.02  # of accuracy, F1 or the area under the ROC curve, up to which two arms are as good as each other
 SMOOTH = "smooth"  # the task whose loss has a derivative
+AUC = "auc"  # a metric that is no metric of its runs: 1 - it is what their objective gives as the test's loss
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Task:
     """A problem, and who is set to it.
 
     Args:
-        metric: of the test, by which arms are compared; more is better.
+        metric: of the test, by which arms are compared; more is better. A metric that runs report, or :data:`AUC`.
         base: overrides of all arms.
         searches: name -> overrides, of arms that take no derivative.
         gradients: the same, of arms that descend a derivative, true or borrowed.
@@ -54,6 +55,27 @@ SPLIT = (
     "model.straight_through=false",
 )
 F1_ARMS = (searches("snes", "cem", "genetic_algorithm", objective="f1"), {**CONVEX, **STAND_IN}, {})
+CANCER = ("dataset=breast_cancer", "dataset.val_fraction=0.4", "dataset.test_fraction=0.4", "model=linear")
+
+
+def on_area(loss: str, strategy: str = "adam") -> tuple[str, ...]:
+    """An arm that descends another loss, in a run that is judged by the area under the ROC curve."""
+    return ("objective=auc", "strategy=surrogate", f"strategy/inner={strategy}", f"strategy/objective={loss}")
+
+
+AREA_SEARCHES = searches("snes", "cem", "genetic_algorithm", objective="auc")
+AREA_CONVEX = {"cross-entropy, adam": on_area("cross_entropy"), "hinge, adam": on_area("hinge")}
+AREA_STAND_IN = {"sigmoid of the margin, adam": on_area("sigmoid_zero_one")}
+AREA_STARTS = {"sigmoid of the margin, best of several starts": on_area("sigmoid_zero_one", "multistart")}
+AREA_HYBRIDS = {
+    "cross-entropy by adam, then snes": (
+        "objective=auc",
+        "strategy=sequence",
+        "+strategy/phases@strategy.phases.descent=surrogate",
+        "+strategy/phases@strategy.phases.search=snes",
+    ),
+    "es guided by the cross-entropy": ("objective=auc", "strategy=guided_es"),
+}
 TASKS = {
     SMOOTH: Task(
         "accuracy",
@@ -85,21 +107,26 @@ TASKS = {
         {"snes before the steps, adam behind": SPLIT},
         times=2.5,
     ),
-    "F1 of two classes": Task(
-        "f1",
-        ("dataset=breast_cancer", "dataset.val_fraction=0.4", "dataset.test_fraction=0.4", "model=linear"),
-        *F1_ARMS,
-    ),
+    "F1 of two classes": Task("f1", CANCER, *F1_ARMS),
     "F1 of ten classes": Task("f1", ("model=linear",), *F1_ARMS),
+    "AUC of two classes": Task(AUC, CANCER, AREA_SEARCHES, {**AREA_CONVEX, **AREA_STAND_IN}, AREA_HYBRIDS),
+    "AUC with outliers": Task(
+        AUC,
+        ("dataset=outliers", "model=linear"),
+        AREA_SEARCHES,
+        {**AREA_CONVEX, **AREA_STAND_IN, **AREA_STARTS},
+        AREA_HYBRIDS,
+    ),
 }
 
 
 class NoGradient(Study):
-    """A task with a derivative and four without, by searches and by descent of what has one in its place.
+    """A task with a derivative and six without, by searches and by descent of what has one in its place.
 
     The rule of thumb has two halves. Where the derivative exists (``smooth``: a network on digits) descent by Adam is
     to lead. Where it does not, a search is to: the share of errors of a plane, where a tenth of the labels are wrong
-    and far out (``errors``); a network whose units fire or do not (``steps``); and F1, on two classes and on ten.
+    and far out (``errors``); a network whose units fire or do not (``steps``); F1, on two classes and on ten; and the
+    area under the ROC curve, on two classes and on the plane with its outliers.
 
     That a derivative does not exist does not keep anybody from descending: cross-entropy and the hinge stand in for
     errors, as the sigmoid of the margin does, which outliers cannot pull; the straight-through estimator takes steps
@@ -107,8 +134,9 @@ class NoGradient(Study):
     beats descent of a loss or a network in its place. Each arm of a task has the same forwards, a backward pass counted
     as two, and the same number of trials for its settings, judged by the metric that counts; each seed has a split of
     its own. ``steps`` has more forwards than the others, for its searches learn slowly. Searches are the library's most
-    general ones; the sigmoid has an arm of several starts, since it is not convex. The area under the ROC curve is left
-    out, since arms that train on another loss do not report it.
+    general ones; the sigmoid has an arm of several starts, since it is not convex. Runs that are judged by the area
+    under the curve have it as their objective, and their descents train on a loss in its place (``surrogate``), so that
+    all report it; the cross-entropy is consistent for it (Agarwal 2014, https://jmlr.org/papers/v15/agarwal14b.html).
     """
 
     number = 10
@@ -117,13 +145,13 @@ class NoGradient(Study):
     rule = (
         "An arm leads on a task if it is better than each arm of the other camp on the test (p < .05, paired by seed, "
         "Holm over all pairs of a search and a descent, on all tasks). Supported if descent leads where the derivative "
-        "exists, and a search leads on each of the four tasks without; refuted if a search leads where it exists, or "
-        f"if on each of the four some descent is better than each search, or as good up to {MARGIN}; not "
+        "exists, and a search leads on each of the six tasks without; refuted if a search leads where it exists, or "
+        f"if on each of the six some descent is better than each search, or as good up to {MARGIN}; not "
         "distinguishable if nobody leads anywhere; else mixed."
     )
     profiles = {
         "smoke": Profile(seeds=2, minutes=0.3, sizes={"tasks": ["errors", "steps"], "forwards": 6e4}),
-        "docs": Profile(seeds=10, minutes=11, trials=5, judges=2, sizes={"tasks": list(TASKS), "forwards": 6e5}),
+        "docs": Profile(seeds=10, minutes=14, trials=5, judges=2, sizes={"tasks": list(TASKS), "forwards": 6e5}),
         "full": Profile(seeds=20, minutes=240, trials=30, judges=3, sizes={"tasks": list(TASKS), "forwards": 3e6}),
     }
     metrics = ("test/accuracy", "test/f1", "test/loss")
@@ -133,7 +161,7 @@ class NoGradient(Study):
         forwards = profile.sizes["forwards"]
         return {
             arm_of(name, way): Arm(
-                (*task.base, f"budget.forwards={task.times * forwards:g}", *overrides), True, f"final/val/{task.metric}"
+                (*task.base, f"budget.forwards={task.times * forwards:g}", *overrides), True, tuned_for(task)
             )
             for name, task in TASKS.items()
             if name in profile.sizes["tasks"]
@@ -195,9 +223,17 @@ def tasks_of(results: Results) -> list[str]:
     return [task for task in TASKS if any(results.arms.get(arm_of(task, way)) for way in ways(task))]
 
 
+def tuned_for(task: Task) -> str:
+    """The metric by which trials are judged."""
+    return "final/val/loss" if task.metric == AUC else f"final/val/{task.metric}"
+
+
 def values_of(results: Results, task: str, way: str) -> dict[str, float]:
     """The metric of the test, by seed; 0, the least, of runs that have diverged."""
-    values = results.values(arm_of(task, way), f"test/{TASKS[task].metric}", higher=True)
+    if TASKS[task].metric == AUC:
+        values = {seed: 1 - loss for seed, loss in results.values(arm_of(task, way), "test/loss").items()}
+    else:
+        values = results.values(arm_of(task, way), f"test/{TASKS[task].metric}", higher=True)
     return {seed: max(0.0, value) if value == value else 0.0 for seed, value in values.items()}
 
 
