@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hybridopt.core.encoding import Encoding
 from hybridopt.core.handover import Handover
@@ -20,6 +20,7 @@ from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.core.trail import Trail
 from hybridopt.core.trigger import Trigger, Turn
 from hybridopt.engine.buffers import LateBuffers
+from hybridopt.engine.named import NamedModules
 from hybridopt.errors import ConfigError, options
 
 
@@ -53,8 +54,8 @@ class Hybrid(Strategy):
         super().__init__()
         check_shares(phases, shares)
         check_triggers(phases, until or {})
-        self.phases = cast(Mapping[str, Strategy], nn.ModuleDict(phases))
-        self.triggers = cast(Mapping[str, Trigger], nn.ModuleDict(until or {}))
+        self.phases = cast(Mapping[str, Strategy], NamedModules(phases))
+        self.triggers = cast(Mapping[str, Trigger], NamedModules(until or {}))
         self.passes_on = handover
         self.offsets = LateBuffers()  # of_<phase> (d,): where a phase that comes again is, against where it was
         self.trail = Trail()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Batch, Forward, Objective
 from hybridopt.core.spec import DataSpec
+from hybridopt.engine.named import NamedModules
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.messages import options
 
@@ -48,7 +49,7 @@ class Several(Objective):
         odd = next((name for name in reference if name not in parts), None)
         if odd is not None:
             raise ConfigError(f"objective.reference.{odd} is none of the objectives.{options(parts, odd)}")
-        self._parts = cast(Mapping[str, Objective], nn.ModuleDict(parts))
+        self._parts = cast(Mapping[str, Objective], NamedModules(parts))
         self.reference = reference
 
     @property

@@ -11,12 +11,12 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, cast
 
 import torch
-from torch import nn
 
 from hybridopt.core.encoding import Encoding
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
+from hybridopt.engine.named import NamedModules
 from hybridopt.errors import ConfigError
 
 
@@ -48,7 +48,7 @@ class Split(Strategy):
     def __init__(self, groups: dict[str, Strategy], patterns: dict[str, str] = {}):
         super().__init__()
         check_groups(groups, patterns)
-        self.groups, self.patterns = cast(Mapping[str, Strategy], nn.ModuleDict(groups)), dict(patterns)
+        self.groups, self.patterns = cast(Mapping[str, Strategy], NamedModules(groups)), dict(patterns)
         self._views: dict[str, Oracle] = {}
 
     @classmethod
