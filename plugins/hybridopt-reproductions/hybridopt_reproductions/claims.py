@@ -56,8 +56,8 @@ def rule_of(claims: Mapping[str, Claim]) -> str:
         claims: that it tests, in the order in which they are told.
     """
     numbered = "; ".join(f"({n}) {', '.join(c.methods)}: {c.says}" for n, c in enumerate(claims.values(), 1))
-    every = "it holds" if len(claims) == 1 else "every claim holds"
-    return f"Supported if {every}, refuted if none does, else mixed. {numbered}."
+    rule = "every claim holds, refuted if none does, else mixed" if len(claims) > 1 else "its claim holds, else refuted"
+    return f"Supported if {rule}. {numbered}."
 
 
 def verdict_of(findings: Sequence[Finding]) -> Literal["supported", "refuted", "mixed", "not distinguishable"]:

@@ -50,7 +50,7 @@ class RobustLosses(ClaimsStudy):
     compared_by = "test error"
     profiles = {
         "smoke": Profile(seeds=1, minutes=0.05, sizes={"passes": 200}),
-        "docs": Profile(seeds=5, minutes=0.1, sizes={"passes": PASSES}),
+        "docs": Profile(seeds=10, minutes=0.3, sizes={"passes": PASSES}),
         "full": Profile(seeds=30, minutes=0.5, sizes={"passes": PASSES}),
     }
 
