@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ACCURACY = "test/accuracy"
 HEAD = ("method", "claim", "measured", "forwards", "holds")
+WORST = 1e9  # stands for an error or a loss that is not finite, which JSON does not have
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,11 @@ def sentence(finding: Finding) -> str:
 
 
 # -- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def finite(value: float) -> float:
+    """The value; :data:`WORST` where it is not finite, or above that."""
+    return min(value, WORST) if math.isfinite(value) else WORST
 
 
 def middle(values: Sequence[float], form: str = ".3g") -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt import Budget, DataSpec, Profile, Results, Trial, build, compose, run
+from hybridopt import Budget, DataSpec, Profile, Results, build, compose, run
 from hybridopt.study.comparing import Compared
 from hybridopt.study.memory import growth, in_a_process
 from hybridopt.study.training import built
@@ -139,12 +139,14 @@ def batch() -> tuple[dict[str, Tensor], Tensor]:
 
 def trial(method: str, width: int, layers: int) -> None:
     """Train a transformer by a ``Trial``, or only run it."""
-    from pytorch_lightning import Trainer
-    from torch.utils.data import DataLoader
-
     module, data = Encoder(width, layers), batch()
     if method == INFERENCE:
         return infer(module, data[0])
+    from pytorch_lightning import Trainer  # not before: inference does without
+    from torch.utils.data import DataLoader
+
+    from hybridopt import Trial
+
     budget = Budget(evaluations=2 * STEPS if method == MEZO else STEPS, marks=1)
     spec = DataSpec({"ids": (LENGTH,), "padding": (LENGTH,)}, 2, "classification")
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)

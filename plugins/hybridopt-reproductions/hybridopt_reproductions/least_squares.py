@@ -16,7 +16,7 @@ from hybridopt import Profile, Results
 from hybridopt.study.comparing import Compared
 from hybridopt.study.functions import minimise
 from hybridopt.study.training import train
-from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, by_seed, dots_of, middle, rule_of
+from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, by_seed, dots_of, finite, middle, rule_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,11 +86,11 @@ class LeastSquares(ClaimsStudy):
         if way in BOWLS:
             settings = {"name": way, **BOWLS[way]}
             start = torch.ones(D, dtype=torch.float64)
-            return told | {"end": minimise(settings, stretched, start, int(share * LOSSES), seed)}
+            return told | {"end": finite(minimise(settings, stretched, start, int(share * LOSSES), seed))}
         if way == MINPACK:
             return told | {"end": minpack(seed, max(2, round(share * 220)))}
         error, forwards = fitted(way, seed, share)
-        return told | {"end": error, "forwards": forwards}
+        return told | {"end": finite(error), "forwards": forwards}
 
     def findings(self, results: Results, compared: Sequence[Compared]) -> Iterator[Finding]:
         ends = {

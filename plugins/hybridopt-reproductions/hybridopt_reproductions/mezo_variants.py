@@ -16,13 +16,12 @@ from hybridopt import Profile, Results
 from hybridopt.study.comparing import Compared, compare_values
 from hybridopt.study.functions import minimise
 from hybridopt.study.training import train
-from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, middle, p_of, rule_of
+from hybridopt_reproductions.claims import WORST, Claim, ClaimsStudy, Finding, finite, middle, p_of, rule_of
 from hybridopt_reproductions.digit_images import Arrays, shuffled
 from hybridopt_reproductions.transfer import changed, fine_tuned, loss, perceptron
 
 RATES = [3.0**k for k in range(-8, 3)]  # of which the best counts
 TUNING = range(1000, 1003)  # seeds that judge them
-WORST = 1e9  # stands for a loss that is not finite
 MEZO = "mezo"
 UNEVEN, D, CURVED = "quadratic", 20, 30_000  # dimensions, and losses
 LOWER = 10  # times
@@ -57,8 +56,8 @@ class Problem:
         """The loss at the end of a run with a step size."""
         own = self.rival[1] if name == self.rival[0] else {}
         rates = {"lr": rate, **({"anchor_lr": rate} if name == "mezo_svrg" else {})}
-        value = self.run(self, {"name": name, "schedule": self.schedule, "probe": 0, **rates, **own}, seed, held_out)
-        return min(value, WORST) if math.isfinite(value) else WORST
+        given = {"name": name, "schedule": self.schedule, "probe": 0, **rates, **own}
+        return finite(self.run(self, given, seed, held_out))
 
 
 # -- the problems ------------------------------------------------------------------------------------------------------
@@ -242,4 +241,4 @@ def lowered(name: str, seed: int, share: float) -> float:
 
     settings = {"name": name, "schedule": "constant", **({"smoothing": 0.01} if name == "hizoo" else {})}
     x0 = torch.randn(D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return minimise(settings, quadratic, x0, max(60, round(share * CURVED)), seed)
+    return finite(minimise(settings, quadratic, x0, max(60, round(share * CURVED)), seed))

@@ -14,7 +14,7 @@ from torch import Tensor
 from hybridopt import Profile, Results
 from hybridopt.study.comparing import Compared, compare_values
 from hybridopt.study.functions import FUNCTIONS, Function, minimise, start
-from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, middle, p_of, rule_of
+from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, finite, middle, p_of, rule_of
 
 D, LOSSES, SIGMA = 10, 600, 1.0  # NGOpt's rules change at 600 losses in ten dimensions: here it is told 599
 SOLVED = 1e-12  # a value that nobody needs to go below
@@ -66,8 +66,8 @@ class NevergradWrapped(ClaimsStudy):
             warnings.simplefilter("ignore")  # nevergrad's own
             ends = {
                 str(seed): [
-                    minimise(settings, function, start(D, seed), losses, seed),
-                    alone(name, function, start(D, seed), losses, seed),
+                    finite(minimise(settings, function, start(D, seed), losses, seed)),
+                    finite(alone(name, function, start(D, seed), losses, seed)),
                 ]
                 for seed in cell["seeds"]
             }

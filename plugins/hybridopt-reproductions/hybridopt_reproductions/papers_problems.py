@@ -10,7 +10,7 @@ from hybridopt import Profile, Results, Table
 from hybridopt.study.comparing import Compared, compare_values
 from hybridopt.study.succeeding import compare_rates, rates_table
 from hybridopt_reproductions import points
-from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, by_seed, middle, p_of, rule_of
+from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, by_seed, finite, middle, p_of, rule_of
 
 GUIDED, PLAIN, BIASED = "guided", "unguided", "biased gradient"
 SUBSPACE, WHOLE = "with the subspace", "without"
@@ -84,7 +84,7 @@ class PapersProblems(ClaimsStudy):
             found = points.distance(way, seed, share)
         else:
             found = points.error(way, seed, share)
-        return {cell["problem"]: way, "seed": seed, "end": found}
+        return {cell["problem"]: way, "seed": seed, "end": finite(found)}
 
     def comparisons(self, results: Results) -> list[Compared]:
         values = by_seed(results, "guided", PROBLEMS["guided"], "end")

@@ -14,7 +14,7 @@ import torch
 from hybridopt import ConfigError, Profile, Results
 from hybridopt.study.comparing import Compared, compare_values
 from hybridopt.study.functions import FUNCTIONS, Function, minimise, start
-from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, middle, p_of, rule_of
+from hybridopt_reproductions.claims import Claim, ClaimsStudy, Finding, finite, middle, p_of, rule_of
 
 D, LOSSES, SIGMA = 10, 20_000, 1.0
 POPSIZE = 100
@@ -74,7 +74,8 @@ class Peers(ClaimsStudy):
         function, settings = FUNCTIONS[cell["function"]], {"name": name, "sigma": SIGMA, **CASES[name][1]}
         theirs = PEERS[name](function, seed, losses)
         ours = minimise(settings, function, start(D, seed), losses, seed)
-        return {"strategy": name, "function": cell["function"], "seed": seed, "ours": ours, "theirs": theirs}
+        told = {"strategy": name, "function": cell["function"], "seed": seed}
+        return told | {"ours": finite(ours), "theirs": finite(theirs)}
 
     def comparisons(self, results: Results) -> list[Compared]:
         values: dict[str, dict[str, float]] = {}
