@@ -40,7 +40,7 @@ REACH: Mapping[str, tuple[float, float, tuple[str, ...]]] = {  # method -> accur
     "learned_supermask": (0.93, 1.3e5, ("model.hidden=[256,256]", "dataset.batch_size=64")),
 }
 CLAIMS = {
-    name: Claim((name,), f"the median test accuracy on digits is at least {wanted:g}, after {forwards:g} forwards")
+    name: Claim((name,), f"the median test accuracy on digits is at least {wanted:g}, after {forwards:,.0f} forwards")
     for name, (wanted, forwards, _) in REACH.items()
 }
 
