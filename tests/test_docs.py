@@ -7,8 +7,6 @@ import inspect
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from hybridopt.composition import registry
 from hybridopt.composition.kinds import PARTS
 
 ROOT = Path(__file__).parent.parent
-REPRODUCE = ROOT / "scripts" / "claims" / "reproduce.py"
 MAKER = ROOT / "scripts" / "tools" / "make_docs.py"
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLES = [shlex.split(line)[1:] for line in re.findall(r"^hybridopt (?:.*)$", PLUGINS, re.MULTILINE)]
@@ -101,21 +98,3 @@ def test_every_figure_of_the_guide_is_one_that_was_kept() -> None:
     shown = dict(re.findall(r"^\| \[`(\w+)`\].*\| (\d\.\d+) \(", GUIDE, re.MULTILINE))
     assert shown == {name: f"{figure['median']:.3f}" for name, figure in kept.items()}
     assert len(shown) > 30
-
-
-@pytest.mark.slow
-def test_what_is_proven_is_installed() -> None:
-    """Each experiment of scripts/claims/reproduce.py is about a strategy or an objective that exists."""
-    command = [sys.executable, str(REPRODUCE), "nothing"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    named = done.stderr.strip().removesuffix(".").rpartition("one of ")[2].split(", ")
-    assert len(named) > 20
-    assert set(named) <= {*registry.names("strategy"), *registry.names("objective")}
-
-
-def test_a_claim_is_repeated_by_its_name() -> None:
-    command = [sys.executable, str(REPRODUCE), "safe_mutation", "--seeds", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "holds" in done.stdout

@@ -66,7 +66,7 @@ class FiniteDifferences(Study):
     Adam's is the smallest, for with more of it tuning would trade speed for a last digit.
 
     Memory is another matter: a difference needs no more of it than inference, which
-    ``python scripts/claims/reproduce.py mezo`` measures.
+    ``fine_tuning_memory`` of hybridopt-reproductions measures.
     """
 
     number = 9

@@ -14,6 +14,9 @@ For whoever writes a study (:class:`hybridopt.Study`):
 * :mod:`~hybridopt.study.many_starts`: textbook methods from many starts at once
 * :mod:`~hybridopt.study.surrogates`: black boxes that are minimised in few calls
 * :mod:`~hybridopt.study.tickets`: small networks that are pruned
+* :mod:`~hybridopt.study.training`: modules that strategies train without a Trainer
+* :mod:`~hybridopt.study.made_up_sweeps`: sweeps whose truth is known, as the report judges them
+* :mod:`~hybridopt.study.memory`: how far the memory of a process grows
 * :mod:`~hybridopt.study.suites`, :mod:`~hybridopt.study.standings`: named tasks, and ranks over them
 * :mod:`~hybridopt.study.stored`: results that are shipped
 * :mod:`~hybridopt.study.steps`: how far single steps of a network descend

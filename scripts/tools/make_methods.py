@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS, CLAIMS = ROOT / "docs", ROOT / "scripts" / "claims"
+DOCS = ROOT / "docs"
 FIGURES, PICTURE, PAGE = (DOCS / f"methods.{kind}" for kind in ("json", "png", "md"))
 FORWARDS = 1e7
 FAMILIES = {
@@ -67,7 +67,7 @@ Made by `python scripts/tools/make_methods.py` from the installed strategies. St
 - **The network shall be sparse.** `iterative_magnitude_pruning`; `edge_popup` where weights cannot change.
 - **The strategy wanders.** Any of them inside of `ema`, which averages, or `best_so_far`, which keeps the best.
 
-What each is proven to do, by experiments that anybody can run, is in [What holds](reproduction.md); how default
+What is claimed of each, and whether it holds, is in [What holds of single methods](reproduction.md); how default
 settings were found, in [Where defaults come from](defaults.md); every setting is in [the built-in plugins](plugins.md).
 
 How well a strategy's steps agree with the gradient is logged as `train/alignment` by
@@ -148,7 +148,6 @@ def measured(strategy) -> tuple[str, str]:
 
 def measure(rows: list[Row], names: str, seeds: int) -> None:
     """Train strategies, all or some, and keep what comes out beside what is known of the others."""
-    sys.path.insert(0, str(CLAIMS))  # whose runs are those that prove claims
     from runs import sweep
 
     known = kept()

@@ -1,12 +1,14 @@
-"""Write docs/thread.md, the answer to the question, and the page of each study, from the studies' kept results.
+"""Write docs/thread.md, docs/reproduction.md and the page of each study, from the studies' kept results.
 
     python scripts/tools/make_thread.py --take multirun
     python scripts/tools/make_thread.py
     python scripts/tools/make_thread.py --check
 
-With --take the results of studies that were run by their profile docs are copied from there to docs/studies first. No
-number of these pages is typed by hand: those of the conclusion (scripts/tools/conclusion.md) are named there, such as
-{study/number}, {verdict:study} and {count:supported}. With --check nothing is written, and stale pages are named.
+The first answers the question by the claims of the thread; the second says what holds of single methods, by the studies
+of hybridopt-reproductions. With --take the results of studies that were run by their profile docs are copied from there
+to docs/studies first. No number of these pages is typed by hand: those of the conclusion (scripts/tools/conclusion.md)
+are named there, such as {study/number}, {verdict:study} and {count:supported}. With --check nothing is written, and
+stale pages are named.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from hybridopt.study.stored import store
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER, PAGE = ROOT / "docs" / "studies", ROOT / "docs" / "thread.md"
+METHODS, PACKAGE = ROOT / "docs" / "reproduction.md", "hybridopt-reproductions"
 CONCLUSION = Path(__file__).parent / "conclusion.md"
 PROFILE = "docs"
 PLACE = re.compile(r"\{([^{}]+)\}")
@@ -44,6 +47,18 @@ measures how things grow.
 Made by `python scripts/tools/make_thread.py` from the results in [studies](studies/README.md); the tests compute each
 verdict from them once more. `hybridopt-study run <name>` runs a study again.
 """
+METHODS_HEAD = """# What holds of single methods
+
+What is claimed of a method in its docstring, or of a part of hybridopt, is a claim of a study in
+[hybridopt-reproductions](../plugins/hybridopt-reproductions/README.md). Each claim says what must be measured, with its
+threshold; a study is supported if every one of its claims holds, refuted if none does, else mixed. What does not hold
+is said as plainly as what does.
+
+Made by `python scripts/tools/make_thread.py` from the results in [studies](studies/README.md); the tests compute each
+verdict from them once more. `hybridopt-study run <name>` runs a study again. Numbers are medians over seeds with their
+95 % intervals; p-values are corrected for all comparisons of a study (Holm); costs are in forwards.
+"""
+NOT_RUN = "not run yet"
 
 
 @dataclass(frozen=True)
@@ -114,8 +129,66 @@ def thread(found: Sequence[Answer]) -> str:
     ]
     table = markdown_table(["", "claim", "verdict", "minutes"], rows).replace("\\*\\*", "**")
     conclusion = filled(CONCLUSION.read_text(encoding="utf-8"), of_the_thread)
-    parts = [HEAD.rstrip(), table, *(section(answer) for answer in of_the_thread), conclusion.rstrip()]
-    return "\n\n".join(parts) + "\n"
+    sections = [*(section(answer) for answer in of_the_thread), conclusion.rstrip(), beside(found)]
+    return "\n\n".join([HEAD.rstrip(), table, *sections]) + "\n"
+
+
+def beside(found: Sequence[Answer]) -> str:
+    """The studies that are no claims of the thread: those of single methods, and others."""
+    run = {answer.name: answer for answer in found}
+    others = [name for name in registry.names("study") if find_study(name).number is None]
+    rows = []
+    for name in others:
+        verdict = f"**{run[name].verdict}**" if name in run else NOT_RUN
+        rows.append([page_of(name, run), escaped(find_study(name).claim), verdict])
+    return "\n\n".join(
+        [
+            "## Beside the thread",
+            f"Each claim on single methods is in the table of [what holds of single methods]({METHODS.name}).",
+            lines_of(["study", "claim", "verdict"], rows),
+        ]
+    )
+
+
+def methods(found: Sequence[Answer]) -> str:
+    """The page of what holds of single methods; studies that have not been run say so, with their claims."""
+    run = {answer.name: answer for answer in found}
+    studies = [name for name in registry.names("study") if registry.find("study", name).distribution == PACKAGE]
+    head = ["study", "claim", "verdict", "minutes"]
+    rows = [
+        [
+            page_of(name, run),
+            escaped(find_study(name).claim),
+            f"**{run[name].verdict}**" if name in run else NOT_RUN,
+            f"{run[name].minutes:.3g}" if name in run else "",
+        ]
+        for name in studies
+    ]
+    claims = [[*row, page_of(name, run)] for name in studies for row in claims_of(name, run)]
+    table = lines_of(["method", "claim", "measured", "forwards", "holds", "study"], claims)
+    return "\n\n".join([METHODS_HEAD.rstrip(), lines_of(head, rows), "## Claim by claim", table]) + "\n"
+
+
+def claims_of(name: str, run: Mapping[str, Answer]) -> list[list[str]]:
+    """A row for each claim of a study: what was measured, or that it has not been run."""
+    answer = run.get(name)
+    if answer is not None and answer.judgement is not None:
+        rows = answer.judgement.tables[0].rows
+        return [[*map(escaped, row[:-1]), "**no**" if row[-1] == "no" else row[-1]] for row in rows]
+    state = NOT_RUN if answer is None else answer.verdict
+    claims = getattr(find_study(name), "claims", {}).values()
+    return [[escaped(", ".join(claim.methods)), escaped(claim.says), state, "", ""] for claim in claims]
+
+
+def page_of(name: str, run: Mapping[str, Answer]) -> str:
+    """A link to the page of a study; its name where it has not been run, so that there is none."""
+    return f"[{name}](studies/{name}.md)" if name in run else f"`{name}`"
+
+
+def lines_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def section(answer: Answer) -> str:
@@ -166,7 +239,8 @@ def made(folder: Path) -> dict[Path, str]:
     Args:
         folder: where they are made.
     """
-    pages = {PAGE: thread(answers(folder))}
+    found = answers(folder)
+    pages = {PAGE: thread(found), METHODS: methods(found)}
     return pages | {FOLDER / file.name: file.read_text(encoding="utf-8") for file in sorted(folder.iterdir())}
 
 

@@ -4,7 +4,7 @@ The paper's merging in parameter space: a search over what each of several netwo
 CMA-ES over the settings of TIES and DARE, which merge differences from a common network; ours is any search, over
 weights of plain means. The search judges by losses on training batches, where the paper's sees the task's own scores.
 Of digits networks that were fine-tuned on different labels it makes a better one than their uniform mean; Adam, for as
-many forwards on all labels, makes a far better one (``python scripts/claims/reproduce.py merge``).
+many forwards on all labels, makes a far better one (``hybridopt-study run merging``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 https://doi.org/10.1016/j.procs.2015.12.114. It is often cited for training without gradients, and is a hybrid: the
 features are those of backpropagation. It improves a network that was trained too little; the same forwards spent on
-more gradient descent improve it more (``python scripts/claims/reproduce.py simulated_annealing_head``).
+more gradient descent improve it more (``hybridopt-study run ablations``).
 """
 
 from __future__ import annotations

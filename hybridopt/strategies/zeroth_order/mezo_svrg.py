@@ -8,9 +8,9 @@ is a mean over ``anchor_batches`` of them, during which the weights stand still,
 Kept besides the parameters are the anchor, a seed and a slope.
 
 The paper's claim against MeZO does not hold at this scale: in linear regression on 16 noisy samples in batches of four,
-with exact anchors, it ends 0.017 above the lowest loss, and ``mezo`` 0.009, after 8,000 losses each and both at their
-best step size of eleven (medians of five seeds; ``python scripts/claims/reproduce.py mezo_svrg``). The noise of batches
-cancels; that of the anchor's one direction does not, along which all steps of a period go.
+with exact anchors, it ends no nearer to the lowest loss than ``mezo`` after as many losses
+(``hybridopt-study run mezo_variants``). The noise of batches cancels; that of the anchor's one direction does not,
+along which all steps of a period go.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ matrix of one column, whose msign is its direction. Steps are scaled to a root m
 size of a step in a coordinate, as Adam's; epsilon is the standard deviation of the perturbation of each parameter.
 
 The paper's claim against MeZO does not hold at this scale: a matrix 16 x 32 in linear regression, whose inputs have
-scales from 0.03 to 1, ends at a loss of 1.06, and at 0.38 by ``mezo``, after 4,000 losses each and both at their best
-step size of eleven (medians of five seeds; ``python scripts/claims/reproduce.py zo_muon``). Four queries in a subspace
-of rank 4 are mostly noise there, of which all directions are given the same length.
+scales from 0.03 to 1, ends above ``mezo`` after as many losses, both at their best step size
+(``hybridopt-study run mezo_variants``). Four queries in a subspace of rank 4 are mostly noise there, of which all
+directions are given the same length.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def test_a_root_is_a_root(seed: int) -> None:
 
 
 def test_levenberg_marquardt_fits_a_sinc_where_adam_does_not() -> None:
-    """Claimed of 8 in 10 seeds by scripts/claims/reproduce.py; here of two, at equal forwards."""
+    """The study least_squares asks it of 8 in 10 seeds; here of two, at equal forwards."""
     x = torch.linspace(-10, 10, 200, dtype=torch.float64)[:, None]
     batch = (x, torch.sinc(x / math.pi))
     for seed in range(2):

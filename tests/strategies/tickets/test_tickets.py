@@ -163,7 +163,7 @@ def test_the_control_redraws_the_survivors_from_the_same_distribution() -> None:
 
 
 def test_a_ticket_beats_a_random_mask() -> None:
-    """At 5 % of the weights, median of five seeds; scripts/claims/reproduce.py has it against redrawn weights too."""
+    """At 5 % of the weights, median of five seeds; the study masks_and_tickets has it against redrawn weights."""
     accuracy = {}
     for mask in ("magnitude", "random"):
         found = []
