@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Literal, get_args
 
 import torch
@@ -14,6 +16,7 @@ from hybridopt.toolbox.ranges import one_of, share
 Rule = Literal["knee", "weights", "lexicographic"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 ROWS = 2**22  # comparisons that are made at a time
+FINE = 20  # points of a lattice for each that is taken
 
 
 def nondominated(readings: Tensor) -> Tensor:
@@ -41,6 +44,48 @@ def distinct(readings: Tensor) -> Tensor:
     order = group.argsort(stable=True)
     first[order[1:]] = group[order[1:]] != group[order[:-1]]
     return first
+
+
+def best(readings: Tensor) -> Tensor:
+    """The places (m,) of those in (n, k) that no other one dominates, one for each reading."""
+    places = nondominated(readings).nonzero()[:, 0]
+    return places[distinct(readings[places])]
+
+
+def spread(count: int, objectives: int) -> Tensor:
+    """Weights of objectives, spread evenly: the corners first where there are three or more.
+
+    Those of two objectives are at equal distances; of more, each is the point of a fine lattice (Das & Dennis 1998,
+    https://doi.org/10.1137/S1052623496307510) that is farthest from those before it.
+
+    Args:
+        count: n.
+        objectives: k.
+
+    Returns:
+        (n, k) in float64, at least 0, of which each row adds up to 1.
+    """
+    if count == 1 or objectives == 1:
+        return torch.full((count, objectives), 1 / objectives, dtype=torch.float64)
+    if objectives == 2:
+        first = torch.linspace(1, 0, count, dtype=torch.float64)
+        return torch.stack([first, 1 - first], dim=1)
+    points = torch.cat([torch.eye(objectives, dtype=torch.float64), _lattice(FINE * count, objectives)])
+    chosen, nearest = [0], (points - points[0]).norm(dim=1)
+    while len(chosen) < count:
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (points - points[chosen[-1]]).norm(dim=1))
+    return points[chosen]
+
+
+def _lattice(least: int, objectives: int) -> Tensor:
+    """The coarsest lattice of weights that has so many points at least."""
+    steps = 1
+    while math.comb(steps + objectives - 1, objectives - 1) < least:
+        steps += 1
+    bars = torch.tensor([*combinations(range(steps + objectives - 1), objectives - 1)])
+    ends = torch.cat([torch.full((len(bars), 1), -1), bars, torch.full((len(bars), 1), steps + objectives - 1)], dim=1)
+    return (ends.diff(dim=1) - 1).double() / steps
 
 
 def normalised(readings: Tensor) -> Tensor:

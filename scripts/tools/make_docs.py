@@ -187,6 +187,9 @@ def companions(plugin: registry.Plugin) -> list[str]:
     if plugin.kind == "model" and hasattr(loaded, "conformance"):
         fitting = loaded.conformance["problem"]
         return [*(f"{part}={config['name']}" for part, config in fitting.items()), "strategy=adam"]
+    several = [f"'{one}'" for one in getattr(loaded, "showcase", ()) if one.startswith("objectives=")]
+    if several:
+        return several
     if plugin.name == "split":
         return ["'+strategy.patterns.search=\"*bias\"'"]
     needs_search = plugin.kind == "encoding" or (plugin.kind == "objective" and not loaded.differentiable)

@@ -28,13 +28,15 @@ class Memetic(Wrapper):
 
     All members descend at once, on the batch on which they are then judged; a step costs three forwards a member and
     sample. With Baldwinian inheritance the members stay as they were, and what is recommended has learned as they do.
+    Of several objectives descent lowers the first, and a search for fronts judges by all of them what that has made;
+    with Baldwinian inheritance, which leaves its members behind, the front is what is recommended on the way.
 
     Args:
         inner: the search.
         steps: of descent, of each member in each generation.
         lr: the length of a step over that of the gradient.
         inheritance: "lamarckian" writes weights back into the members, for searches that learn from points, such as
-            genetic_algorithm, differential_evolution, particle_swarm and cem; "baldwinian" suits any.
+            genetic_algorithm, differential_evolution, particle_swarm, cem and those for fronts; "baldwinian" suits any.
 
     Raises:
         ConfigError: a number is out of range, or what is learned cannot be written back into the search.
@@ -90,6 +92,9 @@ class Memetic(Wrapper):
 
     def recommend(self) -> Tensor | None:
         return self.inner.recommend() if self.refined is None else self.refined
+
+    def front(self) -> Tensor | None:
+        return self.inner.front() if self.inheritance == "lamarckian" else None
 
     def _learn(self, population: Population, batch: Batch) -> Population:
         members = materialize(population)

@@ -67,12 +67,13 @@ def searcher_class(name: str) -> type:
     raise ConfigError(f"EvoTorch has no searcher {name!r}.{options(known, name)}")
 
 
-def problem(search: Any, start: torch.Tensor) -> Any:
+def problem(search: Any, start: torch.Tensor, objectives: int = 1) -> Any:
     """An EvoTorch problem that draws from the search's generator, and answers with the losses it is given.
 
     Args:
         search: whose generator it draws from.
         start: (d,), in the type and on the device of all vectors.
+        objectives: how many there are.
 
     Returns:
         An ``evotorch.Problem``; its attribute ``told`` (n,) is what the next evaluation of n solutions says. Until its
@@ -86,7 +87,7 @@ def problem(search: Any, start: torch.Tensor) -> Any:
 
         def __init__(self) -> None:
             super().__init__(
-                "min",
+                "min" if objectives == 1 else ["min"] * objectives,
                 solution_length=len(start),
                 initial_bounds=(-1.0, 1.0),  # asked for, and of no matter: the centre is given
                 dtype=start.dtype,

@@ -52,7 +52,7 @@ class MOEAD(PymooSearch):
         eta_mutation: of "real": the larger, the smaller mutations are; a typical one is the box over this number.
         mutation: the share of coordinates that mutate; None is one of all.
         choice: what is recommended of the front: knee, weights or lexicographic.
-        weights: of the objectives by name, for "weights".
+        weights: of the objectives by name, for "weights": ``+strategy.weights.loss=1``.
         tolerance: of "lexicographic": what counts as equally good, as a share of an objective's range.
 
     Raises:
@@ -114,7 +114,7 @@ class MOEAD(PymooSearch):
         )
         return self.variation.vectors(made[: len(parents)].get("X"), self.x0)  # the first child of each pair
 
-    def survivors(self, own: np.ndarray, new: np.ndarray) -> np.ndarray:
+    def chosen(self, own: np.ndarray, new: np.ndarray) -> np.ndarray:
         both = np.concatenate([own, new])
         fine = np.isfinite(both).all(axis=1)
         best = both[fine].min(axis=0)

@@ -35,7 +35,7 @@ class NSGA2(SurvivalSearch):
         eta_mutation: of "real": the larger, the smaller mutations are; a typical one is the box over this number.
         mutation: the share of coordinates that mutate; None is one of all.
         choice: what is recommended of the front: knee, weights or lexicographic.
-        weights: of the objectives by name, for "weights".
+        weights: of the objectives by name, for "weights": ``+strategy.weights.loss=1``.
         tolerance: of "lexicographic": what counts as equally good, as a share of an objective's range.
 
     Raises:

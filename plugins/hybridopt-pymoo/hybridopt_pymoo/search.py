@@ -18,9 +18,9 @@ from pymoo.core.selection import Selection
 from pymoo.core.survival import Survival
 from torch import Tensor
 
-from hybridopt import ConfigError, FrontSearch
-from hybridopt.toolbox import inheritance
-from hybridopt.toolbox.fronts import Choice, distinct, nondominated
+from hybridopt import ConfigError
+from hybridopt.toolbox.front_population import FrontPopulation
+from hybridopt.toolbox.fronts import Choice
 from hybridopt.toolbox.ranges import at_least
 from hybridopt_pymoo.variation import Settings, population
 
@@ -29,12 +29,10 @@ SEEDS = 2**63 - 1
 WEIGHTED = {"choice": "weights", "weights": {"loss": 1.0}}
 
 
-class PymooSearch(FrontSearch):
-    """Asks for the first population, then for children; on a batch that is new, also for the members once more.
+class PymooSearch(FrontPopulation):
+    """A population whose children are made by pymoo's operators.
 
-    Readings are only compared with others of the same batch, so that no lucky batch decides. A member that has failed
-    is no parent while there are others, and lives on only where there are too few of these; a first generation in which
-    all have failed is drawn half as far from the start, a later one teaches nothing.
+    A member that has failed is no parent while there are others, and lives on only where there are too few of these.
 
     Class attributes:
         notes: the attributes of an individual that pymoo's selection asks for, kept from its survival.
@@ -45,13 +43,11 @@ class PymooSearch(FrontSearch):
         choice: what is recommended of a front.
     """
 
-    takes: ClassVar[frozenset[str]] = frozenset({"population"})
-    learns_from_points: ClassVar[bool] = True
-    conformance: ClassVar[dict[str, Any]] = {**FrontSearch.conformance, "settings": [WEIGHTED, {"variation": "binary"}]}
+    conformance: ClassVar[dict[str, Any]] = {
+        **FrontPopulation.conformance,
+        "settings": [WEIGHTED, {"variation": "binary"}],
+    }
     notes: ClassVar[tuple[str, ...]] = ()
-    x0: Tensor  # (d,)
-    members: Tensor  # (n, d)
-    values: Tensor  # (n, k), their readings; +inf at first
     noted: Tensor  # (n, len(notes)), float64
 
     def __init__(self, popsize: int, settings: Settings, choice: Choice):
@@ -65,63 +61,33 @@ class PymooSearch(FrontSearch):
         """How parents are chosen."""
 
     @abstractmethod
-    def survivors(self, own: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Who lives on: places (n,) in members and children, one after the other; sets :attr:`noted` of these.
-
-        Args:
-            own: the readings (n, k) of the members; (0, k) in the first generation.
-            new: those of the children (c, k). At least one member or child has nothing but finite readings.
-        """
+    def chosen(self, own: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """:meth:`survivors` in float64; sets :attr:`noted` of these."""
 
     def prepare(self, objectives: int) -> int:
         """Make further state, for so many objectives; how many members there are."""
         return self.popsize
 
-    def start(self, x0: Tensor) -> None:
-        objectives = len(self.names)
-        count = self.prepare(objectives)
-        first = self.variation.first(count, x0, self.generator)
-        self.register_buffer("x0", x0.clone())
-        self.register_buffer("members", inheritance.members(self.context.inherited, first))
-        exact = torch.promote_types(x0.dtype, torch.float32)
-        self.register_buffer("values", x0.new_full((count, objectives), torch.inf, dtype=exact))
+    def first(self, x0: Tensor) -> Tensor:
+        count = self.prepare(len(self.names))
         self.register_buffer("noted", x0.new_zeros((count, len(self.notes)), dtype=torch.float64))
+        return self.variation.first(count, x0, self.generator)
+
+    def nearer(self) -> Tensor:
+        return self.variation.nearer(self.members, self.x0)
 
     def ask(self) -> Tensor:
         seed = int(torch.randint(SEEDS, (), generator=self.generator, device=self.generator.device))
         self.random = np.random.default_rng(seed)
-        if self.first_generation:
-            return self.members.clone()
-        children = self.offspring()
-        return torch.cat([self.members, children]) if self.fresh else children
+        return super().ask()
 
-    def tell(self, population: Tensor, readings: Tensor) -> None:
-        readings, first = readings.to(self.values), self.first_generation
-        if not torch.isfinite(readings).all(dim=1).any():
-            self.members = self.variation.nearer(self.members, self.x0) if first else self.members
-            return
-        again = len(self.members) if self.fresh and not first else 0
-        known = (self.members[:0], self.values[:0]) if first else (self.members, self.values)
-        own, values = (population[:again], readings[:again]) if again else known
-        members, readings_of_all = torch.cat([own, population[again:]]), torch.cat([values, readings[again:]])
-        both = readings_of_all.cpu().double().numpy()
-        places = torch.from_numpy(self.survivors(both[: len(own)], both[len(own) :])).to(members.device)
-        self.members, self.values = members[places], readings_of_all[places]
-
-    def front(self) -> Tensor:
-        return self.members[self._best()].clone()
-
-    def front_readings(self) -> Tensor:
-        return self.values[self._best()]
-
-    @property
-    def first_generation(self) -> bool:
-        """Whether no member has finite readings yet."""
-        return not bool(torch.isfinite(self.values).all(dim=1).any())
+    def survivors(self, own: Tensor, new: Tensor) -> Tensor:
+        places = self.chosen(own.cpu().double().numpy(), new.cpu().double().numpy())
+        return torch.from_numpy(places).to(own.device)
 
     def offspring(self) -> Tensor:
         """As many as there are members, other than these and one another as far as that is possible."""
-        able = torch.isfinite(self.values).all(dim=1).cpu().numpy()
+        able = self.able.cpu().numpy()
         able = able if able.sum() > 1 else np.ones_like(able)
         points = self.variation.points(self.members)[able]
         parents = population(points, self.values.cpu().double().numpy()[able], **self._notes_of(able))
@@ -146,11 +112,6 @@ class PymooSearch(FrontSearch):
     def _notes_of(self, able: np.ndarray) -> dict[str, np.ndarray]:
         return dict(zip(self.notes, self.noted.cpu().numpy()[able].T, strict=True))
 
-    def _best(self) -> Tensor:
-        """The places of those that no other one dominates, one for each reading."""
-        places = nondominated(self.values).nonzero()[:, 0]
-        return places[distinct(self.values[places])]
-
 
 class SurvivalSearch(PymooSearch):
     """One whose survivors are chosen from members and children together, by a survival of pymoo's."""
@@ -165,7 +126,7 @@ class SurvivalSearch(PymooSearch):
             own: the finite readings of the members.
         """
 
-    def survivors(self, own: np.ndarray, new: np.ndarray) -> np.ndarray:
+    def chosen(self, own: np.ndarray, new: np.ndarray) -> np.ndarray:
         both, count = np.concatenate([own, new]), len(self.members)
         fine = np.isfinite(both).all(axis=1)
         able = population(fine.nonzero()[0][:, None], both[fine])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.crossover.ux import UX
@@ -155,8 +156,6 @@ def signs(ones: Tensor, like: Tensor) -> Tensor:
     return 2 * ones.to(like.device, like.dtype) - 1
 
 
-def population(points: np.ndarray, readings: np.ndarray, **notes: Any) -> Any:
+def population(points: np.ndarray, readings: np.ndarray, **notes: np.ndarray) -> Population:
     """Pymoo's population of these points (n, ...), readings (n, k) and further attributes (n,) by name."""
-    from pymoo.core.population import Population
-
     return Population.new(X=points, F=readings, **notes)
