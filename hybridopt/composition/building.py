@@ -65,18 +65,16 @@ def walk(kind: str, config: Any, path: str | None = None) -> Iterator[Node]:
 def nested(plugin: Plugin, settings: Mapping[str, Any]) -> Iterator[tuple[Parameter, str | None, Any]]:
     """The configs of plugins among a plugin's settings: parameter, key where it takes several by name, config."""
     for parameter in plugin.describe().nested:
-        value = settings.get(parameter.name)
-        if not value and has_usual_parts(parameter):
-            value = parameter.preset
+        value = settings.get(parameter.name) or usual_parts(parameter)
         if value is None:
             continue
         for key, item in value.items() if parameter.many else [(None, value)]:
             yield parameter, key, item
 
 
-def has_usual_parts(parameter: Parameter) -> bool:
-    """Whether an empty mapping of plugins, or none, stands for some that the signature names."""
-    return parameter.many and isinstance(parameter.preset, Mapping)
+def usual_parts(parameter: Parameter) -> Mapping[str, Any] | None:
+    """The configs that an empty mapping of plugins stands for, or none, where the signature names some."""
+    return parameter.preset if parameter.many and isinstance(parameter.preset, Mapping) else None
 
 
 def name_of(config: Mapping[str, Any]) -> str:
@@ -203,7 +201,7 @@ def _check_choice(place: str, parameter: Parameter, arguments: Mapping[str, Any]
 def _parts(plugin: Plugin, arguments: Mapping[str, Any], place: str, supplied: Mapping[str, Any]) -> dict[str, Any]:
     """The nested plugins, built in the order of the signature; mappings of them are copied, empty ones too."""
     parameters = plugin.describe().nested
-    given = [one for one in parameters if arguments.get(one.name) is not None or has_usual_parts(one)]
+    given = [one for one in parameters if arguments.get(one.name) is not None or usual_parts(one)]
     made: dict[str, Any] = {one.name: {} for one in given if one.many}
     for parameter, key, item in nested(plugin, arguments):
         where = f"{place}.{parameter.name}" + ("" if key is None else f".{key}")

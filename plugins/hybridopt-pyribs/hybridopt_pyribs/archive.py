@@ -62,7 +62,7 @@ class Grid(GridArchive):
         return info
 
     def put(self, solution: np.ndarray, objective: float, measures: np.ndarray) -> None:
-        """Give a cell to somebody whatever the threshold, so that no archive is empty."""
+        """Give a cell to somebody whatever the threshold."""
         floor = self.threshold_min if np.isfinite(self.threshold_min) else objective
         row = {"solution": solution, "objective": objective, "measures": measures, "threshold": floor, "times": 1}
         index = self.index_of(measures[None])

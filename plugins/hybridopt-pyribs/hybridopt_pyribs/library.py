@@ -39,9 +39,11 @@ class Library:
         return [self.archive] if self.result is self.archive else [self.archive, self.result]
 
     def begin(self, solution: np.ndarray, loss: float, measures: np.ndarray) -> None:
-        """Have a first elite (d,), which is in no way judged."""
+        """Have a first elite (d,), even if it has failed: emitters draw from the archive."""
+        self.add(solution[None], np.array([loss]), measures[None])
         for archive in self.archives:
-            archive.put(solution, objectives(np.array([loss]))[0], self.clipped(measures[None])[0])
+            if archive.empty:
+                archive.put(solution, objectives(np.array([loss]))[0], self.clipped(measures[None])[0])
         for emitter in self.emitters:
             if hasattr(emitter, "_ranker"):
                 emitter._ranker.reset(emitter, self.archive)  # a direction of its own, from the run's generator
