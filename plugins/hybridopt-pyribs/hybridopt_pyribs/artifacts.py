@@ -43,7 +43,7 @@ def table(archive: Grid, rows: np.ndarray, elites: Tensor, names: Sequence[str])
     """A row for each elite: its cell, its measures, its loss, on how many batches, and a digest of its weights."""
     data = {name: values[rows] for name, values in archive.data(["index", "measures", "times"]).items()}
     measures = {f"measures.{name}": data["measures"][:, i] for i, name in enumerate(names)}
-    digests = [hashlib.sha256(one.contiguous().numpy().tobytes()).hexdigest() for one in elites]
+    digests = [hashlib.sha256(one.contiguous().view(torch.uint8).numpy()).hexdigest() for one in elites]
     return pd.DataFrame(
         {"cell": data["index"], **measures, "loss": archive.losses[rows], "batches": data["times"], "weights": digests}
     )
