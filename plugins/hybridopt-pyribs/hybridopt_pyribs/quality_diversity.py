@@ -100,7 +100,10 @@ class QualityDiversity(Strategy):
         self.register_buffer("offset", torch.tensor(math.nan if self.worst is None else self.worst).double())
         self.register_buffer("answers", None)
         population = self.x0[None] if others is None else torch.cat([self.x0[None], others.to(self.x0)])
-        losses, measures = self._read(oracle, population, batch)
+        try:
+            losses, measures = self._read(oracle, population, batch)
+        except ConfigError as error:
+            raise self._placed(error, oracle, batch) from error
         self._know_offset(losses[:1])
         self._floor = None if self.offset.isnan() else float(self.offset)
         self._library = self._built()
@@ -197,6 +200,15 @@ class QualityDiversity(Strategy):
         self.refer(oracle, batch)
         readings = oracle.readings(population, batch, self.asked(oracle)).double().cpu().numpy()
         return readings[:, 0], readings[:, 1:]
+
+    def _placed(self, error: ConfigError, oracle: Oracle, batch: Batch) -> ConfigError:
+        """The same error about a measure, which knows its settings by its kind and not by its place in the config."""
+        for name, measure in self.measures.items():
+            try:
+                oracle.readings(self.x0[None], batch, [measure])
+            except ConfigError as own:
+                return ConfigError(str(own).replace("objective.", f"strategy.measures.{name}.", 1))
+        return error
 
     def _know_offset(self, losses: np.ndarray) -> None:
         finite = losses[np.isfinite(losses)]

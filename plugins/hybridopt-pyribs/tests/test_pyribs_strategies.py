@@ -255,6 +255,12 @@ def test_a_full_covariance_is_refused_in_high_dimensions() -> None:
     begin(build("cma_me"), oracle, batch).step(oracle, batch)
 
 
+def test_what_a_measure_refuses_is_told_by_its_place() -> None:
+    measures = {**MEASURES, "z": {"name": "mean_output", "index": 6}}
+    with pytest.raises(ConfigError, match=r"^strategy.measures.z.index must be one of the network's outputs, 0 to 5"):
+        begun("map_elites", oracle_of(), measures=measures, ranges={**RANGES, "z": [0, 1]})
+
+
 def test_gradients_are_asked_of_what_has_some() -> None:
     with pytest.raises(ConfigError, match=r"strategy.measures.zeros, ZeroWeights, has no gradient.*strategy=cma_mae"):
         build("cma_mega", measures={**MEASURES, "zeros": {"name": "zero_weights"}}, ranges=RANGES)
