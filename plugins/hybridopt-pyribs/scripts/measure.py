@@ -32,10 +32,10 @@ ENDS = {  # where the robot ends: the behaviour of an episode
 }
 WIDTHS = [0.03, 0.1, 0.3, 1.0]
 TRIED: dict[str, dict[str, list[Any]]] = {
-    "map_elites": {"sigma": WIDTHS},
-    "cma_me": {"sigma": WIDTHS},
-    "cma_mae": {"sigma": WIDTHS},
-    "cma_mega": {"sigma": WIDTHS},
+    "map_elites": {"sigma": WIDTHS, "cells": [6, 20]},
+    "cma_me": {"sigma": WIDTHS, "cells": [6, 20]},
+    "cma_mae": {"sigma": WIDTHS, "cells": [6, 20]},
+    "cma_mega": {"sigma": WIDTHS, "cells": [6, 20]},
     "nsr_es": {"sigma": WIDTHS, "lr": [0.02, 0.2]},
     "genetic_algorithm": {"sigma": WIDTHS},
     "neat": {"weight_mutate_power": [0.5, 1.0, 2.0]},
