@@ -28,6 +28,8 @@ def test_a_strategy_runs_by_itself(name: str, tmp_path: Path) -> None:
     curve = [row["values"]["train/qd_score"] for row in rows if "train/qd_score" in row.get("values", {})]
     assert len(curve) > 3
     assert curve[-1] > curve[0]
+    written = {path.name for path in (tmp_path / "artifacts").iterdir()}
+    assert written == {"archive.parquet", "archive.safetensors", "archive.png"}
 
 
 def test_measures_are_named_on_the_command_line(tmp_path: Path) -> None:
