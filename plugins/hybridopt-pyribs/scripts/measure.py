@@ -1,6 +1,6 @@
 """The README's figures on the robot in a cup: how often strategies find the way around, at equal cost.
 
-python scripts/measure.py [strategy ...]
+python scripts/measure.py [strategy ...] [--told 200] [--settings sigma=0.1 ...]
 
 Each strategy's settings are chosen by the mean validation loss of five seeds, of which none is among the ten whose
 success is told. NEAT needs hybridopt-neat: it steers the same robot by a network whose topology evolves.
@@ -9,11 +9,12 @@ success is told. NEAT needs hybridopt-neat: it steers the same robot by a networ
 from __future__ import annotations
 
 import argparse
+import ast
 import itertools
 import math
 import time
 from collections.abc import Mapping
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from hybridopt.testing.by_hand import begin, deploy
 
 FORWARDS = 1e5
 ARRIVED = 0.02  # of the mean squared error of the test set: straight through the wall it is 0.17
-CHOOSING, TOLD = range(100, 105), range(10)
+CHOOSING = range(100, 105)
 ENDS = {  # where the robot ends: the behaviour of an episode
     "measures": {"x": {"name": "mean_output", "index": 0}, "y": {"name": "mean_output", "index": 1}},
     "ranges": {"x": [-2.0, 2.0], "y": [-2.0, 2.0]},
@@ -83,17 +84,21 @@ def ended(name: str, settings: Mapping[str, Any], seed: int) -> tuple[float, flo
     return losses[0], losses[1]
 
 
-def measure(name: str) -> None:
-    """Choose settings, then tell how often it succeeds."""
-    started, tried = time.perf_counter(), TRIED[name]
-    choices = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
-    scores = [fmean(finite(ended(name, choice, seed)[0]) for seed in CHOOSING) for choice in choices]
-    best = choices[scores.index(min(scores))]
-    losses = [ended(name, best, seed)[1] for seed in TOLD]
+def measure(name: str, told: range, settings: Mapping[str, Any]) -> None:
+    """Choose settings, if there are none yet, and tell how often it succeeds."""
+    started = time.perf_counter()
+    best = settings or chosen(name)
+    losses = [ended(name, best, seed)[1] for seed in told]
     hits, typed = sum(loss <= ARRIVED for loss in losses), " ".join(f"{key}={value}" for key, value in best.items())
-    seconds = time.perf_counter() - started
-    print(f"{name:18} {hits:2} of {len(losses)}  median loss {sorted(losses)[len(losses) // 2]:.4f}  {typed}  "
-          f"({seconds:.0f} s)", flush=True)  # fmt: skip
+    score = f"{name:18} {hits:2} of {len(losses)}  median loss {median(losses):.4f}"
+    print(f"{score}  {typed}  ({time.perf_counter() - started:.0f} s)", flush=True)
+
+
+def chosen(name: str) -> dict[str, Any]:
+    """The settings with the lowest mean validation loss."""
+    choices = [dict(zip(TRIED[name], values, strict=True)) for values in itertools.product(*TRIED[name].values())]
+    scores = [fmean(finite(ended(name, choice, seed)[0]) for seed in CHOOSING) for choice in choices]
+    return choices[scores.index(min(scores))]
 
 
 def finite(loss: float) -> float:
@@ -104,9 +109,14 @@ def finite(loss: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("strategies", nargs="*", default=list(TRIED))
+    parser.add_argument("--told", type=int, default=0, help="the first of the ten seeds whose success is told")
+    parser.add_argument("--settings", nargs="*", default=[], help="such as sigma=0.1, in place of those to choose")
+    arguments = parser.parse_args()
+    pairs = (setting.split("=", 1) for setting in arguments.settings)
+    settings = {name: ast.literal_eval(value) for name, value in pairs}
     torch.set_num_threads(1)
-    for name in parser.parse_args().strategies:
-        measure(name)
+    for name in arguments.strategies:
+        measure(name, range(arguments.told, arguments.told + 10), settings)
 
 
 if __name__ == "__main__":
