@@ -14,7 +14,7 @@ import itertools
 import math
 import time
 from collections.abc import Mapping
-from statistics import fmean, median
+from statistics import fmean, median_high
 from typing import Any
 
 import torch
@@ -90,7 +90,7 @@ def measure(name: str, told: range, settings: Mapping[str, Any]) -> None:
     best = settings or chosen(name)
     losses = [ended(name, best, seed)[1] for seed in told]
     hits, typed = sum(loss <= ARRIVED for loss in losses), " ".join(f"{key}={value}" for key, value in best.items())
-    score = f"{name:18} {hits:2} of {len(losses)}  median loss {median(losses):.4f}"
+    score = f"{name:18} {hits:2} of {len(losses)}  median loss {median_high(losses):.4f}"
     print(f"{score}  {typed}  ({time.perf_counter() - started:.0f} s)", flush=True)
 
 
