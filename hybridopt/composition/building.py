@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from hybridopt.composition.describe import REQUIRED, Parameter
-from hybridopt.composition.registry import Plugin, meant
+from hybridopt.composition.registry import Plugin, meant, of_package
 from hybridopt.composition.targets import TARGET, nodes
 from hybridopt.composition.values import check_numbers, check_value
 from hybridopt.errors import ConfigError, HybridoptError, oneline, options
@@ -65,11 +65,22 @@ def walk(kind: str, config: Any, path: str | None = None) -> Iterator[Node]:
 def nested(plugin: Plugin, settings: Mapping[str, Any]) -> Iterator[tuple[Parameter, str | None, Any]]:
     """The configs of plugins among a plugin's settings: parameter, key where it takes several by name, config."""
     for parameter in plugin.describe().nested:
-        value = settings.get(parameter.name)
+        value = settings.get(parameter.name) or usual_parts(plugin, parameter)
         if value is None:
             continue
         for key, item in value.items() if parameter.many else [(None, value)]:
             yield parameter, key, item
+
+
+def usual_parts(plugin: Plugin, parameter: Parameter) -> Mapping[str, Any] | None:
+    """The configs that an empty mapping of plugins stands for, or none, where the signature names some.
+
+    Their names are meant as the package of the plugin means them.
+    """
+    if not (parameter.many and isinstance(parameter.preset, Mapping)):
+        return None
+    kind, package = cast(str, parameter.nested), plugin.distribution
+    return {key: {**part, "name": of_package(kind, part["name"], package)} for key, part in parameter.preset.items()}
 
 
 def name_of(config: Mapping[str, Any]) -> str:
@@ -196,7 +207,8 @@ def _check_choice(place: str, parameter: Parameter, arguments: Mapping[str, Any]
 def _parts(plugin: Plugin, arguments: Mapping[str, Any], place: str, supplied: Mapping[str, Any]) -> dict[str, Any]:
     """The nested plugins, built in the order of the signature; mappings of them are copied, empty ones too."""
     parameters = plugin.describe().nested
-    made: dict[str, Any] = {one.name: {} for one in parameters if one.many and arguments.get(one.name) is not None}
+    given = [one for one in parameters if arguments.get(one.name) is not None or usual_parts(plugin, one)]
+    made: dict[str, Any] = {one.name: {} for one in given if one.many}
     for parameter, key, item in nested(plugin, arguments):
         where = f"{place}.{parameter.name}" + ("" if key is None else f".{key}")
         part = build(cast(str, parameter.nested), item, where, **supplied)

@@ -37,7 +37,8 @@ class Parameter:
         choices: the values of a ``Literal``; empty if free.
         nested: the kind of plugin that is configured here, or None.
         many: whether it is a mapping of names to nested plugins.
-        preset: the name of the nested plugin that is taken unless the user says otherwise.
+        preset: the name of the nested plugin that is taken unless the user says otherwise; of a mapping of them, the
+            configs by name that stand for an empty one.
         items: how many values a list has that stands for a tuple of so many; None if free.
     """
 
@@ -47,7 +48,7 @@ class Parameter:
     choices: tuple[Any, ...] = ()
     nested: str | None = None
     many: bool = False
-    preset: str | None = None
+    preset: str | Mapping[str, Any] | None = None
     items: int | None = None
 
 
@@ -191,7 +192,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
     preset = None
     if get_origin(annotation) is typing.Annotated:
         annotation, *extras = get_args(annotation)
-        preset = next((extra for extra in extras if isinstance(extra, str)), None)
+        preset = next((extra for extra in extras if isinstance(extra, str | Mapping)), None)
     nested, many = _nested(annotation)
     if nested is not None:
         return Parameter(name, Any, default, nested=nested, many=many, preset=preset)

@@ -43,11 +43,14 @@ class Objective(nn.Module, ABC):
     Class attributes:
         differentiable: whether ``loss`` has a gradient that is of use. Checked against the strategy before a run.
         tasks: the values of ``DataSpec.task`` that the objective is made for; None where it does not care.
+        range: the least and the greatest value that there can be, where both are known: by which an archive of
+            networks is divided into cells; None where there are no such.
         reads_weights: whether ``outputs`` asks for the weights of the members, besides their passes or without any.
     """
 
     differentiable: ClassVar[bool]
     tasks: ClassVar[frozenset[str] | None] = None
+    range: ClassVar[tuple[float, float] | None] = None
     reads_weights: ClassVar[bool] = False
 
     @property

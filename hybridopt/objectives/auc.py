@@ -22,6 +22,7 @@ class AUC(Objective):
 
     differentiable: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The share of pairs in the wrong order, ties counting half, for scores (B, output_size) and targets (B,)."""

@@ -31,6 +31,7 @@ class Calibration(Objective):
 
     differentiable: ClassVar[bool] = True
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __init__(self, bins: int = 15):
         super().__init__()

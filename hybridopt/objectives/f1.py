@@ -17,6 +17,7 @@ class F1(Objective):
 
     differentiable: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """1 - the mean F1 of the classes that occur in targets (B,) or in the largest scores (B, output_size)."""

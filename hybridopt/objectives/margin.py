@@ -19,6 +19,7 @@ class Margin(Objective):
 
     differentiable: ClassVar[bool] = True
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    range: ClassVar[tuple[float, float]] = (0.0, 2.0)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of 1 - (p_y - max_{c != y} p_c) for p = softmax of the logits (B, output_size), targets y (B,)."""

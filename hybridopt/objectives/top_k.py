@@ -24,6 +24,7 @@ class TopK(Objective):
 
     differentiable: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __init__(self, k: int = 2, spec: DataSpec | None = None):
         super().__init__()

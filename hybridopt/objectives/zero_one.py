@@ -15,6 +15,7 @@ class ZeroOne(Objective):
 
     differentiable: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """1 - accuracy of the largest score (B, output_size) for targets (B,); a NaN score makes the answer wrong."""

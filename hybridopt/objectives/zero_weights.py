@@ -1,6 +1,7 @@
 """The share of weights that a network keeps, to be lowered: sparsity as one of several objectives."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ class ZeroWeights(WeightObjective):
     Raises:
         ConfigError: the network has no weight, or one that is computed from other parameters.
     """
+
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __init__(self, below: float = 0.0):
         super().__init__()

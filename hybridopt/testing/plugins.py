@@ -189,7 +189,7 @@ def usual(plugin: Plugin, parameter: Parameter) -> Any:
             f"it: give it one, or show an example by conformance = {{'settings': [{{'{parameter.name}': ...}}]}}."
         )
     kind, one = parameter.nested, USUAL.get(parameter.nested, {})
-    if parameter.preset:
+    if isinstance(parameter.preset, str):
         one = {"name": registry.of_package(kind, parameter.preset, plugin.distribution)}
     if parameter.many:
         return {"first": filled(kind, one), "second": filled(kind, SECOND.get(kind, one))}

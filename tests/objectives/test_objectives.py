@@ -20,10 +20,11 @@ from hybridopt.objectives.top_k import TopK
 from hybridopt.objectives.zero_one import ZeroOne
 
 NOT_OF_OUTPUTS = {"zero_weights", "size", "flops", "l1_norm", "several"}  # see test_several_objectives.py
+MEASURES = {"mean_output", "layer_share", "disagreement"}  # see test_measures.py
 OBJECTIVES = [
     name
     for name, claims in plugins("objective").items()
-    if any(p.distribution == "hybridopt" for p in claims) and name not in NOT_OF_OUTPUTS
+    if any(p.distribution == "hybridopt" for p in claims) and name not in NOT_OF_OUTPUTS | MEASURES
 ]
 CLASSES, BATCH = 4, 40
 

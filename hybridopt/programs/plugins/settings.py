@@ -59,7 +59,7 @@ def in_words(annotation: Any) -> str:
 def default_of(parameter: Parameter) -> str:
     """Its default as users would type it."""
     if parameter.preset is not None:
-        return parameter.preset
+        return parameter.preset if isinstance(parameter.preset, str) else typed(dict(parameter.preset))
     return "" if parameter.default is REQUIRED else typed(parameter.default)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridopt_cma.frozen import Frozen, freeze, thaw
+from hybridopt.toolbox.frozen import Frozen, freeze, thaw
 from hybridopt_cma.search import Normals
 
 PARTS = ("sm", "adapt_sigma", "sigma_vec", "fit", "best", "_stoptolxstagnation")  # of an optimiser, with state

@@ -16,7 +16,7 @@ from torch import Tensor
 from hybridopt import ConfigError, Search
 from hybridopt.toolbox import ranges
 from hybridopt.toolbox.fitness import failures_last
-from hybridopt_cma.frozen import Frozen
+from hybridopt.toolbox.frozen import Frozen
 
 SMALLEST = 4  # below this, ranks say too little for the libraries' weights
 NARROWEST = 1e-10  # how far failures may shrink the step size, as a share of the first one

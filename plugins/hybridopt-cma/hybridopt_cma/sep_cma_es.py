@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hybridopt import Handover
 from hybridopt.toolbox import inheritance
-from hybridopt_cma.frozen import Frozen, freeze, thaw
+from hybridopt.toolbox.frozen import Frozen, freeze, thaw
 from hybridopt_cma.search import GaussianSearch, Normals, numbers
 
 UNUSED = ("_funhist_values", "_rng")  # of cmaes: for its own stopping rule, and its own source of randomness

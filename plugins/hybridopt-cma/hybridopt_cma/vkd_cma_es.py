@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridopt_cma.frozen import Frozen, freeze, thaw
+from hybridopt.toolbox.frozen import Frozen, freeze, thaw
 from hybridopt_cma.pycma import Pycma
 from hybridopt_cma.search import GaussianSearch, Normals
 

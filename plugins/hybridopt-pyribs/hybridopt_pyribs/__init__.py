@@ -1,0 +1,1 @@
+"""Quality diversity for hybridopt, through pyribs (https://pyribs.org)."""

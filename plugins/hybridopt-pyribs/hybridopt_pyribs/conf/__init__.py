@@ -1,0 +1,1 @@
+"""Experiments that this package ships."""
