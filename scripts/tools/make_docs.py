@@ -24,6 +24,7 @@ from hybridopt import testing
 from hybridopt.composition import registry
 from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.kinds import PARTS
+from hybridopt.core.objective import WeightObjective
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SECTIONS = ("Args", "Returns", "Raises", "Attributes", "Class attributes")
@@ -161,11 +162,16 @@ def section(plugin: registry.Plugin) -> list[str]:
 def example(plugin: registry.Plugin) -> list[str]:
     """Overrides that choose a plugin, what must be chosen with it, and a change of one of its settings."""
     kind, name = plugin.kind, plugin.name
-    overrides = [f"{kind}={name}", *companions(plugin)]
+    beside = kind == "objective" and issubclass(plugin.load(), WeightObjective)  # which stands behind a loss
+    place = f"objective.parts.{name}" if beside else kind
+    chosen = f"'objectives={{loss: cross_entropy, {name}: {name}}}'" if beside else f"{kind}={name}"
+    overrides = [chosen, *(() if beside else companions(plugin))]
     changes = []
     for parameter in plugin.describe().parameters:
-        path = f"{kind}.{parameter.name}"
-        if parameter.many and parameter.default is REQUIRED:
+        path = f"{place}.{parameter.name}"
+        if parameter.many and kind == "objective":
+            overrides += [f"+{kind}@{path}.loss=cross_entropy", f"+{kind}@{path}.share=zero_weights"]
+        elif parameter.many and parameter.default is REQUIRED:
             group = f"+{kind}/{parameter.name}@{path}"
             overrides += [f"{group}.search=openai_es", f"{group}.tune=adam"]
         elif parameter.default is REQUIRED and parameter.nested is None:
