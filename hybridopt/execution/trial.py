@@ -62,7 +62,12 @@ class Trial(LightningModule):
         budget: what may be spent.
         encoding: how search vectors become parameters; the parameters themselves if None.
         seed: fixes all that the strategy draws.
-        mode, chunk, dropout, batch_statistics, precision, graph: see :class:`~hybridopt.core.oracle.Oracle`.
+        mode: as of :class:`~hybridopt.core.oracle.Oracle`.
+        chunk: as of :class:`~hybridopt.core.oracle.Oracle`.
+        dropout: as of :class:`~hybridopt.core.oracle.Oracle`.
+        batch_statistics: as of :class:`~hybridopt.core.oracle.Oracle`.
+        precision: as of :class:`~hybridopt.core.oracle.Oracle`.
+        graph: as of :class:`~hybridopt.core.oracle.Oracle`.
         spec: the shape of the data; if None, the datamodule's ``spec``, or what a batch and the network's outputs tell.
 
     Raises:
