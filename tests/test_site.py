@@ -1,4 +1,4 @@
-"""The documentation is a site: it builds without a warning, fetches nothing, and each page is reached from the first."""
+"""The documentation is a site: it builds without a warning, fetches nothing, and each is reached from the first."""
 
 from __future__ import annotations
 
