@@ -109,7 +109,8 @@ class View:
         self.inherited = Handover()
         self.feed = Feed()
         self.in_place = in_place and precision == "float32"  # operations are given what is in the vector
-        self._noisy = dropout
+        self._noisy, self._mode = dropout, mode
+        self._chunk: Literal["auto"] | int = chunk
         self._improve: Improve | None = None
         self._group: frozenset[str] | None = None  # the names of the parameters that there are; None for all
         self._evaluate = Evaluator(model, mode, chunk, dropout, batch_statistics, sharding, precision, graph)
@@ -176,9 +177,14 @@ class View:
         return view
 
     def unmetered(self) -> Self:
-        """The same oracle on an account that nobody looks at: for validation and test, which are charged to nobody."""
+        """The same oracle for validation and test: nobody is charged, and networks are run as they are validated.
+
+        That is in float32, without dropout, and by running statistics, whatever populations have in training.
+        """
         view = copy.copy(self)
         view.ledger = Ledger(Budget(evaluations=float(2**62)))
+        view._evaluate = Evaluator(self.model, self._mode, self._chunk, sharding=self._evaluate.sharding)
+        view._records = False
         return view
 
     def phase(self, name: str, until: float | None = None) -> Self:

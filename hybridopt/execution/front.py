@@ -116,7 +116,7 @@ class Front:
         asked = self._asked
         if asked is not None:
             count = len(batch[1])
-            asked.sums = asked.sums + count * self._oracle.unmetered().readings(asked.vectors, batch).double()
+            asked.sums = asked.sums + count * self._oracle.readings(asked.vectors, batch).double()
             asked.samples += count
 
     def validated(self, forwards: int) -> dict[str, float]:
@@ -199,4 +199,4 @@ def front_of(objective: Objective) -> Front | None:
 
 
 def _direct(oracle: Oracle) -> Oracle:
-    return oracle.encoded(Direct())
+    return oracle.encoded(Direct()).unmetered()

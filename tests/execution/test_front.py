@@ -47,6 +47,15 @@ def test_what_is_recommended_on_the_way_is_the_front_of_a_strategy_that_searches
     assert members["val/loss"].min() == best  # nothing that was best on the way is lost
 
 
+@pytest.mark.parametrize("engine", [(), ("oracle.precision=bf16",)])
+def test_members_are_validated_as_the_recommended_network_is(engine: tuple[str, ...], tmp_path: Path) -> None:
+    search = ("strategy=openai_es", "budget.forwards=5e3", "budget.marks=1")
+    result = run(*SMALL[:-1], OBJECTIVES, *search, *engine, directory=tmp_path / "run")
+    (member,) = last(result).to_dict("records")
+    assert member["val/loss"] == pytest.approx(result.summary["final/val/loss"], rel=1e-5)
+    assert member["test/loss"] == pytest.approx(result.summary["test/loss"], rel=1e-5)
+
+
 def test_hypervolume_is_that_of_the_table_from_a_little_beyond_the_network_before_training(pruned: Any) -> None:
     checkpoint = torch.load(Path(pruned.directory) / "checkpoints/last.ckpt", weights_only=True)
     corner = checkpoint["hybridopt"]["front"]["reference"]
