@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,21 @@ def _told(package: str, source: Path | None) -> str:
 
 @cache
 def _below(plugins: tuple[str, ...]) -> list[str]:
-    """The installed packages that compute for these plugins: ours, and those that theirs ask for."""
+    """The installed packages that compute for these plugins: ours, and those that theirs ask for.
+
+    A package of plugins that another one asks for is told as if its own were used.
+    """
     named = {name for package in plugins if package != "hybridopt" for name in _asked_by(package)}
-    wanted = sorted({*COMPUTING, *named} - {"hybridopt"})
-    return [f"{package}=={_version(package)}" for package in wanted if _version(package) != "unknown"]
+    wanted = sorted({*COMPUTING, *named} - {"hybridopt", *plugins})
+    there = [package for package in wanted if _version(package) != "unknown"]
+    return [_told(package, _source_of_plugins(package)) for package in there]
+
+
+def _source_of_plugins(package: str) -> Path | None:
+    """The folder or file of an installed package that has plugins; None of other packages."""
+    announced = (one.module for one in distribution(package).entry_points if one.group.startswith("hybridopt."))
+    module = next(announced, None)
+    return None if module is None else _source(module)
 
 
 def _asked_by(package: str) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from fake_packages import install, on_path
+from fake_packages import announce, install, on_path
 from test_transaction import QUICK, Composed, resume, stop
 
 from hybridopt.errors import ResumeError
@@ -179,3 +179,20 @@ def test_code_that_no_version_tells_apart_has_a_digest(here: Path) -> None:
         after = packages_of(code_version(config))
     assert {"hybridopt", "torch", "numpy", "python"} <= before.keys()
     assert {name for name in before if before[name] != after[name]} == {"acme"}
+
+
+def test_a_package_is_told_alike_whether_its_plugins_are_used_or_another_package_asks_for_it(here: Path) -> None:
+    root = here / "packages"
+    root.mkdir()
+    install(root, "base", PRETRAINED, model={"pretrained": "pretrained"})
+    (module,) = root.glob("*.py")
+    announce(root, "above", {"hybridopt.models": {"other": f"{module.stem}:pretrained"}}, extra="Requires-Dist: base\n")
+    used = {"dataset": "iris", "objective": "mse", "encoding": "direct", "strategy": "adam"}
+    told = []
+    with on_path(root):
+        for model in ("pretrained", "other"):
+            parts = {kind: {"name": name} for kind, name in (used | {"model": model}).items()}
+            told.append(code_version(parts))
+    assert [code.count("base==") for code in told] == [1, 1]
+    assert packages_of(told[0])["base"] == packages_of(told[1])["base"]
+    assert "(" in str(packages_of(told[0])["base"])  # a digest of its source, which no version tells apart
