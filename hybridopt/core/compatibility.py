@@ -53,7 +53,7 @@ def check_part(path: str, strategy: Strategy, objective: Objective, encoding: En
         encoding: that it works in.
         chosen: the encoding of the whole run, which the user can change.
     """
-    needs, name, judged = strategy.requires, type(strategy).__name__, type(first_of(objective)).__name__
+    needs, name, judged = strategy.requires, type(strategy).__name__, type(objective.first).__name__
     whose = "The strategy" if path == "strategy" else f"{path}, the strategy"
     if "objectives" in needs and len(objective.parts) < 2:
         raise ConfigError(
@@ -91,17 +91,12 @@ def check_objectives(objective: Objective) -> None:
     Raises:
         ConfigError: the only one, or the first of several, reads nothing but weights.
     """
-    first = first_of(objective)
+    first = objective.first
     if isinstance(first, WeightObjective):
         raise ConfigError(
             f"The objective {type(first).__name__} reads nothing but weights: name it behind a loss, such as "
             "objectives='{loss: cross_entropy, sparsity: zero_weights}'."
         )
-
-
-def first_of(objective: Objective) -> Objective:
-    """The one that counts as the loss, of several or alone."""
-    return next(iter(objective.parts.values()))
 
 
 def check_precision(precision: str, strategy: Strategy) -> None:

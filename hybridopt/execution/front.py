@@ -39,12 +39,16 @@ class _Question:
     """Networks that are being evaluated.
 
     Args:
+        oracle: in direct coordinates, which charges nobody.
         vectors: (r, P).
+        searched: whether the strategy has told what its front is.
         sums: (r, k), of their readings so far, each times the samples of its batch.
         samples: so far.
     """
 
+    oracle: Oracle
     vectors: Tensor
+    searched: bool = False
     sums: Tensor | float = 0.0
     samples: int = 0
 
@@ -100,23 +104,23 @@ class Front:
             oracle: of the run, whose network is the recommended one.
             strategy: whose front is to be validated; None to test the members as they are.
         """
-        self._oracle, self._own = _direct(oracle), False
-        rows = [self._oracle.point[None]]
+        direct, searched = _direct(oracle), False
+        rows = [direct.point[None]]
         if strategy is None:
             rows.append(self.vectors.to(rows[0]))
         else:
             rows += [] if self._start is None else [self._start[None]]
             found = strategy.front()
-            self._own = found is not None
-            rows += [self._oracle.vector_of(oracle, z)[None] for z in (() if found is None else found)]
-        self._asked = _Question(torch.cat(rows))
+            searched = found is not None
+            rows += [direct.vector_of(oracle, z)[None] for z in (() if found is None else found)]
+        self._asked = _Question(direct, torch.cat(rows), searched)
 
     def update(self, batch: Batch) -> None:
         """One more batch, whose passes nobody is charged for."""
         asked = self._asked
         if asked is not None:
             count = len(batch[1])
-            asked.sums = asked.sums + count * self._oracle.readings(asked.vectors, batch).double()
+            asked.sums = asked.sums + count * asked.oracle.readings(asked.vectors, batch).double()
             asked.samples += count
 
     def validated(self, forwards: int) -> dict[str, float]:
@@ -126,7 +130,7 @@ class Front:
         if self._start is not None:
             self.reference, self._start = self._corner(readings[0]), None
             readings, vectors = readings[1:], vectors[1:]
-        if not self._own:
+        if not asked.searched:
             known = self.readings.to(recommended).reshape(-1, len(recommended))
             former = self.vectors.to(asked.vectors).reshape(-1, asked.vectors.shape[1])
             readings, vectors = torch.cat([known, recommended[None]]), torch.cat([former, asked.vectors[:1]])

@@ -57,11 +57,6 @@ class Several(Objective):
         return dict(self._parts.items())
 
     @property
-    def first(self) -> Objective:
-        """The one that counts as the loss."""
-        return next(iter(self._parts.values()))
-
-    @property
     def differentiable(self) -> bool:
         """Whether the first one is."""
         return self.first.differentiable

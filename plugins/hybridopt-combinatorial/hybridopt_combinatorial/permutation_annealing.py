@@ -64,7 +64,7 @@ class PermutationAnnealing(Search):
 
     def __init__(
         self,
-        moves: list[str] = ["two_opt", "or_opt", "insertion"],  # noqa: B006, a setting's default is only read
+        moves: list[str] = ["two_opt", "or_opt", "insertion"],
         temperature: float | None = None,
         temperature_decay: float = 1e-3,
         probes: int = 50,

@@ -60,7 +60,7 @@ class EvoTorchNSGA2(FrontPopulation):
         eta: float = 15.0,
         tournament_size: int = 2,
         choice: Rule = "knee",
-        weights: dict[str, float] = {},  # noqa: B006 - read, never written
+        weights: dict[str, float] = {},
         tolerance: float = 0.0,
     ):
         super().__init__(Choice(choice, weights, tolerance))

@@ -7,7 +7,7 @@ from hybridopt_gymnasium.episodes import Episodes, episodes_of
 
 def any_environment(
     id: str,
-    kwargs: dict[str, Any] = {},  # noqa: B006 (a setting's default: read, never written)
+    kwargs: dict[str, Any] = {},
     package: str | None = None,
     max_steps: int | None = None,
     scaling: Literal["bounds", "none"] = "bounds",

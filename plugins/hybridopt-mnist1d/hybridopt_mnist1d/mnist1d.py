@@ -20,7 +20,7 @@ def mnist1d(
     num_samples: int = 5000,
     train_split: float = 0.8,
     template_len: int = 12,
-    padding: list[int] = [36, 60],  # noqa: B006, a setting's default is only read
+    padding: list[int] = [36, 60],
     scale_coeff: float = 0.4,
     max_translation: int = 48,
     corr_noise_scale: float = 0.25,

@@ -46,7 +46,7 @@ class Mnist1dDoubleDescent(Study):
     """Test errors of perceptrons over their width, trained on noisy labels, beside those of the published run.
 
     The network is the one of the authors' notebook on double descent: 40-w-w-10 with ReLU. In their run, on 4000
-    samples with 15 % of the labels drawn anew, the test error falls to 47 % at 12 units, rises to 56 % at 47, the last
+    samples with 15 % of the labels resampled, the test error falls to 47 % at 12 units, rises to 56 % at 47, the last
     width with a training error, and falls to 46 % at 300. The paper shows a plot; the numbers here are those that the
     notebook prints, of one run. They trained by SGD with momentum for 500 epochs, which took 47 minutes of processor
     time. Here the samples are as many, and training is 800 full batches by Adam, so that it takes minutes and has

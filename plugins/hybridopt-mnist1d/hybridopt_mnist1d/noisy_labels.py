@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from hybridopt.study.tickets import Data, Network
 from hybridopt_mnist1d.mnist1d import mnist1d
 
-NOISE = 0.15  # the share of training labels that are drawn anew
+NOISE = 0.15  # the share of training labels that are resampled
 CLASSES = 10
 FIXED = 1000  # samples that fixed features learn from, at most: what they cost grows as the cube
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.25, 2.0, 3.0)  # of fixed features, in samples
@@ -42,13 +42,13 @@ class Perceptron(Network):
 
 
 def noisy(seed: int, samples: int) -> Data:
-    """So many samples of training, some of whose labels are drawn anew, and 1.25 times as many of the test."""
+    """So many samples of training, some of whose labels are resampled, and 1.25 times as many of the test."""
     sets = mnist1d(num_samples=5 * samples // 2, train_split=0.5, val_fraction=0.2, generator_seed=seed).sets
     (inputs, targets), (test_inputs, test_targets) = sets["train"], sets["test"]
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(CLASSES, targets.shape, generator=generator)
-    anew = torch.rand(len(targets), generator=generator) < NOISE
-    return Data(inputs, torch.where(anew, drawn, targets), test_inputs, test_targets)
+    resampled = torch.rand(len(targets), generator=generator) < NOISE
+    return Data(inputs, torch.where(resampled, drawn, targets), test_inputs, test_targets)
 
 
 def by_networks(

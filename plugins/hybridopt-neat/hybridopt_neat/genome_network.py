@@ -41,7 +41,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def genome_network(
     spec: DataSpec,
     max_hidden: int = 16,
-    activations: list[str] = ["sigmoid"],  # noqa: B006 (a setting's default: read, never written)
+    activations: list[str] = ["sigmoid"],
     output_activation: str | None = None,
 ) -> nn.Module:
     """A network of nodes in an order, each fed by the inputs and by all hidden nodes before it: any topology fits in.

@@ -67,7 +67,7 @@ class NSGA3(SurvivalSearch):
         eta_mutation: float = 20.0,
         mutation: float | None = None,
         choice: Rule = "knee",
-        weights: dict[str, float] = {},  # noqa: B006 - read, never written
+        weights: dict[str, float] = {},
         tolerance: float = 0.0,
     ):
         settings = Settings(variation, sigma, width, crossover, eta_crossover, eta_mutation, mutation)

@@ -56,8 +56,8 @@ class CmaMega(QualityDiversity):
                 "first_layer": {"name": "layer_share"},
                 "first_output": {"name": "mean_output", "activation": "softmax"},
             },
-        ] = {},  # noqa: B006 (a setting's default: read, never written)
-        ranges: dict[str, list[float]] = {},  # noqa: B006
+        ] = {},
+        ranges: dict[str, list[float]] = {},
         cells: int = 20,
         popsize: int = 36,
         emitters: int = 1,

@@ -27,7 +27,7 @@ def timm(
     spec: DataSpec,
     architecture: str,
     pretrained: bool = False,
-    options: dict[str, Any] = {},  # noqa: B006 (a setting's default: read, never written)
+    options: dict[str, Any] = {},
 ) -> nn.Module:
     """An image network of the timm library, for the channels, size and classes of these data.
 
