@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hybridopt.core.encoding import Direct, Encoding
-from hybridopt.core.objective import Objective, WeightObjective
+from hybridopt.core.objective import Objective, WeightObjective, first_of
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
 from hybridopt.errors import ConfigError
@@ -53,7 +53,7 @@ def check_part(path: str, strategy: Strategy, objective: Objective, encoding: En
         encoding: that it works in.
         chosen: the encoding of the whole run, which the user can change.
     """
-    needs, name, judged = strategy.requires, type(strategy).__name__, type(objective.first).__name__
+    needs, name, judged = strategy.requires, type(strategy).__name__, type(first_of(objective)).__name__
     whose = "The strategy" if path == "strategy" else f"{path}, the strategy"
     if "objectives" in needs and len(objective.parts) < 2:
         raise ConfigError(
@@ -91,7 +91,7 @@ def check_objectives(objective: Objective) -> None:
     Raises:
         ConfigError: the only one, or the first of several, reads nothing but weights.
     """
-    first = objective.first
+    first = first_of(objective)
     if isinstance(first, WeightObjective):
         raise ConfigError(
             f"The objective {type(first).__name__} reads nothing but weights: name it behind a loss, such as "

@@ -59,11 +59,6 @@ class Objective(nn.Module, ABC):
         return {"loss": self}
 
     @property
-    def first(self) -> Objective:
-        """The one that counts as the loss: the first part."""
-        return next(iter(self.parts.values()))
-
-    @property
     def of_one_pass(self) -> bool:
         """Whether the loss is computed from one pass of the network over the inputs, and from nothing else."""
         return type(self).outputs is Objective.outputs
@@ -153,3 +148,8 @@ class WeightObjective(Objective):
         from torchmetrics import MetricCollection
 
         return MetricCollection({})
+
+
+def first_of(objective: Objective) -> Objective:
+    """The one that counts as the loss, of several or alone."""
+    return next(iter(objective.parts.values()))

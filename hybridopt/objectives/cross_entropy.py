@@ -2,16 +2,13 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
+from hybridopt.toolbox.losses import negative_log_likelihood
 from hybridopt.toolbox.metrics import classification_metrics
-
-FEW = 32  # classes up to which torch's softmax is several times faster across samples than along each one's few logits
 
 
 class CrossEntropy(Objective):
@@ -30,13 +27,3 @@ class CrossEntropy(Objective):
 
     def metrics(self, spec: DataSpec) -> MetricCollection:
         return classification_metrics(spec)
-
-
-def negative_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logits (n, B, classes) and targets (B,) -> (n, B)."""
-    logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-    targets = targets.expand(len(logits), -1)
-    if logits.shape[2] > FEW:
-        rows = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        return rows.unflatten(0, targets.shape)
-    return F.cross_entropy(logits.mT, targets, reduction="none")

@@ -3,12 +3,12 @@
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional as F
-from torchmetrics import MeanAbsoluteError, MetricCollection, R2Score
+from torchmetrics import MetricCollection
 
 from hybridopt.core.objective import Objective
 from hybridopt.core.spec import DataSpec
-from hybridopt.errors import DataError
+from hybridopt.toolbox.losses import mean_squared_error
+from hybridopt.toolbox.metrics import regression_metrics
 
 
 class MeanSquaredError(Objective):
@@ -23,13 +23,7 @@ class MeanSquaredError(Objective):
         Raises:
             DataError: the shapes differ (broadcast, (B,) and (B, 1) would give a wrong number).
         """
-        if outputs.shape != targets.shape:
-            raise DataError(
-                f"objective=mse needs targets of the outputs' shape {tuple(outputs.shape)}, but they have the shape "
-                f"{tuple(targets.shape)}: let the data set give targets of shape (samples, output_size)."
-            )
-        return F.mse_loss(outputs, targets)
+        return mean_squared_error(outputs, targets)
 
     def metrics(self, spec: DataSpec) -> MetricCollection:
-        """``r2``, averaged over the targets, and ``mae``; they take outputs and targets, both (B, output_size)."""
-        return MetricCollection({"r2": R2Score(), "mae": MeanAbsoluteError()})
+        return regression_metrics()

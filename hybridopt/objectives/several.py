@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from hybridopt.core.objective import Batch, Forward, Objective
+from hybridopt.core.objective import Batch, Forward, Objective, first_of
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine.named import NamedModules
 from hybridopt.errors import ConfigError
@@ -59,7 +59,7 @@ class Several(Objective):
     @property
     def differentiable(self) -> bool:
         """Whether the first one is."""
-        return self.first.differentiable
+        return first_of(self).differentiable
 
     @property
     def tasks(self) -> frozenset[str] | None:
@@ -69,16 +69,16 @@ class Several(Objective):
 
     @property
     def of_one_pass(self) -> bool:
-        return self.first.of_one_pass
+        return first_of(self).of_one_pass
 
     def outputs(self, forward: Forward, batch: Batch) -> Tensor:
-        return self.first.outputs(forward, batch)
+        return first_of(self).outputs(forward, batch)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.first.loss(outputs, targets)
+        return first_of(self).loss(outputs, targets)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.first.losses(outputs, targets)
+        return first_of(self).losses(outputs, targets)
 
     def metrics(self, spec: DataSpec) -> MetricCollection:
-        return self.first.metrics(spec)
+        return first_of(self).metrics(spec)

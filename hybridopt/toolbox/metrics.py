@@ -1,6 +1,6 @@
-"""What is reported of a classifier, whatever it was trained on."""
+"""What is reported of a classifier or a regression, whatever it was trained on."""
 
-from torchmetrics import MetricCollection
+from torchmetrics import MeanAbsoluteError, MetricCollection, R2Score
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from hybridopt.core.spec import DataSpec
@@ -21,3 +21,8 @@ def classification_metrics(spec: DataSpec) -> MetricCollection:
             "f1": MulticlassF1Score(spec.output_size, average="macro"),
         }
     )
+
+
+def regression_metrics() -> MetricCollection:
+    """``r2``, averaged over the targets, and ``mae``; they take outputs and targets, both (B, output_size)."""
+    return MetricCollection({"r2": R2Score(), "mae": MeanAbsoluteError()})

@@ -14,6 +14,7 @@ from hybridopt.objectives.calibration import Calibration
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.objectives.f1 import F1
 from hybridopt.objectives.hinge import Hinge
+from hybridopt.objectives.likelihood import Likelihood
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.objectives.sigmoid_zero_one import SigmoidZeroOne
 from hybridopt.objectives.top_k import TopK
@@ -74,6 +75,15 @@ def test_regression_metrics_agree_with_scikit_learn(outputs, generator):
     assert found.keys() == {"r2", "mae"}
     assert float(found["r2"]) == pytest.approx(sklearn_metrics.r2_score(targets, predicted), rel=1e-4)
     assert float(found["mae"]) == pytest.approx(sklearn_metrics.mean_absolute_error(targets, predicted), rel=1e-4)
+
+
+def test_the_likelihood_is_that_of_the_task(generator):
+    expected = {"classification": CrossEntropy(), "regression": MeanSquaredError()}
+    for spec, outputs, targets in problems(Likelihood(), generator):
+        assert torch.equal(Likelihood().loss(outputs, targets), expected[spec.task].loss(outputs, targets))
+        members = torch.stack([outputs, 2 * outputs])
+        assert torch.equal(Likelihood().losses(members, targets), expected[spec.task].losses(members, targets))
+        assert Likelihood().metrics(spec).keys() == expected[spec.task].metrics(spec).keys()
 
 
 def test_cross_entropy_is_the_log_loss(generator):

@@ -23,9 +23,6 @@ from hybridopt.toolbox.fitness import bounded
 from hybridopt.toolbox.ranges import at_least, positive, share
 from hybridopt.toolbox.schedule import Decay, Schedule
 
-REGRESSIONS = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
-OTHER_TASK = "Its surrogate is the cross-entropy unless one says otherwise, which is no loss of a regression."
-
 
 class GuidedES(Strategy):
     """An evolution strategy whose samples favour the subspace of the last surrogate gradients.
@@ -33,7 +30,7 @@ class GuidedES(Strategy):
     Good for a loss without a gradient beside one that has it: zero-one beside cross-entropy.
 
     The surrogate is another objective, whose gradient is at hand where that of the loss is not: cross-entropy for the
-    zero-one loss. Its gradients are charged as any.
+    zero-one loss. Its gradients are charged as any. Unless one is chosen it is the likelihood of the task.
 
     Args:
         surrogate: whose gradient guides the samples; anything differentiable.
@@ -58,13 +55,12 @@ class GuidedES(Strategy):
         "alpha": "interval(0.1, 0.9)",
     }
 
-    conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(REGRESSIONS, OTHER_TASK)}
     theta: Tensor  # (d,)
     guides: Tensor  # (k, d), the last gradients of the surrogate
 
     def __init__(
         self,
-        surrogate: Annotated[Objective, "cross_entropy"],
+        surrogate: Annotated[Objective, "likelihood"],
         pairs: int = 10,
         sigma: float = 0.1,
         alpha: float = 0.5,

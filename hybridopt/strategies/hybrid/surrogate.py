@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from torch import Tensor
 
@@ -12,9 +12,6 @@ from hybridopt.core.oracle import Oracle
 from hybridopt.core.strategy import Parts, Record, Strategy
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.wrapper import Wrapper
-
-REGRESSIONS = ("improves_on_sphere", "improves_on_noisy_quadratic", "dimension_of_one")
-OTHER_TASK = "Its stand-in is the cross-entropy unless one says otherwise, which is no loss of a regression."
 
 
 class Surrogate(Wrapper):
@@ -26,15 +23,13 @@ class Surrogate(Wrapper):
 
     Args:
         inner: any strategy.
-        objective: the stand-in.
+        objective: the stand-in, the likelihood of the task unless another one is chosen.
 
     Raises:
         ConfigError: the strategy needs a gradient, and the stand-in has none.
     """
 
-    conformance: ClassVar[dict] = {"expected_failures": dict.fromkeys(REGRESSIONS, OTHER_TASK)}
-
-    def __init__(self, inner: Annotated[Strategy, "adam"], objective: Annotated[Objective, "cross_entropy"]):
+    def __init__(self, inner: Annotated[Strategy, "adam"], objective: Annotated[Objective, "likelihood"]):
         super().__init__(inner)
         if inner.requires & {"gradient", "jvp", "loss_slope"} and not objective.differentiable:
             raise ConfigError(

@@ -38,10 +38,11 @@ def test_it_goes_before_a_search_on_a_loss_without_a_gradient() -> None:
     check_compatible(ZeroOne(), make_strategy("sequence", phases=phases), None, SPEC)
 
 
-@pytest.mark.parametrize("name", ["surrogate", "guided_es"])
-def test_a_stand_in_for_other_data_is_refused_before_it_trains(name: str) -> None:
+@pytest.mark.parametrize(("name", "setting"), [("surrogate", "objective"), ("guided_es", "surrogate")])
+def test_a_stand_in_for_other_data_is_refused_before_it_trains(name: str, setting: str) -> None:
+    strategy = make_strategy(name, **{setting: {"name": "cross_entropy"}})
     with pytest.raises(ConfigError, match=r"^The objective CrossEntropy is made for classification, but the data set"):
-        check_compatible(MeanSquaredError(), make_strategy(name), None, DataSpec((4,), 1, "regression"))
+        check_compatible(MeanSquaredError(), strategy, None, DataSpec((4,), 1, "regression"))
 
 
 def test_a_stand_in_without_a_gradient_is_refused_to_descent() -> None:
