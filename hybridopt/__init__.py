@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from hybridopt.core.objective import Objective as Objective
     from hybridopt.core.objective import WeightObjective as WeightObjective
     from hybridopt.core.oracle import Oracle as Oracle
+    from hybridopt.core.search import Search as Search
     from hybridopt.core.spec import DataSpec as DataSpec
     from hybridopt.core.strategy import Record as Record
-    from hybridopt.core.strategy import Search as Search
     from hybridopt.core.strategy import Strategy as Strategy
     from hybridopt.core.study import Arm as Arm
     from hybridopt.core.study import Judgement as Judgement
@@ -57,7 +57,8 @@ _HOMES = {
     "hybridopt.core.objective": ("Batch", "Forward", "Objective", "WeightObjective"),
     "hybridopt.core.oracle": ("Oracle",),
     "hybridopt.core.spec": ("DataSpec",),
-    "hybridopt.core.strategy": ("Record", "Search", "Strategy"),
+    "hybridopt.core.search": ("Search",),
+    "hybridopt.core.strategy": ("Record", "Strategy"),
     "hybridopt.core.study": ("Arm", "Judgement", "Outcome", "Profile", "Results", "Study", "Table"),
     "hybridopt.core.trigger": ("Trigger", "Turn"),
     "hybridopt.engine.population": ("LowRankPopulation", "SeededPopulation"),

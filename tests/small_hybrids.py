@@ -9,8 +9,8 @@ from torch import nn
 
 from hybridopt.core.encoding import Direct
 from hybridopt.core.ledger import Budget
+from hybridopt.core.search import Search
 from hybridopt.core.spec import DataSpec
-from hybridopt.core.strategy import Search
 from hybridopt.models.mlp import mlp
 from hybridopt.objectives.cross_entropy import CrossEntropy
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES

@@ -202,7 +202,8 @@ from typing import Annotated, Any, Literal, Optional, TypeAlias, Union
 from torch import nn
 from hybridopt.core.encoding import Encoding
 from hybridopt.core.objective import Objective
-from hybridopt.core.strategy import Search, Strategy
+from hybridopt.core.search import Search
+from hybridopt.core.strategy import Strategy
 from hybridopt.toolbox.schedule import Schedule
 import hybridopt.toolbox.schedule as schedules
 import hybridopt

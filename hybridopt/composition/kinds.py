@@ -94,7 +94,7 @@ TABLE = (
         "hybridopt.core.strategy:Strategy",
         example="hybridopt strategy={name}",
         relatives={
-            "hybridopt.core.strategy:Search": "search",
+            "hybridopt.core.search:Search": "search",
             "hybridopt.core.hybrid:Hybrid": "hybrid",
             "hybridopt.toolbox.wrapper:Wrapper": "wrapper",
         },

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.composition.registry import Plugin
-from hybridopt.core.strategy import Search, Strategy
+from hybridopt.core.search import Search
+from hybridopt.core.strategy import Strategy
 from hybridopt.engine.population import LowRankPopulation, SeededPopulation
 from hybridopt.testing import encodings, objectives
 from hybridopt.testing.kit import check, during, fail_if

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hybridopt.composition.registry import Plugin
 from hybridopt.core import oracle, view
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine import trees
 from hybridopt.testing import encodings, models, objectives
 from hybridopt.testing.kit import check, fail_if

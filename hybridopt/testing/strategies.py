@@ -15,8 +15,9 @@ from hybridopt.composition.registry import Plugin
 from hybridopt.core import oracle
 from hybridopt.core.ledger import Budget
 from hybridopt.core.objective import Batch, Forward, Objective
+from hybridopt.core.search import Search
 from hybridopt.core.spec import DataSpec
-from hybridopt.core.strategy import Search, Strategy
+from hybridopt.core.strategy import Strategy
 from hybridopt.errors import HybridoptError, brief
 from hybridopt.testing.controls import control_arms_are_of_its_settings as control_arms_are_of_its_settings
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, finite

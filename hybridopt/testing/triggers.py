@@ -16,7 +16,8 @@ from hybridopt.core.handover import Handover
 from hybridopt.core.ledger import Budget
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Record, Search, Strategy
+from hybridopt.core.search import Search
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.core.trigger import ROUNDING, Trigger, Turn
 from hybridopt.execution.evaluation import Evaluation
 from hybridopt.testing.kit import CheckFailure, check, during, fail_if, unloadable

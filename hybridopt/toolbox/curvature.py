@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.buffers import LateBuffers
 from hybridopt.engine.population import SeededPopulation
 from hybridopt.toolbox.ranges import at_least

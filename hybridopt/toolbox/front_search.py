@@ -11,7 +11,8 @@ from torch import Tensor
 from hybridopt.core.handover import Handover
 from hybridopt.core.objective import Batch
 from hybridopt.core.oracle import Oracle
-from hybridopt.core.strategy import Context, Record, Strategy
+from hybridopt.core.search import Context
+from hybridopt.core.strategy import Record, Strategy
 from hybridopt.core.unchanged import Unchanged
 from hybridopt.engine.population import Population
 from hybridopt.toolbox.fronts import Choice
@@ -30,7 +31,7 @@ class FrontSearch(Strategy):
             moved, in place, since ``ask``.
 
     Attributes:
-        context: see :class:`~hybridopt.core.strategy.Context`.
+        context: see :class:`~hybridopt.core.search.Context`.
         names: of the objectives, in the order of the readings; known from :meth:`attach` on.
 
     Args:

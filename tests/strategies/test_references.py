@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from small_problems import make_strategy, oracle_for, run_steps
 from torch import Tensor, nn
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 
 library = pytest.importorskip("hybridopt_evotorch.library", reason="hybridopt-evotorch is not installed")
 distributions = library.imported("evotorch.distributions")  # without what evotorch says when it is imported

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.toolbox.descent import AdamDescent
 from hybridopt.toolbox.fitness import bounded

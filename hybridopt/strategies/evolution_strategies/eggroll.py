@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.population import LowRankPopulation
 from hybridopt.toolbox.descent import AdamDescent, Shaping, shaped
 from hybridopt.toolbox.ranges import at_least, even, positive

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.population import noise_blocks
 from hybridopt.toolbox.ranges import at_least, positive
 from hybridopt.toolbox.schedule import Decay, Schedule

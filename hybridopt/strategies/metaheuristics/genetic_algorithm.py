@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.core.handover import Handover
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.randomness import normal
 from hybridopt.toolbox import inheritance
 from hybridopt.toolbox.fitness import averaged

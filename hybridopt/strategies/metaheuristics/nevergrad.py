@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.errors import ConfigError, HybridoptError, ResumeError, brief
 from hybridopt.toolbox.daemon import on_daemon
 from hybridopt.toolbox.fitness import FAILURE

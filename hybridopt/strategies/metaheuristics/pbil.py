@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.randomness import uniform
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.ranges import at_least, positive, share

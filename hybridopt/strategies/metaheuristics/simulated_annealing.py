@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.randomness import normal, uniform
 from hybridopt.toolbox.annealing import initial_temperature
 from hybridopt.toolbox.ranges import at_least, positive

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.errors import ConfigError
 from hybridopt.toolbox.descent import AdamDescent
 from hybridopt.toolbox.ranges import at_least, one_of, positive

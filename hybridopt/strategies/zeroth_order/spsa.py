@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.population import SeededPopulation
 from hybridopt.engine.randomness import uniform
 from hybridopt.toolbox.curvature import Curvature

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_problems import make_strategy
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.errors import ConfigError
 
 

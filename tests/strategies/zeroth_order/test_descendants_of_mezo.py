@@ -9,7 +9,7 @@ import torch
 from small_problems import make_strategy
 from torch import Tensor
 
-from hybridopt.core.strategy import Search
+from hybridopt.core.search import Search
 from hybridopt.engine.population import materialize
 
 SHAPES = {"W": torch.Size((6, 5)), "b": torch.Size((6,))}
