@@ -49,6 +49,17 @@ def test_results_are_whole_and_of_the_right_size(path: Path, maker: Any) -> None
 
 
 def test_the_conclusion_names_numbers_that_there_are(maker: Any) -> None:
-    with pytest.raises(SystemExit, match="nothing/here"):
-        maker.filled("A number: {nothing/here}.", [])
-    assert maker.filled("{count} claims", []) == "0 claims"
+    with pytest.raises(SystemExit, match="conclusion.md names {nothing/here}, which no study has"):
+        maker.filled("A number: {nothing/here}.", maker.numbers([]), "conclusion.md")
+    assert maker.filled("{count} claims, {share|.0%}", {"count": "0", "share": 0.25}, "it") == "0 claims, 25%"
+
+
+def test_plain_words_hold_for_the_verdict_for_which_they_were_written(maker: Any, tmp_path: Path) -> None:
+    (answer, *_) = maker.answers(tmp_path)
+    other = next(verdict for verdict in maker.VERDICTS if verdict != answer.verdict)
+    readings = tmp_path / "readings.toml"
+    readings.write_text(f'[{answer.name}]\nverdict = "{other}"\nsays = "It is so."\n', encoding="utf-8")
+    with pytest.raises(SystemExit, match=f"when {answer.name} was {other}, and it is {answer.verdict} now"):
+        maker.said(answer, readings)
+    readings.write_text(f'[{answer.name}]\nverdict = "{answer.verdict}"\nsays = "It is so."\n', encoding="utf-8")
+    assert maker.said(answer, readings) == "It is so."

@@ -122,6 +122,11 @@ class BreakEven(Study):
             said_of_check(results),
         ]
         numbers = {f"workers/{name}": each.value for name, each in even.items() if math.isfinite(each.value)}
+        numbers |= {
+            f"times/{name}": behind(machine, counts)
+            for name, machine in machines.items()
+            if math.isinf(even[name].value)
+        }
         return Judgement(verdict(list(even.values())), found, tables(machines[MEASURED], counts), numbers)
 
     def draw(self, results: Results) -> Figure:
@@ -229,9 +234,13 @@ def said(name: str, even: Interval, machine: Machine, counts: Counts) -> str:
         return f"{start} there is no break-even to tell: one side never reaches the target."
     if not math.isinf(even.value):
         return f"{start} the break-even is at {interval(even)} workers."
-    behind = float(counts.search(machine, WORKERS)[0].min() / counts.descent(machine, [1])[0, 0])
     least = f" (95 % CI from {even.low:,.0f} workers)" if math.isfinite(even.low) else ""
-    return f"{start} there is no break-even{least}: at best the strategy takes {number(behind)} times Adam's time."
+    return f"{start} there is no break-even{least}: at best the strategy takes {number(behind(machine, counts))} times Adam's time."
+
+
+def behind(machine: Machine, counts: Counts) -> float:
+    """How many times the time of Adam on one worker the strategy takes, at best."""
+    return float(counts.search(machine, WORKERS)[0].min() / counts.descent(machine, [1])[0, 0])
 
 
 def said_of_longer(machine: Machine, counts: Counts) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hybridopt.core.study import Arm, Judgement, Profile, Results, Study, Verdict
 from hybridopt.study.comparing import Compared, compare_values, table
 
@@ -60,7 +62,10 @@ class ClosedForm(Study):
 
     def judge(self, results: Results) -> Judgement:
         found = compared(results)
-        return Judgement(verdict(found), [f"{each}." for each in found], [table(found)])
+        numbers = {
+            arm_of(task, way): mean(results, task, way) for task in tasks_of(results) for way in (MACHINE, NETWORK)
+        }
+        return Judgement(verdict(found), [f"{each}." for each in found], [table(found)], numbers)
 
     def draw(self, results: Results) -> Figure:
         from hybridopt.study.drawing import dots, panels
@@ -86,6 +91,11 @@ def tasks_of(results: Results) -> list[str]:
 def values_of(results: Results, task: str, way: str) -> dict[str, float]:
     """The metric of the test, by seed."""
     return results.values(arm_of(task, way), f"test/{TASKS[task][0]}", higher=True)
+
+
+def mean(results: Results, task: str, way: str) -> float:
+    """Of the metric of the test, over seeds."""
+    return float(np.mean(list(values_of(results, task, way).values())))
 
 
 def compared(results: Results) -> list[Compared]:

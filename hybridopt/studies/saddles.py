@@ -112,6 +112,7 @@ class Saddles(Study):
         numbers |= {f"correlation/h={h}": each.value for h, each in correlations(results).items()}
         for kind in ("raw", "matched"):
             numbers |= {f"barrier/{kind}/w={w}": each.value for w, each in barriers(results, kind).items()}
+        numbers |= {f"escape/k={k}/{method}": each.expected.value for (k, method), each in escapes(results).items()}
         return Judgement(verdict(saddles, handled), found, [escapes_table(results)], numbers)
 
     def draw(self, results: Results) -> Figure:
@@ -186,6 +187,12 @@ def reached(results: Results, k: int, method: str) -> Reached:
     """The costs of escapes."""
     runs = [(cost, cell["evaluations"]) for cell in of(results, "escape", k=k, method=method) for cost in cell["costs"]]
     return Reached(tuple(cost if cost > 0 else most for cost, most in runs), tuple(cost > 0 for cost, _ in runs))
+
+
+def escapes(results: Results) -> dict[tuple[int, str], Reached]:
+    """(directions down, method) -> the costs of escapes, of whatever ever gets away."""
+    runs = {(k, m): reached(results, k, m) for k in sizes(results, "escape", "k") for m in METHODS}
+    return {place: each for place, each in runs.items() if any(each.reached)}
 
 
 def barriers(results: Results, kind: str) -> dict[int, Interval]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from hybridopt.report.page import bullets, escaped, markdown_table, page
 from hybridopt.report.pictures import save
 from hybridopt.study.keeping import keep, rounded
 from hybridopt.tracking.files import write_atomically
+
+LITERAL = re.compile(r"``([^`]+)``")
 
 
 @dataclass(frozen=True)
@@ -103,14 +106,19 @@ def markdown(name: str, study: Study, results: Results, judgement: Judgement | N
     for table in () if judgement is None else judgement.tables:
         parts += [f"**{escaped(table.title)}**"] if table.title else []
         parts.append(markdown_table(table.head, table.rows))
-    parts += ["## Why it is so", escaped_paragraphs(study.purpose()), "## Rule of the verdict", escaped(study.rule)]
+    parts += ["## Why it is so", paragraphs(study.purpose()), "## Rule of the verdict", paragraphs(study.rule)]
     parts += ["## What was run", *_conditions(name, study, results, profile)]
     return "\n\n".join(parts) + "\n"
 
 
-def escaped_paragraphs(text: str) -> str:
-    """Text with its paragraphs, which shows what it says and does nothing else."""
-    return "\n\n".join(escaped(" ".join(part.split())) for part in text.split("\n\n"))
+def paragraphs(text: str) -> str:
+    """A docstring's text as Markdown that shows what it says and does nothing else; what is ``literal`` is code."""
+    return "\n\n".join(_prose(" ".join(part.split())) for part in text.split("\n\n"))
+
+
+def _prose(text: str) -> str:
+    pieces = LITERAL.split(text)
+    return "".join(f"`{piece}`" if place % 2 else escaped(piece) for place, piece in enumerate(pieces))
 
 
 def described(name: str, study: Study) -> str:

@@ -6,9 +6,11 @@
 
 The first answers the question by the claims of the thread; the second says what holds of single methods, by the studies
 of hybridopt-reproductions. With --take the results of studies that were run by their profile docs are copied from there
-to docs/studies first. No number of these pages is typed by hand: those of the conclusion (scripts/tools/conclusion.md)
-are named there, such as {study/number}, {verdict:study} and {count:supported}. With --check nothing is written, and
-stale pages are named.
+to docs/studies first. No number of these pages is typed by hand: what is said in plain words names them. The conclusion
+(scripts/tools/conclusion.md) has places such as {study/number}, {study/number|.0%}, {verdict:study} and
+{count:supported}, the paragraphs on each claim (scripts/tools/readings.toml) have {number}; these say which verdict they
+were written for, and are refused once the results have another one. With --check nothing is written, and stale pages are
+named.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import argparse
 import re
 import sys
 import tempfile
+import textwrap
+import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +37,9 @@ from hybridopt.study.stored import store
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER, PAGE = ROOT / "docs" / "studies", ROOT / "docs" / "thread.md"
 METHODS, PACKAGE = ROOT / "docs" / "reproduction.md", "hybridopt-reproductions"
-CONCLUSION = Path(__file__).parent / "conclusion.md"
+CONCLUSION, READINGS = Path(__file__).parent / "conclusion.md", Path(__file__).parent / "readings.toml"
 PROFILE = "docs"
-PLACE = re.compile(r"\{([^{}]+)\}")
+PLACE = re.compile(r"\{([^{}|]+)(?:\|([^{}]+))?\}")
 HEAD = """# The thread, answered
 
 *Why is gradient-free training not mainstream in deep learning?* The question comes back every few years, and is
@@ -128,7 +132,7 @@ def thread(found: Sequence[Answer]) -> str:
         for answer in of_the_thread
     ]
     table = markdown_table(["", "claim", "verdict", "minutes"], rows).replace("\\*\\*", "**")
-    conclusion = filled(CONCLUSION.read_text(encoding="utf-8"), of_the_thread)
+    conclusion = filled(CONCLUSION.read_text(encoding="utf-8"), numbers(of_the_thread), CONCLUSION.name)
     sections = [*(section(answer) for answer in of_the_thread), conclusion.rstrip(), beside(found)]
     return "\n\n".join([HEAD.rstrip(), table, *sections]) + "\n"
 
@@ -193,43 +197,65 @@ def lines_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def section(answer: Answer) -> str:
     """A claim: what was said, what came out, and the command."""
-    found = [] if answer.judgement is None else answer.judgement.found
     figure = FOLDER / f"{answer.name}.svg"
     parts = [
         f"## C{answer.study.number}: {answer.verdict}",
         f"> {escaped(answer.study.claim)}\n>\n> {escaped(answer.study.said_by)}",
-        bullets(found),
+        said(answer),
         f"![{answer.name}](studies/{figure.name})" if answer.study.draw(answer.results) is not None else "",
         f"[How it was tested, and all numbers](studies/{answer.name}.md): `hybridopt-study run {answer.name}`",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def filled(text: str, found: Sequence[Answer]) -> str:
-    """A text with the numbers that it names.
+def said(answer: Answer, readings: Path = READINGS) -> str:
+    """What came out: in plain words where somebody has written them for this verdict, else what the study says.
 
     Raises:
-        SystemExit: it names one that no study has.
+        SystemExit: they were written for another verdict.
     """
-    known = numbers(found)
+    reading = tomllib.loads(readings.read_text(encoding="utf-8")).get(answer.name)
+    if answer.judgement is None or reading is None:
+        return bullets([] if answer.judgement is None else answer.judgement.found)
+    if reading["verdict"] != answer.verdict:
+        sys.exit(
+            f"{readings.name} was written when {answer.name} was {reading['verdict']}, and it is {answer.verdict} now: "
+            "read its results, and write what they say."
+        )
+    text = filled(" ".join(reading["says"].split()), answer.judgement.numbers, f"{answer.name} in {readings.name}")
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def filled(text: str, known: Mapping[str, float | str], where: str) -> str:
+    """A text with the numbers that it names, by three digits or in the format that it says.
+
+    Args:
+        text: with places such as ``{count}``, ``{study/number}`` or ``{number|.0%}``.
+        known: what they may name.
+        where: the text is from.
+
+    Raises:
+        SystemExit: it names one that there is not.
+    """
 
     def value(place: re.Match[str]) -> str:
         if place[1] not in known:
-            sys.exit(f"{CONCLUSION.name} names {place[0]}, which no study has.")
-        return known[place[1]]
+            sys.exit(f"{where} names {place[0]}, which no study has.")
+        found = known[place[1]]
+        return found if isinstance(found, str) else format(found, place[2] or ".3g")
 
     return PLACE.sub(value, text)
 
 
-def numbers(found: Sequence[Answer]) -> Mapping[str, str]:
+def numbers(found: Sequence[Answer]) -> Mapping[str, float | str]:
     """What the conclusion may name: verdicts, how many there are of each, and the studies' own numbers."""
     counts = Counter(answer.verdict for answer in found)
-    known = {f"count:{verdict}": str(counts[verdict]) for verdict in (*VERDICTS, "unfinished")}
-    known |= {"count": str(len(found)), "minutes": f"{sum(answer.minutes for answer in found):.3g}"}
+    known: dict[str, float | str] = {f"count:{verdict}": str(counts[verdict]) for verdict in (*VERDICTS, "unfinished")}
+    known |= {"count": str(len(found)), "minutes": sum(answer.minutes for answer in found)}
     known |= {f"verdict:{answer.name}": answer.verdict for answer in found}
     for answer in found:
         own = {} if answer.judgement is None else answer.judgement.numbers
-        known |= {f"{answer.name}/{name}": f"{value:.3g}" for name, value in own.items()}
+        known |= {f"{answer.name}/{name}": value for name, value in own.items()}
     return known
 
 
