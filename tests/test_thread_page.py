@@ -49,7 +49,7 @@ def test_results_are_whole_and_of_the_right_size(path: Path, maker: Any) -> None
 
 
 def test_the_conclusion_names_numbers_that_there_are(maker: Any) -> None:
-    with pytest.raises(SystemExit, match="conclusion.md names {nothing/here}, which no study has"):
+    with pytest.raises(SystemExit, match=r"conclusion\.md names \{nothing/here\}, which no study has"):
         maker.filled("A number: {nothing/here}.", maker.numbers([]), "conclusion.md")
     assert maker.filled("{count} claims, {share|.0%}", {"count": "0", "share": 0.25}, "it") == "0 claims, 25%"
 

@@ -122,11 +122,8 @@ class BreakEven(Study):
             said_of_check(results),
         ]
         numbers = {f"workers/{name}": each.value for name, each in even.items() if math.isfinite(each.value)}
-        numbers |= {
-            f"times/{name}": behind(machine, counts)
-            for name, machine in machines.items()
-            if math.isinf(even[name].value)
-        }
+        never = [name for name, each in even.items() if math.isinf(each.value)]
+        numbers |= {f"times/{name}": behind(machines[name], counts) for name in never}
         return Judgement(verdict(list(even.values())), found, tables(machines[MEASURED], counts), numbers)
 
     def draw(self, results: Results) -> Figure:
@@ -235,7 +232,8 @@ def said(name: str, even: Interval, machine: Machine, counts: Counts) -> str:
     if not math.isinf(even.value):
         return f"{start} the break-even is at {interval(even)} workers."
     least = f" (95 % CI from {even.low:,.0f} workers)" if math.isfinite(even.low) else ""
-    return f"{start} there is no break-even{least}: at best the strategy takes {number(behind(machine, counts))} times Adam's time."
+    times = number(behind(machine, counts))
+    return f"{start} there is no break-even{least}: at best the strategy takes {times} times Adam's time."
 
 
 def behind(machine: Machine, counts: Counts) -> float:

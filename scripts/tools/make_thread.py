@@ -6,11 +6,11 @@
 
 The first answers the question by the claims of the thread; the second says what holds of single methods, by the studies
 of hybridopt-reproductions. With --take the results of studies that were run by their profile docs are copied from there
-to docs/studies first. No number of these pages is typed by hand: what is said in plain words names them. The conclusion
-(scripts/tools/conclusion.md) has places such as {study/number}, {study/number|.0%}, {verdict:study} and
-{count:supported}, the paragraphs on each claim (scripts/tools/readings.toml) have {number}; these say which verdict they
-were written for, and are refused once the results have another one. With --check nothing is written, and stale pages are
-named.
+to docs/studies first. No number of these pages is typed by hand: what is said in plain words names them. The
+conclusion (scripts/tools/conclusion.md) has places such as {study/number}, {study/number|.0%}, {verdict:study} and
+{count:supported}, the paragraphs on each claim (scripts/tools/readings.toml) have {number}; these say for which verdict
+they were written, and are refused once the results have another one. With --check nothing is written, and stale pages
+are named.
 """
 
 from __future__ import annotations
