@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hybridopt.composition import registry
+from hybridopt.core.study import Judgement
 
 ROOT = Path(__file__).parent.parent
 KEPT = sorted((ROOT / "docs" / "studies").glob("*.json"))
@@ -55,11 +56,12 @@ def test_the_conclusion_names_numbers_that_there_are(maker: Any) -> None:
 
 
 def test_plain_words_hold_for_the_verdict_for_which_they_were_written(maker: Any, tmp_path: Path) -> None:
-    (answer, *_) = maker.answers(tmp_path)
-    other = next(verdict for verdict in maker.VERDICTS if verdict != answer.verdict)
     readings = tmp_path / "readings.toml"
-    readings.write_text(f'[{answer.name}]\nverdict = "{other}"\nsays = "It is so."\n', encoding="utf-8")
-    with pytest.raises(SystemExit, match=f"when {answer.name} was {other}, and it is {answer.verdict} now"):
-        maker.said(answer, readings)
-    readings.write_text(f'[{answer.name}]\nverdict = "{answer.verdict}"\nsays = "It is so."\n', encoding="utf-8")
-    assert maker.said(answer, readings) == "It is so."
+    readings.write_text('[saddles]\nverdict = "mixed"\nsays = "It is\\n{share|.0%}."\n', encoding="utf-8")
+    study = maker.find_study("saddles")
+    answer = maker.Answer("saddles", study, None, Judgement("mixed", [], [], {"share": 0.5}))
+    assert maker.said(answer, readings) == "It is 50%."
+    with pytest.raises(SystemExit, match="when saddles was mixed, and it is refuted now"):
+        maker.said(maker.Answer("saddles", study, None, Judgement("refuted", [], [])), readings)
+    unread = maker.Answer("games", study, None, Judgement("mixed", ["As it was found."], []))
+    assert maker.said(unread, readings) == "- As it was found."
