@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,6 +158,8 @@ def test_a_command_is_one(page: str, words: Sequence[str], monkeypatch: pytest.M
     own = {entry.name: entry for entry in entry_points(group="console_scripts") if entry.value.startswith("hybridopt.")}
     if program in own:
         parsed(own[program].load(), words, monkeypatch)
+    elif program == "python" and arguments[0] == "-m":
+        assert find_spec(arguments[1])
     elif program == "python":
         script = (ROOT / page).parent / arguments[0]
         script = script if script.exists() else ROOT / arguments[0]
@@ -164,8 +167,7 @@ def test_a_command_is_one(page: str, words: Sequence[str], monkeypatch: pytest.M
         if script.is_dir() or "argparse" in script.read_text(encoding="utf-8"):
             program = partial(runpy.run_path, str(script), run_name="__main__")
             parsed(program, [str(script), *arguments[1:]], monkeypatch)
-    elif program == "pip":
-        assert arguments[0] == "install"
+    elif program == "pip" and arguments[0] == "install":
         assert all(installable(each) for each in arguments[1:] if not each.startswith("-"))
     elif program == "pytest":
         assert all([*ROOT.glob(each), *ROOT.glob(f"plugins/*/{each}")] for each in arguments if "/" in each)

@@ -27,11 +27,12 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
         CellExecutionError: a cell has failed.
     """
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=SECONDS, record_timing=False, resources={"metadata": {"path": folder}}).execute()
+    settings = {"timeout": SECONDS, "record_timing": False, "coalesce_streams": True}
+    NotebookClient(notebook, **settings, resources={"metadata": {"path": folder}}).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [kept(output, folder) for output in cell.outputs if output.get("name") != "stderr"]
-    notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
+    notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     return notebook
 
 
@@ -39,7 +40,7 @@ def kept(output: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
     """An output without the path of the folder that it was made in; of one that is shown as HTML, that alone."""
     if "text/html" in output.get("data", {}):
         output.data.pop("text/plain", None)
-    text = json.dumps(output).replace(f"{folder}/", "").replace(str(folder), ".")
+    text = json.dumps(output).replace(f"{folder}/", "").replace(str(folder), ".").replace("\\r\\n", "\\n")
     return nbformat.from_dict(json.loads(text))
 
 
