@@ -36,7 +36,9 @@ def show(result: Result, console: Console | None = None) -> None:
 
 def html(result: Result) -> str:
     """What :func:`show` prints, for a notebook."""
-    console = Console(record=True, file=io.StringIO(), width=wanted_width(table(result)), highlight=False)
+    console = Console(
+        record=True, file=io.StringIO(), width=wanted_width(table(result)), highlight=False, force_jupyter=False
+    )
     show(result, console)
     code = '<pre style="line-height: normal; font-family: monospace">{code}</pre>'
     return console.export_html(inline_styles=True, code_format=code)

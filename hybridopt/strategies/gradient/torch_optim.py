@@ -43,12 +43,12 @@ class TorchOptim(GradientDescent):
         lr: float,
         schedule: Schedule = "constant",
         final_lr: float = 0.0,
-        settings: dict[str, Any] | None = None,
+        settings: dict[str, Any] = {},
         max_norm: float | None = None,
     ):
         super().__init__(lr, schedule, final_lr, max_norm)
         self.optimizer_class = optimizer_class(optimizer)
-        self.settings = settings or {}
+        self.settings = settings
         self.build([nn.Parameter(torch.zeros(2, 2))])  # a bad setting is refused now, not when training starts
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -73,14 +73,14 @@ class EvoTorch(Search):
         center_learning_rate: float | None = None,
         stdev_learning_rate: float | None = None,
         optimizer: str | None = None,
-        settings: dict[str, Any] | None = None,
+        settings: dict[str, Any] = {},
     ):
         super().__init__()
         given = (popsize, stdev_init, center_learning_rate, stdev_learning_rate, optimizer)
         typed = {name: value for name, value in zip(TYPED, given, strict=True) if value is not None}
         ranges.positive("strategy", **{name: value for name, value in typed.items() if name != "optimizer"})
         self.searcher = searcher
-        self.arguments = self._arguments(typed, settings or {})
+        self.arguments = self._arguments(typed, settings)
         self._driver: Any = None
         self._build(torch.zeros(2))  # a bad setting is refused now, not when training starts
 
