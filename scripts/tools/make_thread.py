@@ -1,4 +1,4 @@
-"""Write docs/thread.md, docs/reproduction.md and the page of each study, from the studies' kept results.
+"""Write docs/thread.md, docs/reproduction.md, the page of each study and the README's picture from kept results.
 
     python scripts/tools/make_thread.py --take multirun
     python scripts/tools/make_thread.py
@@ -37,7 +37,8 @@ from hybridopt.study.stored import store
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER, PAGE = ROOT / "docs" / "studies", ROOT / "docs" / "thread.md"
 METHODS, PACKAGE = ROOT / "docs" / "reproduction.md", "hybridopt-reproductions"
-CONCLUSION, READINGS = Path(__file__).parent / "conclusion.md", Path(__file__).parent / "readings.toml"
+README = ROOT / "README.md"
+ANSWER, CONCLUSION, READINGS = (Path(__file__).parent / name for name in ("answer.md", "conclusion.md", "readings.toml"))
 PROFILE = "docs"
 PLACE = re.compile(r"\{([^{}|]+)(?:\|([^{}]+))?\}")
 HEAD = """# The thread, answered
@@ -247,6 +248,13 @@ def filled(text: str, known: Mapping[str, float | str], where: str) -> str:
     return PLACE.sub(value, text)
 
 
+def first_page(found: Sequence[Answer]) -> str:
+    """The README with the picture and the sentence that answer the question, behind what hybridopt is."""
+    title, what, _, _, *rest = README.read_text(encoding="utf-8").split("\n\n")
+    answer = filled(ANSWER.read_text(encoding="utf-8"), numbers(found), ANSWER.name)
+    return "\n\n".join([title, what, answer.rstrip(), *rest])
+
+
 def numbers(found: Sequence[Answer]) -> Mapping[str, float | str]:
     """What the conclusion may name: verdicts, how many there are of each, and the studies' own numbers."""
     counts = Counter(answer.verdict for answer in found)
@@ -266,7 +274,8 @@ def made(folder: Path) -> dict[Path, str]:
         folder: where they are made.
     """
     found = answers(folder)
-    pages = {PAGE: thread(found), METHODS: methods(found)}
+    of_the_thread = [answer for answer in found if answer.study.number is not None]
+    pages = {README: first_page(of_the_thread), PAGE: thread(found), METHODS: methods(found)}
     return pages | {FOLDER / file.name: file.read_text(encoding="utf-8") for file in sorted(folder.iterdir())}
 
 
