@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +92,18 @@ def test_the_fragments_there_are_can_be_made_a_changelog_of() -> None:
     command = [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "next"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_source_archive_has_nothing_of_when_and_by_whom_it_was_built(tmp_path: Path) -> None:
+    made = []
+    for moment, names in (1_700_000_000, "ab"), (1_800_000_000, "ba"):
+        archive = tmp_path / f"{moment}.tar.gz"
+        with tarfile.open(archive, "w:gz") as files:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.mtime, member.uid, member.uname, member.size = moment + 0.5, moment % 7, f"user{moment}", 1
+                files.addfile(member, io.BytesIO(name.encode()))
+        made.append(tool("build_packages").as_of(archive, 1_600_000_000))
+    assert made[0] == made[1]
+    with tarfile.open(fileobj=io.BytesIO(made[0])) as files:
+        assert {member.name: files.extractfile(member).read() for member in files} == {"a": b"a", "b": b"b"}
