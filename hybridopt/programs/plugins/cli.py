@@ -16,6 +16,7 @@ from hybridopt.composition.kinds import KINDS
 from hybridopt.errors import ConfigError, HybridoptError, options
 from hybridopt.programs.completion import offer
 from hybridopt.programs.plugins import listing, scaffold
+from hybridopt.programs.version import add_flag
 
 FINE, FOUND, MISUSED = 0, 1, 2  # exit codes: nothing wrong; something is wrong with a plugin; a mistake in the command
 IMPORT_LIMIT = 120.0  # seconds; a first import of torch takes some of them
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all is well, 1 something is wrong with a plugin, 2 the command is. "
         'Tab completion: eval "$(hybridopt-plugins completion)".',
     )
+    add_flag(whole)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     adders = (_add_list, _add_show, _add_check, _add_new, _add_doctor)
     for add in adders:
