@@ -107,3 +107,9 @@ def test_a_source_archive_has_nothing_of_when_and_by_whom_it_was_built(tmp_path:
     assert made[0] == made[1]
     with tarfile.open(fileobj=io.BytesIO(made[0])) as files:
         assert {member.name: files.extractfile(member).read() for member in files} == {"a": b"a", "b": b"b"}
+
+
+def test_each_pyproject_is_in_its_form() -> None:
+    files = [str(path.relative_to(ROOT)) for path in release.projects(ROOT)]
+    done = subprocess.run([sys.executable, "-m", "toml_sort.cli", "--check", *files], cwd=ROOT, check=False)
+    assert done.returncode == 0, f"to mend it, type: toml-sort --in-place {' '.join(files)}"
