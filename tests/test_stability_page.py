@@ -17,10 +17,11 @@ from hybridopt.composition.registry import CONFIGS
 from hybridopt.composition.schema import SWEEPERS, Config
 from hybridopt.execution.identity import tags
 from hybridopt.programs.plugins import cli
-from hybridopt.toolbox.deprecation import GROUP
+from hybridopt.toolbox.deprecation import GROUP, Renamed
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8").split("## What is not")[0]
+WHOLE = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
+PAGE = WHOLE.split("## What is not")[0]
 
 
 def listed(heading: str) -> list[str]:
@@ -40,6 +41,17 @@ def test_config_keys() -> None:
     keys = [field.name for field in dataclasses.fields(Config)]
     assert names[: len(keys)] == keys
     assert {f"hydra/sweeper={next(iter(SWEEPERS))}", *list(SWEEPERS)[1:]} <= set(names)
+
+
+def test_the_example_of_a_list() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", WHOLE, re.DOTALL)
+    namespace: dict[str, list[Renamed]] = {}
+    exec(compile(block, "stability.md", "exec"), namespace)
+    assert [(one.plugin, one.new) for one in namespace["RENAMED"]] == [
+        (None, "my_es"),
+        ("my_es", "sigma"),
+        ("my_es", None),
+    ]
 
 
 def test_entry_point_groups() -> None:

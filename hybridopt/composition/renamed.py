@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from hybridopt.composition.building import nested
-from hybridopt.composition.kinds import PARTS
+from hybridopt.composition.kinds import CONFIGURED, PARTS
 from hybridopt.composition.registry import Announced, Plugin, announced, meant, same_package
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError, HybridoptError, brief
@@ -42,8 +42,9 @@ def renamed() -> Iterator[tuple[str, Renamed]]:
 def _read(package: str, entry: Any) -> tuple[Renamed, ...]:
     try:
         found = tuple(entry.load())
-        if not all(isinstance(one, Renamed) for one in found):
-            raise TypeError("it holds something else than Renamed")
+        odd = next((one for one in found if not isinstance(one, Renamed) or one.kind not in CONFIGURED), None)
+        if odd is not None:
+            raise TypeError(f"{odd!r} is no Renamed of the kinds {', '.join(CONFIGURED)}")
     except (Exception, SystemExit) as error:  # of a package that is broken
         warnings.warn(
             f"What the package {package!r} has renamed cannot be read from {entry.value} ({brief(error)}): upgrade or "

@@ -27,7 +27,7 @@ class Renamed:
     """A plugin, or a setting of one, that has another name than in earlier versions; or a setting that is gone.
 
     Args:
-        kind: of the plugin, such as ``"strategy"``.
+        kind: of the plugin: model, dataset, objective, encoding, strategy or trigger.
         old: the former name, as users type it.
         new: the name now; None of a setting that has no effect any more.
         until: the version of the package in which the former name is no longer known.

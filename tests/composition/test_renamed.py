@@ -20,6 +20,7 @@ from hybridopt.errors import ConfigError, ResumeError
 from hybridopt.execution.agreement import check_same
 from hybridopt.execution.contents import short_hash
 from hybridopt.execution.identity import fingerprint, read_as_begun, read_config, write_config
+from hybridopt.programs.plugins import cli
 from hybridopt.programs.plugins.doctor import unknown_groups
 from hybridopt.toolbox.deprecation import GROUP, Renamed
 
@@ -120,7 +121,8 @@ def test_a_setting_under_both_of_its_names_is_refused() -> None:
         hybridopt.compose("strategy=wander", "strategy.step_size=0.1", "strategy.sigma=0.2")
 
 
-def test_former_names_are_listed_nowhere() -> None:
+def test_programs_know_them_and_list_them_nowhere() -> None:
+    assert [plugin.name for plugin in cli.chosen(["strategy", "stroll"])] == ["wander"]
     assert "wander" in names("strategy")
     assert "stroll" not in names("strategy")
     assert [one for one in unknown_groups() if one.package == "acme"] == []
@@ -144,12 +146,19 @@ def test_a_run_that_was_begun_before_is_the_same_run(tmp_path: Path) -> None:
             check_same(found, expected, "The run has", tmp_path)
 
 
-def test_a_list_that_cannot_be_read_harms_nobody(acme: Path, tmp_path: Path) -> None:
+LISTS = {
+    "broken": ("raise RuntimeError('by mistake')", "(by mistake)"),
+    "odd": (LISTED.replace('"strategy"', '"study"'), "is no Renamed of the kinds model, dataset"),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_that_cannot_be_read_harms_nobody(name: str, acme: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    announce(other, "broken", {GROUP: {"broken": "broken_renamed:RENAMED"}})
-    (other / "broken_renamed.py").write_text("raise RuntimeError('by mistake')")
-    told = "What the package 'broken' has renamed cannot be read from broken_renamed:RENAMED (by mistake)"
-    with on_path(other), pytest.warns(UserWarning, match=re.escape(told)):
+    announce(other, name, {GROUP: {name: f"{name}_renamed:RENAMED"}})
+    (other / f"{name}_renamed.py").write_text(LISTS[name][0])
+    told = f"What the package {name!r} has renamed cannot be read from {name}_renamed:RENAMED "
+    with on_path(other), pytest.warns(UserWarning, match=re.escape(told) + ".*" + re.escape(LISTS[name][1])):
         assert hybridopt.compose("strategy=adam").strategy.name == "adam"
 
 

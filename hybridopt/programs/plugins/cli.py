@@ -13,6 +13,7 @@ from typing import Any
 
 from hybridopt.composition import registry
 from hybridopt.composition.kinds import KINDS
+from hybridopt.composition.renamed import current_name
 from hybridopt.errors import ConfigError, HybridoptError, options
 from hybridopt.programs.completion import offer
 from hybridopt.programs.plugins import listing, scaffold
@@ -146,7 +147,7 @@ def show_one(given: argparse.Namespace) -> int:
     from hybridopt.programs.plugins.showing import facts_of
     from hybridopt.programs.plugins.views import page
 
-    facts = facts_of(registry.find(given.kind, given.name), given.timeout)
+    facts = facts_of(registry.find(given.kind, current_name(given.kind, given.name)), given.timeout)
     if given.json:
         _print_json(asdict(facts))
     else:
@@ -185,7 +186,7 @@ def chosen(what: Sequence[str]) -> list[registry.Plugin]:
         case []:
             return list(listing.every_plugin())
         case [kind, name] if kind in KINDS:
-            return [registry.find(kind, name)]
+            return [registry.find(kind, current_name(kind, name))]
         case [package]:
             plugins = list(listing.every_plugin())
             found = [plugin for plugin in plugins if registry.same_package(plugin.distribution, package)]
