@@ -15,9 +15,18 @@ from omegaconf import MISSING
 
 from hybridopt.composition.building import nested
 from hybridopt.composition.kinds import CONFIGURED, PARTS
-from hybridopt.composition.registry import Announced, Plugin, announced, meant, same_package
+from hybridopt.composition.registry import (
+    Announced,
+    Plugin,
+    announced,
+    claimed,
+    meant,
+    of_package,
+    plugins,
+    same_package,
+)
 from hybridopt.composition.targets import TARGET
-from hybridopt.errors import ConfigError, HybridoptError, brief
+from hybridopt.errors import ConfigError, HybridoptError, PluginError, brief
 from hybridopt.toolbox.deprecation import GROUP, Renamed
 
 NOT_GIVEN = "(not given)"  # under a former name, in a config that is being composed
@@ -59,8 +68,8 @@ def _read(package: str, entry: Any) -> tuple[Renamed, ...]:
 
 
 def is_former(kind: str, name: str) -> bool:
-    """Whether a name, or ``package:name``, is one that a plugin had before."""
-    return _renamed_plugin(kind, name) is not None
+    """Whether a name, or ``package:name``, is one that a plugin had before, and that none has now."""
+    return bool(_renamed_plugin(kind, name))
 
 
 def current_name(kind: str, name: str, place: str | None = None) -> str:
@@ -70,22 +79,31 @@ def current_name(kind: str, name: str, place: str | None = None) -> str:
         kind: of the plugin.
         name: as it was given, perhaps ``package:name``.
         place: where, for the sentence; the kind if None.
+
+    Raises:
+        PluginError: several packages have renamed a plugin of that name.
     """
     found = _renamed_plugin(kind, name)
-    if found is None:
+    if not found:
         return name
-    package, one = found
-    _tell(one.sentence(package, place or kind))
-    given, colon, _ = name.rpartition(":")
-    return f"{given}{colon}{one.new}"
-
-
-def _renamed_plugin(kind: str, name: str) -> tuple[str, Renamed] | None:
     given, _, bare = name.rpartition(":")
-    for package, one in renamed():
-        if (one.kind, one.old, one.plugin) == (kind, bare, None) and (not given or same_package(given, package)):
-            return package, one
-    return None
+    if len(found) > 1:
+        raise PluginError(claimed(f"The {kind} {bare!r}", bare, sorted(found)))
+    ((package, one),) = found.items()
+    _tell(one.sentence(package, place or kind))
+    return f"{given}:{one.new}" if given else of_package(kind, str(one.new), package)
+
+
+def _renamed_plugin(kind: str, name: str) -> dict[str, Renamed]:
+    """By whom a plugin of that name was renamed, and to what; nothing of a name that some plugin has now."""
+    given, _, bare = name.rpartition(":")
+    found = {
+        package: one
+        for package, one in renamed()
+        if (one.kind, one.old, one.plugin) == (kind, bare, None) and (not given or same_package(given, package))
+    }
+    now = plugins(kind).get(bare, ()) if found else ()
+    return {} if any(not given or same_package(given, one.distribution) for one in now) else found
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -114,8 +132,9 @@ def _current(kind: str, given: Any, place: str) -> Any:
     """The settings of a plugin, and of those that are nested in it."""
     if not isinstance(given, Mapping) or TARGET in given or not isinstance(given.get("name"), str):
         return given
-    settings = {**given, "name": current_name(kind, given["name"], place)}
+    settings = dict(given)
     try:
+        settings["name"] = current_name(kind, given["name"], place)
         plugin = meant(kind, settings["name"])
         _rename(plugin, settings, place)
         parts = list(nested(plugin, {name: value for name, value in settings.items() if isinstance(value, Mapping)}))

@@ -146,6 +146,24 @@ def test_a_run_that_was_begun_before_is_the_same_run(tmp_path: Path) -> None:
             check_same(found, expected, "The run has", tmp_path)
 
 
+def test_a_name_that_a_plugin_has_is_nobodys_former_one(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    announce(other, "greedy", {GROUP: {"greedy": "greedy_renamed:RENAMED"}})
+    (other / "greedy_renamed.py").write_text(LISTED.replace("stroll", "adam"))
+    with on_path(other):
+        assert composed("strategy=adam")[0].name == "adam"
+
+
+def test_two_packages_that_had_a_name_are_told_apart(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    announce(other, "zeta", {GROUP: {"zeta": "zeta_renamed:RENAMED"}})
+    (other / "zeta_renamed.py").write_text(LISTED.replace("wander", "adam"))
+    with on_path(other):
+        with pytest.raises(ConfigError, match="'stroll' is claimed by 'acme' and 'zeta': choose one as package:name"):
+            hybridopt.compose("strategy=stroll")
+        assert composed("strategy=acme:stroll")[0].name == "acme:wander"
+
+
 LISTS = {
     "broken": ("raise RuntimeError('by mistake')", "(by mistake)"),
     "odd": (LISTED.replace('"strategy"', '"study"'), "is no Renamed of the kinds model, dataset"),
