@@ -17,7 +17,7 @@ from private_apis_of_packages import PACKAGES
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [*(ROOT / "hybridopt").rglob("*.py"), *ROOT.glob("plugins/*/hybridopt_*/**/*.py")]
 PUBLIC = {"_asdict", "_getframe", "_global_", "_self_", "_partial_"}  # of tuples, sys and Hydra: they are documented
-ENDINGS = {
+ENDINGS = {  # of names
     "_SECTION",
     "_coefficient",
     "_init_stdev",
@@ -27,7 +27,7 @@ ENDINGS = {
     "_fraction",
     "_add",
     "_dataloader",
-}  # of names
+}
 USES = TORCH | HYDRA | OTHERS | PACKAGES
 
 
