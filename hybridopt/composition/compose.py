@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from hybridopt.composition import checking, config_source, loader, schema, targets
+from hybridopt.composition import checking, config_source, loader, renamed, schema, targets
 from hybridopt.composition.sentences import RAISED, sentence
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError
@@ -120,7 +120,7 @@ def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: a setting that has no default was not given, a value refers to what is not there, a part of the
             strategy is asked for that is none, or a setting is not what it must be.
     """
-    plain = part_in_place(resolved(config)) if isinstance(config, DictConfig) else dict(config)
+    plain = part_in_place(resolved(config)) if isinstance(config, DictConfig) else renamed.current(config)
     checking.check(plain, whole=isinstance(config, DictConfig))
     return plain
 

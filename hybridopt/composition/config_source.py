@@ -26,7 +26,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
 from yaml import YAMLError
 
-from hybridopt.composition import registry
+from hybridopt.composition import registry, renamed
 from hybridopt.composition.describe import REQUIRED, Parameter
 from hybridopt.composition.kinds import CONFIGURED, kind_of
 from hybridopt.errors import HybridoptError
@@ -43,6 +43,7 @@ def config_of(plugin: registry.Plugin, name: str) -> Any:
     fields = [("defaults", list[Any], field(default_factory=lambda: ["_self_", *defaults]))] if defaults else []
     fields += [("name", str, field(default=plugin.name if plugin.is_builtin else name))]
     fields += [_field(parameter) for parameter in description.parameters]
+    fields += [(old, Any, field(default=renamed.NOT_GIVEN)) for old in renamed.former_settings(plugin)]
     return make_dataclass(re.sub(r"\W", "_", f"{plugin.name}_{plugin.kind}"), fields)
 
 
@@ -83,7 +84,9 @@ class EntryPointConfigSource(ConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
         try:
-            plugin = registry.find(kind_of(group) or group, name)
+            kind = kind_of(group) or group
+            name = renamed.current_name(kind, name, group.replace("/", "."))
+            plugin = registry.find(kind, name)
             config = OmegaConf.structured(config_of(plugin, name))
         except HybridoptError as error:
             raise ConfigCompositionException(str(error)) from error
@@ -96,7 +99,10 @@ class EntryPointConfigSource(ConfigSource):
     def is_config(self, config_path: str) -> bool:
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
         kind = kind_of(group) if group else None
-        return kind is not None and (name.rpartition(":")[2] in registry.plugins(kind) or registry.names_object(name))
+        if kind is None:
+            return False
+        known = name.rpartition(":")[2] in registry.plugins(kind) or registry.names_object(name)
+        return known or renamed.is_former(kind, name)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         if not config_path.strip("/"):

@@ -23,7 +23,9 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from hybridopt.composition.kinds import PARTS
 from hybridopt.composition.registry import plugins
+from hybridopt.composition.renamed import current
 from hybridopt.composition.shipped import ShippedRepository
 from hybridopt.composition.targets import SETTING, TARGET, granted, nodes, said
 from hybridopt.composition.templates import Templates, own_overrides
@@ -82,8 +84,25 @@ def _passed(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
             check(composed, overrides)
         except ConfigError as error:
             raise ConfigCompositionException(str(error)) from error
+    _name_as_now(composed)
     _hide_credentials(composed)
     return composed
+
+
+def _name_as_now(composed: DictConfig) -> None:
+    """Give plugins and settings that were named as in earlier versions the names of now."""
+    parts = {kind: composed[kind] for kind in PARTS if kind in composed}
+    given: dict[str, Any] = {
+        kind: OmegaConf.to_container(part) for kind, part in parts.items() if OmegaConf.is_dict(part)
+    }
+    try:
+        named = current(given)
+    except ConfigError as error:
+        raise ConfigCompositionException(str(error)) from error
+    for kind, settings in named.items():
+        if settings != given[kind]:
+            with read_write(composed), open_dict(composed):
+                composed[kind] = settings
 
 
 def _hide_credentials(composed: DictConfig) -> None:

@@ -17,8 +17,9 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from hybridopt.errors import HybridoptError, Interrupted, ResumeError, StorageError, brief
+from hybridopt.execution.agreement import CODE, SETTING, check_same, remedy
 from hybridopt.execution.code import code_version
-from hybridopt.execution.contents import DATA, FILE_OF, PLUGIN_OF, contents, short_hash
+from hybridopt.execution.contents import DATA, FILE_OF, contents, short_hash
 from hybridopt.execution.datasheet import Datasheet
 from hybridopt.execution.directory import CHECKPOINT
 from hybridopt.execution.identity import relevant
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 FILE = CHECKPOINT
 DIGESTS = "hybridopt_digests"  # in a checkpoint: of what decides the result
 POSITION = "hybridopt_journal"  # in a checkpoint: the position of the journal
-CODE = "code"
 PARTS = {"hybridopt", "state_dict", "loops", "callbacks", "epoch", "global_step"}  # what one of ours has
 
 
@@ -49,7 +49,7 @@ def digests(config: Mapping[str, Any], trial: Trial, data: Datasheet) -> dict[st
     shapes = [(name, list(value.shape), str(value.dtype)) for name, value in trial.model.state_dict().items()]
     found = contents(config)  # after the data have been made, which may have been downloaded just now
     return {
-        **{f"setting {key}": short_hash(value) for key, value in relevant(config).items()},
+        **{f"{SETTING}{key}": short_hash(value) for key, value in relevant(config).items()},
         **found,
         DATA: short_hash(
             [*sorted((context, sheet["digest"]) for context, sheet in data.inputs), *_read_by(data, found)]
@@ -89,29 +89,12 @@ def check_resumable(path: Path, expected: Mapping[str, str]) -> None:
     if not ends_there(directory / JOURNAL, str(position)):
         raise ResumeError(
             f"{directory / JOURNAL} lacks what the run reported before its checkpoint {path}, or is another run's: "
-            f"{_remedy(directory)}."
+            f"{remedy(directory)}."
         )
     if differing := differing_code([found[CODE], expected[CODE]]):
         log.warning(
             "The checkpoint %s was computed by other versions of the code than go on from it: %s.", path, differing
         )
-
-
-def check_same(found: Mapping[str, str], expected: Mapping[str, str], subject: str, directory: Path) -> None:
-    """Refuse to go on with a run whose result is decided by something else now.
-
-    Args:
-        found: the digests by which it began; none where they were not kept.
-        expected: those of the run that is to go on.
-        subject: begins the sentence.
-        directory: the run's.
-
-    Raises:
-        ResumeError: they differ.
-    """
-    differing = [name for name in _comparable(found, expected) if found.get(name) != expected.get(name)]
-    if found and differing:
-        raise ResumeError(f"{subject} {', '.join(map(_other, differing))}: {_remedy(directory)}.")
 
 
 def _read_by(data: Datasheet, found: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -121,31 +104,8 @@ def _read_by(data: Datasheet, found: Mapping[str, str]) -> list[tuple[str, str]]
     return sorted((name, digest) for name, digest in found.items() if name.startswith(f"{FILE_OF}dataset."))
 
 
-def _comparable(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
-    """The digests that must agree: of code none, and of contents none where a former version has kept none."""
-    kept = any(name.startswith(PLUGIN_OF) for name in found)
-    names = [name for name in {**expected, **found} if name != CODE]
-    return [name for name in names if kept or not name.startswith((FILE_OF, PLUGIN_OF))]
-
-
-def _other(name: str) -> str:
-    """A digest that differs, in words."""
-    if name.startswith(FILE_OF):
-        return f"other contents of {name.removeprefix(FILE_OF)}"
-    if name.startswith(PLUGIN_OF):
-        return f"another package's {name.removeprefix(PLUGIN_OF)}"
-    return "other data" if name == DATA else f"another {name}"
-
-
 def _refused(path: Path, why: str) -> ResumeError:
-    return ResumeError(f"The checkpoint {path} {why}: {_remedy(path.parent.parent)}.")
-
-
-def _remedy(directory: Path) -> str:
-    return (
-        "put the former one, and what it was made with, back, and type the same again; or begin again by the command "
-        f"that began it and hydra.run.dir={directory} start_over=true"
-    )
+    return ResumeError(f"The checkpoint {path} {why}: {remedy(path.parent.parent)}.")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -198,7 +158,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return loaded
 
         directory = Path(path).parent.parent
-        loaded = read_checked(Path(path), parse, _remedy(directory))
+        loaded = read_checked(Path(path), parse, remedy(directory))
         self.restoring = directory
         return loaded
 
@@ -215,7 +175,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             if isinstance(error, HybridoptError) or self.restoring is None:
                 raise
             raise ResumeError(
-                f"The checkpoint does not fit the run ({complaint(error)}): {_remedy(self.restoring)}."
+                f"The checkpoint does not fit the run ({complaint(error)}): {remedy(self.restoring)}."
             ) from error
 
 

@@ -45,6 +45,13 @@ def code_version(config: Mapping[str, Any]) -> str:
     return ", ".join([*told, f"python=={platform.python_version()}", *_below(tuple(plugins))])
 
 
+def package_version(package: str) -> str:
+    """``package==version`` of hybridopt, of a package of plugins or of another one; with what tells its source from
+    others of its version, where that is not installed, but used where it lies."""
+    own = Path(__file__).parents[1] if package == "hybridopt" else None
+    return _told(package, own or (_source_of_plugins(package) if _version(package) != "unknown" else None))
+
+
 def _source(module: str) -> Path | None:
     """The folder or file of a package, by the name of one of its modules."""
     found = find_module(module.partition(".")[0])

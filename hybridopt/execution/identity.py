@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-from hybridopt.composition import building, checking, registry
+from hybridopt.composition import building, checking, registry, renamed
 from hybridopt.composition.kinds import PARTS
 from hybridopt.composition.targets import TARGET
 from hybridopt.errors import ConfigError, ResumeError, brief
@@ -33,11 +33,16 @@ NOT_IN_TRAINER = ("enable_progress_bar", "default_root_dir")  # how a run shows 
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """The config of the run in a directory.
+    """The config of the run in a directory, with the names that plugins and settings have now.
 
     Raises:
         ResumeError: there is no run, or its config is damaged.
     """
+    return renamed.current(read_as_begun(directory))
+
+
+def read_as_begun(directory: Path) -> dict[str, Any]:
+    """As :func:`read_config`, with the names that plugins and settings had when the run began."""
     check_holds_run(directory)
     try:
         text = (directory / CONFIG_FILE).read_bytes().decode("utf-8")

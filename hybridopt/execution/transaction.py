@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridopt.errors import Interrupted, ResumeError, StorageError
-from hybridopt.execution.checkpoint import FILE, check_resumable, check_same
+from hybridopt.execution.agreement import check_same
+from hybridopt.execution.checkpoint import FILE, check_resumable
 from hybridopt.execution.directory import TRACEBACK_FILE, leave_traceback, undone_if_refused
 from hybridopt.execution.identity import digests_of, note_digests, read_config, run_name, write_config
 from hybridopt.execution.note import page_tags, without_failure

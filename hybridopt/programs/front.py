@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridopt.errors import ConfigError, HybridoptError, brief
+from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 
 WEIGHTS, MODEL = "weights.safetensors", "model"  # what is written of a member
@@ -97,7 +98,7 @@ def export(run: str, member: int, out: Path | None, permitted: bool = False) -> 
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    made = argparse.ArgumentParser(prog="hybridopt-front", description=str(__doc__).split(": ", 1)[1])
+    made = add_flag(argparse.ArgumentParser(prog="hybridopt-front", description=str(__doc__).split(": ", 1)[1]))
     commands = made.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("show", help="print the front of a run")
     written = commands.add_parser("export", help="write a member's weights, and its network as an MLflow model")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridopt.errors import HybridoptError, brief
+from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    made = argparse.ArgumentParser(prog="hybridopt-report", description=str(__doc__).split(": ", 1)[1])
+    made = add_flag(argparse.ArgumentParser(prog="hybridopt-report", description=str(__doc__).split(": ", 1)[1]))
     made.add_argument("sweep", nargs="?", help="its id, its MLflow run id or its name; the latest if left out")
     made.add_argument("--target", type=float, help="tell what it costs to reach this value of the metric")
     made.add_argument("--metric", help="what is compared, such as accuracy or loss")

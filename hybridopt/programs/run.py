@@ -29,6 +29,7 @@ from hybridopt.composition.sentences import sentence
 from hybridopt.errors import ConfigError, HybridoptError, Interrupted, InUse, Taken, brief
 from hybridopt.execution.directory import State, leave_traceback, state
 from hybridopt.execution.identity import find_run, fingerprint, job_again, read_config, refuse_other_overrides
+from hybridopt.programs import version
 from hybridopt.programs.folders import (
     check_inside,
     check_no_run,
@@ -49,6 +50,9 @@ SENTENCES = "HYBRIDOPT_SENTENCES"  # the switch was set here, and not by the use
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
     end_with_starter()  # if this is another rank
+    if version.FLAG in sys.argv[1:]:  # Hydra would tell its own
+        print(version.text())
+        return
     overrides = [argument for argument in sys.argv[1:] if is_override(argument)]
     try:
         targets.check_arguments(sys.argv[1:])

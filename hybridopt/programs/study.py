@@ -13,6 +13,7 @@ from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, HybridoptError, StorageError, brief
 from hybridopt.programs import run as program
 from hybridopt.programs.completion import offer
+from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 
 ALL = "all"
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         description=str(__doc__).split(": ", 1)[1],
         epilog='Tab completion: eval "$(hybridopt-study completion)".',
     )
+    add_flag(made)
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "list", show_all, "list the studies that are installed").add_argument(
         "--json", action="store_true", help="print JSON instead of a table"

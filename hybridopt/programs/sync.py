@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import finish_killed
+from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.lines import JOURNAL
@@ -100,7 +101,7 @@ def print_table(deliveries: Sequence[Delivery]) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    made = argparse.ArgumentParser(prog="hybridopt-sync", description=str(__doc__).split(": ", 1)[1])
+    made = add_flag(argparse.ArgumentParser(prog="hybridopt-sync", description=str(__doc__).split(": ", 1)[1]))
     made.add_argument("directory", nargs="*", type=Path, help=f"of runs, or above them ({' and '.join(PLACES)})")
     made.add_argument("--uri", help="a store that may have what names it, besides those of your own runs")
     made.add_argument("--dry-run", action="store_true", help="say what waits, and deliver nothing")

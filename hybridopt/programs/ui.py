@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
 from hybridopt.errors import HybridoptError, TrackingError
+from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import address, masked, reveal
 from hybridopt.tracking.reading import Reader
 from hybridopt.tracking.store import prepare_store
@@ -139,7 +140,7 @@ def tell(place: str, pages: Mapping[str, str], show: bool) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What can be typed."""
-    made = argparse.ArgumentParser(prog="hybridopt-ui", description=str(__doc__).split(": ", 1)[1])
+    made = add_flag(argparse.ArgumentParser(prog="hybridopt-ui", description=str(__doc__).split(": ", 1)[1]))
     made.add_argument("--uri", help="the MLflow store (MLFLOW_TRACKING_URI, or mlflow.db in this directory)")
     made.add_argument("--port", type=int, default=PORT, help=f"{PORT}, or the next free one; 0 is any")
     made.add_argument("--open", action="store_true", help="open it in a browser")

@@ -9,4 +9,5 @@
 - Data sets: ``splits``, ``files``, ``tables``, ``data``.
 - Objectives: ``metrics``, ``margins``.
 - URIs with passwords: ``credentials``.
+- Plugins and settings with another name than before: ``deprecation``.
 """

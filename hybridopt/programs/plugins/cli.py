@@ -13,9 +13,11 @@ from typing import Any
 
 from hybridopt.composition import registry
 from hybridopt.composition.kinds import KINDS
+from hybridopt.composition.renamed import current_name
 from hybridopt.errors import ConfigError, HybridoptError, options
 from hybridopt.programs.completion import offer
 from hybridopt.programs.plugins import listing, scaffold
+from hybridopt.programs.version import add_flag
 
 FINE, FOUND, MISUSED = 0, 1, 2  # exit codes: nothing wrong; something is wrong with a plugin; a mistake in the command
 IMPORT_LIMIT = 120.0  # seconds; a first import of torch takes some of them
@@ -51,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all is well, 1 something is wrong with a plugin, 2 the command is. "
         'Tab completion: eval "$(hybridopt-plugins completion)".',
     )
+    add_flag(whole)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     adders = (_add_list, _add_show, _add_check, _add_new, _add_doctor)
     for add in adders:
@@ -144,7 +147,7 @@ def show_one(given: argparse.Namespace) -> int:
     from hybridopt.programs.plugins.showing import facts_of
     from hybridopt.programs.plugins.views import page
 
-    facts = facts_of(registry.find(given.kind, given.name), given.timeout)
+    facts = facts_of(registry.find(given.kind, current_name(given.kind, given.name)), given.timeout)
     if given.json:
         _print_json(asdict(facts))
     else:
@@ -183,7 +186,7 @@ def chosen(what: Sequence[str]) -> list[registry.Plugin]:
         case []:
             return list(listing.every_plugin())
         case [kind, name] if kind in KINDS:
-            return [registry.find(kind, name)]
+            return [registry.find(kind, current_name(kind, name))]
         case [package]:
             plugins = list(listing.every_plugin())
             found = [plugin for plugin in plugins if registry.same_package(plugin.distribution, package)]

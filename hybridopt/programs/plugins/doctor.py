@@ -21,8 +21,9 @@ from hybridopt import conf
 from hybridopt.composition import kinds, registry
 from hybridopt.programs.plugins import isolated, listing
 from hybridopt.programs.plugins.remedies import editable_project, package_of, reinstall
+from hybridopt.toolbox import deprecation
 
-GROUPS = {*kinds.GROUPS.values(), registry.CONFIGS}
+GROUPS = {*kinds.GROUPS.values(), registry.CONFIGS, deprecation.GROUP}
 TYPEABLE = re.compile(r"[A-Za-z_][\w.-]*")
 PROCESSES = 2
 COMPOSED = {*kinds.PARTS, "experiment"}  # groups whose configs make a job
