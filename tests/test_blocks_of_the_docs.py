@@ -208,7 +208,8 @@ def installable(what: str) -> bool:
 @pytest.mark.parametrize(
     "page", sorted({page for page, language, _ in BLOCKS if language == "python" and page not in RUN})
 )
-def test_python_runs(page: str) -> None:
+def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "page"}
     for block in BLOCKS:
         if block[:2] == (page, "python"):
