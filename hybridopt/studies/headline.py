@@ -14,7 +14,7 @@ from hybridopt.study.stored import stored
 from hybridopt.study.suites import suite_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
 GRADIENT = ("adam", "adamw", "sgd", "rmsprop", "cool_momentum", "sgld", "lbfgs")
 FREE = (
@@ -31,6 +31,7 @@ ALL = [name for kind in KINDS.values() for name in kind]
 SHARE = 0.75  # of the tasks and budgets, on which one kind must be better
 SHOWN = 12  # strategies whose profiles are drawn: the best ones
 MARKS = 10  # of a budget
+WIDTH = 9.0  # inches of the figure
 SHIPPED = Path(__file__).parent / "stored"
 
 
@@ -101,15 +102,51 @@ class Headline(Study):
             *(standings.table_of(place, f"test {self._metric(place)}") for place in standings.scores),
         ]
         numbers = {f"rank/{name}": standings.mean_rank(name) for name in standings.order}
+        numbers |= {f"{place}/gradient": duel.found.a for place, duel in duels.items()}
+        numbers |= {f"{place}/gradient-free": duel.found.b for place, duel in duels.items()}
         return Judgement(verdict(list(duels.values())), found, tables, numbers)
 
     def draw(self, results: Results) -> Figure:
-        from hybridopt.study.drawing import panels
+        """The overview; below it the critical differences of ranks, and the profiles of the best."""
+        from matplotlib.figure import Figure
 
         standings = Standings(self._scores(self._with_others(results), "test"))
-        figure, (left, right) = panels(2, height=max(3.4, 0.22 * len(standings.order)))
-        standings.draw(left, right, "accuracy or r2 of the test", SHOWN)
+        heights = [self._height(results), max(2.0, 0.13 * len(standings.order)), 4.0]
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights).flat
+        self._draw_overview(top, results)
+        standings.draw(middle.subplots(), bottom.subplots(), "accuracy or r2 of the test", SHOWN)
         return figure
+
+    def overview(self, results: Results) -> Figure:
+        """What strategies of each kind reach on each task with the largest budget: the answer at a glance."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(WIDTH, self._height(results)), layout="constrained")
+        self._draw_overview(figure, results)
+        return figure
+
+    def _draw_overview(self, figure: FigureBase, results: Results) -> None:
+        standings = Standings(self._scores(self._with_others(results), "test"))
+        places = self._largest(results)
+        axes = figure.subplots(-(-len(places) // 2), min(2, len(places)), squeeze=False).flat
+        for each, place in zip(axes, places, strict=False):
+            standings.draw_kinds(each, place, kind_of)
+            task = f"{place.partition(' ')[0]}, {self._budget(place):,.0f} forwards"
+            each.set(title=task, xlabel=f"{self._metric(place)} of the test")
+            each.grid(alpha=0.3)
+
+    def _height(self, results: Results) -> float:
+        return 2.2 * -(-len(self._largest(results)) // 2)
+
+    def _largest(self, results: Results) -> list[str]:
+        """Each task with its largest budget."""
+        places = dict.fromkeys(arm.rpartition(" ")[0] for arm in self._with_others(results).arms)
+        return list({place.partition(" ")[0]: place for place in sorted(places, key=self._budget)}.values())
+
+    @staticmethod
+    def _budget(place: str) -> float:
+        return float(place.partition(" ")[2])
 
     def _with_others(self, results: Results) -> Results:
         """Results beside those that are kept, where one strategy alone was run; the smallest profile has no others."""

@@ -79,6 +79,26 @@ class Standings:
         ]
         return Table(["strategy", metric, "range"], rows, task)
 
+    def draw_kinds(self, axes: Axes, task: str, kind_of: Callable[[str], str]) -> None:
+        """A row for each kind of strategies, with a point at the median of each on a task; the best is named.
+
+        Args:
+            axes: to draw into.
+            task: one of the scores'.
+            kind_of: the kind of a strategy, in a word.
+        """
+        found = {name: median(of) for name, of in self.scores[task].items()}
+        kinds = list(dict.fromkeys(map(kind_of, found)))
+        for row, kind in enumerate(reversed(kinds)):
+            values = {name: value for name, value in found.items() if kind_of(name) == kind and np.isfinite(value)}
+            axes.plot(list(values.values()), [row] * len(values), "o", alpha=0.5, markersize=6)
+            if values:
+                first = max(values, key=values.__getitem__)
+                axes.annotate(f"{first} {number(values[first])}", (1, row + 0.22), xycoords=("axes fraction", "data"),
+                              ha="right", fontsize="small")  # fmt: skip
+        axes.set_yticks(range(len(kinds)), [kind or "yours" for kind in reversed(kinds)])
+        axes.set(ylim=(-0.4, len(kinds) - 0.4))
+
     def draw(self, ranks: Axes, profiles: Axes, label: str, shown: int) -> None:
         """Critical differences of the mean ranks, and the profiles of the best few."""
         from hybridopt.report.pictures import draw_profiles, draw_ranks

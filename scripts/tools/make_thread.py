@@ -29,6 +29,7 @@ from pathlib import Path
 from hybridopt.composition import registry
 from hybridopt.core.study import VERDICTS, Judgement, Results, Study
 from hybridopt.report.page import bullets, escaped, markdown_table
+from hybridopt.report.pictures import save
 from hybridopt.study.finding import find_study
 from hybridopt.study.keeping import load
 from hybridopt.study.page import write
@@ -37,7 +38,7 @@ from hybridopt.study.stored import store
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER, PAGE = ROOT / "docs" / "studies", ROOT / "docs" / "thread.md"
 METHODS, PACKAGE = ROOT / "docs" / "reproduction.md", "hybridopt-reproductions"
-README = ROOT / "README.md"
+README, PICTURE = ROOT / "README.md", ROOT / "docs" / "answer.svg"
 WORDS = Path(__file__).parent
 ANSWER, CONCLUSION, READINGS = WORDS / "answer.md", WORDS / "conclusion.md", WORDS / "readings.toml"
 PROFILE = "docs"
@@ -249,6 +250,12 @@ def filled(text: str, known: Mapping[str, float | str], where: str) -> str:
     return PLACE.sub(value, text)
 
 
+def overview(found: Sequence[Answer], folder: Path) -> str:
+    """The picture of the README: what kinds of strategies reach at equal cost."""
+    (headline,) = (answer for answer in found if answer.name == "headline")
+    return save(headline.study.overview(headline.results), folder / PICTURE.name).read_text(encoding="utf-8")
+
+
 def first_page(found: Sequence[Answer]) -> str:
     """The README with the picture and the sentence that answer the question, behind what hybridopt is."""
     title, what, _, _, *rest = README.read_text(encoding="utf-8").split("\n\n")
@@ -277,7 +284,8 @@ def made(folder: Path) -> dict[Path, str]:
     found = answers(folder)
     of_the_thread = [answer for answer in found if answer.study.number is not None]
     pages = {README: first_page(of_the_thread), PAGE: thread(found), METHODS: methods(found)}
-    return pages | {FOLDER / file.name: file.read_text(encoding="utf-8") for file in sorted(folder.iterdir())}
+    pages |= {FOLDER / file.name: file.read_text(encoding="utf-8") for file in sorted(folder.iterdir())}
+    return pages | {PICTURE: overview(found, folder)}
 
 
 def main() -> int:
