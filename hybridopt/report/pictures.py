@@ -151,7 +151,9 @@ def draw_ranks(axes: Axes, scores: Mapping[str, Sequence[float]]) -> None:
 
     table = pandas.DataFrame(scores)
     mean = table.rank(axis=1, ascending=False).mean()
-    scikit_posthocs.critical_difference_diagram(mean, scikit_posthocs.posthoc_nemenyi_friedman(table), ax=axes)
+    drawn = scikit_posthocs.critical_difference_diagram(mean, scikit_posthocs.posthoc_nemenyi_friedman(table), ax=axes)
+    for line in (line for bar in drawn["crossbars"] for line in bar):  # through its points in the order of a set
+        line.set_xdata(sorted(line.get_xdata()))
 
 
 def palette(names: Sequence[str]) -> dict[str, Any]:
