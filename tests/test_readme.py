@@ -121,11 +121,12 @@ def test_the_strategy_in_one_file_works(tmp_path: Path) -> None:
 
 def test_the_scripts_start_at_once_when_installed() -> None:
     """Both are what the README's two commands call; here the environment is installed already."""
-    if not (ROOT / ".venv" / "installed-").exists():
+    if not (ROOT / ".venv" / "installed-report").exists():
         pytest.skip("installed by hand, not by scripts/run or scripts/test")
     command = [ROOT / "scripts" / "run", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT)
     assert "strategy: adam" in done.stdout
+    assert done.stderr == ""
 
 
 def test_every_group_in_the_table_is_complete() -> None:

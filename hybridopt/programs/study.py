@@ -14,6 +14,7 @@ from hybridopt.errors import ConfigError, HybridoptError, StorageError, brief
 from hybridopt.programs import run as program
 from hybridopt.programs.completion import offer
 from hybridopt.toolbox.credentials import masked
+from hybridopt.toolbox.extras import demand
 
 ALL = "all"
 OWN = ("profile", "workers")  # of the words after a name; the others are overrides for the launcher and the like
@@ -163,6 +164,7 @@ def report_on(chosen: argparse.Namespace) -> int:
     from hybridopt.study.keeping import load
     from hybridopt.study.page import write
 
+    demand("report", "A study")
     if chosen.study == ALL and chosen.results is not None:
         raise ConfigError(f"--results names the results of one study, and {ALL} has several: name a study.")
     for name in names(chosen.study):
