@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+from hydra.errors import MissingConfigException
+from packaging.requirements import Requirement
 
-from hybridopt.toolbox.extras import PARTS
+from hybridopt.composition.sentences import missing
+from hybridopt.toolbox.extras import LAUNCHERS, PARTS
+
+PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 # One after the other, in a process in which the modules cannot be found, nor the metadata of their packages.
 PROGRAMS = """
@@ -70,6 +77,16 @@ def test_a_sweep_finishes_and_says_once_what_it_leaves_out(said: list[str]) -> N
     assert "2 jobs: 2 ran" in said[1]
     assert said[1].count("report") == 2  # and in what to type
     assert f"report     none, since it needs {REPORT}" in said[1]
+
+
+@pytest.mark.parametrize("launcher", sorted(LAUNCHERS))
+def test_a_launcher_that_is_not_there_says_what_to_type(launcher: str) -> None:
+    extra = LAUNCHERS[launcher]
+    (package,) = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"][extra]
+    absent = MissingConfigException("", f"hydra/launcher/{launcher}", ["hydra/launcher/basic"])
+    assert missing(absent) == (
+        f'hydra/launcher={launcher} needs {Requirement(package).name}: type pip install "hybridopt[{extra}]".'
+    )
 
 
 def test_what_needs_an_extra_says_what_to_type(said: list[str]) -> None:

@@ -11,6 +11,8 @@ PARTS = {  # what an extra adds: the modules that are imported, and what they ar
     "ui": {"flask": "MLflow's server"},  # mlflow brings it, mlflow-skinny does not
 }
 
+LAUNCHERS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}  # -> extra
+
 
 def lacking(extra: str) -> list[str]:
     """What of an extra is not installed; nothing is imported.
