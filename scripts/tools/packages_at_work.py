@@ -68,8 +68,8 @@ def check_all(programs: Path, work: Path, root: Path) -> None:
         started = [pool.submit(check, here.beside(check.__name__)) for check in (sweeps, completes, studies, examines)]
         for name, commands in OF_PACKAGES.items():
             started.append(pool.submit(experiments, here.beside(name), commands, root / "plugins" / name))
-        for each in started:
-            each.result()
+    failures = [str(error) for each in started if (error := each.exception()) is not None]
+    assert not failures, "\n\n".join(failures)
 
 
 class Here:
