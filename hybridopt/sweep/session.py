@@ -201,8 +201,9 @@ class SweepRun:
                 outcomes[index] = board.outcome(job, True, False, None)
         if self.jobs:
             board.print_table(self.jobs, outcomes, self.master.sweep.metric)
-        absent = lacking("report")
-        if self.parent.uri is not None and self.master.sweep.report and status != "KILLED" and not absent:
+        reported = self.parent.uri is not None and self.master.sweep.report and status != "KILLED"
+        absent = lacking("report") if reported else []
+        if reported and not absent:
             self._report()
         left = self.parent.close(self.jobs, outcomes, status)
         print(f"sweep      {self.name}\ndirectory  {self.directory}")
