@@ -70,11 +70,12 @@ def test_what_it_leads_to_is_there_and_its_commands_are_scripts() -> None:
 
 def test_the_scripts_start_at_once_when_installed() -> None:
     """Both are what the README's two commands call; here the environment is installed already."""
-    if not (ROOT / ".venv" / "installed-").exists():
+    if not (ROOT / ".venv" / "installed-report").exists():
         pytest.skip("installed by hand, not by scripts/run or scripts/test")
     command = [ROOT / "scripts" / "run", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT)
     assert "strategy: adam" in done.stdout
+    assert done.stderr == ""
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------

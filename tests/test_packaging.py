@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+from hybridopt.toolbox.extras import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("hybridopt", "conf", "pyproject.toml", "README.md", "LICENSE")
@@ -43,6 +46,15 @@ def test_every_package_folder_is_installed(pyproject: dict[str, Any]) -> None:
 def test_the_extra_names_the_packages_of_the_tree(pyproject: dict[str, Any]) -> None:
     own = {project["name"] for project in map(project_in, FOLDERS) if project["name"] != "hybridopt"}
     assert set(pyproject["project"]["optional-dependencies"]["plugins"]) == own
+
+
+def test_what_an_extra_adds_is_what_is_missed_without_it(pyproject: dict[str, Any]) -> None:
+    extras = pyproject["project"]["optional-dependencies"]
+    assert {Requirement(text).name for text in extras["report"]} == set(PARTS["report"].values())
+    (mlflow,) = extras["ui"]
+    served = {Requirement(text).name.lower() for text in importlib.metadata.requires(Requirement(mlflow).name) or ()}
+    skinny = {Requirement(text).name.lower() for text in importlib.metadata.requires("mlflow-skinny") or ()}
+    assert set(PARTS["ui"]) <= served - skinny
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

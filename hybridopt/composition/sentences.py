@@ -11,6 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import YAMLError
 
 from hybridopt.errors import HybridoptError, options
+from hybridopt.toolbox.extras import LAUNCHERS, remedy
 
 RAISED = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, AttributeError, OSError)
 ASIDE = re.compile(r"(full_key|object_type|reference_type|provider=|See https?://|Config search path|Set the env)")
@@ -41,8 +42,11 @@ def sentence(error: BaseException) -> str:
 
 
 def missing(error: MissingConfigException) -> str:
-    """There is no config of this name in its group; the nearest name, and those there are."""
+    """There is no config of this name in its group; what brings it, or the nearest name, and those there are."""
     group, _, name = str(error.missing_cfg_file).rpartition("/")
+    if group == "hydra/launcher" and name in LAUNCHERS:
+        extra = LAUNCHERS[name]
+        return f"{group}={name} needs hydra-{extra}-launcher: type {remedy(extra)}."
     known = [str(option).removeprefix(f"{group}/") for option in error.options or ()]
     return f"There is no {group or 'config'} called {name!r}.{options(known, name)}"
 

@@ -67,6 +67,7 @@ from hybridopt.execution.runtime import (
 from hybridopt.execution.store import trusting, with_masked_store
 from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
+from hybridopt.toolbox.figures import drawable
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.files import explaining
 from hybridopt.tracking.logger import TrackerLogger
@@ -282,7 +283,8 @@ class Job:
     def _keep(self, result: Result, tracker: Tracker) -> None:
         """What outlasts the run: checkpoint, weights, curve, the network as an MLflow model, and the numbers."""
         write_weights(self.trial.model, self.directory / WEIGHTS)
-        plot_curve(self.trial.curve, self.directory / CURVE_FILE)
+        if drawable():
+            plot_curve(self.trial.curve, self.directory / CURVE_FILE)
         if self.trial.front is not None and self.trial.front.marks:
             write_front(self.trial.front, self.directory)
         write_artifacts(self.trial.strategy, self.directory)

@@ -13,6 +13,7 @@ from hybridopt.engine.parameters import ParameterLayout
 from hybridopt.errors import ConfigError, StorageError, brief
 from hybridopt.execution.directory import FRONT, FRONT_PICTURE, FRONT_WEIGHTS
 from hybridopt.execution.front import Front
+from hybridopt.toolbox.figures import drawable, new_figure
 from hybridopt.tracking.files import replacing
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def write_front(front: Front, directory: Path) -> None:
             table(front).to_parquet(partial, index=False)
         with replacing(directory / FRONT_WEIGHTS) as partial:
             save_file({VECTORS: front.vectors.cpu().contiguous()}, partial)
-        with replacing(directory / FRONT_PICTURE) as partial:
-            draw(front).savefig(partial, dpi=110, format="png")
+        if drawable():
+            with replacing(directory / FRONT_PICTURE) as partial:
+                draw(front).savefig(partial, dpi=110, format="png")
     except Exception as error:  # the libraries have errors of their own, of which one may be that the disk is full
         raise StorageError(
             f"The front cannot be written into {directory} ({brief(error)}): make room, and type hybridopt "
@@ -121,10 +123,8 @@ def take_member(model: nn.Module, directory: Path, member: int) -> None:
 
 def draw(front: Front) -> Figure:
     """The front of validation, and of the test: the first objective against each other one."""
-    from matplotlib.figure import Figure
-
     others = front.names[1:]
-    figure = Figure(figsize=(1 + 4 * len(others), 4), layout="constrained")
+    figure = new_figure(figsize=(1 + 4 * len(others), 4), layout="constrained")
     shown = {"validation": front.readings} | ({} if front.tested is None else {"test": front.tested})
     for i, (name, axes) in enumerate(zip(others, figure.subplots(1, len(others), squeeze=False)[0], strict=True), 1):
         for (label, readings), marker in zip(shown.items(), "ox", strict=False):

@@ -18,6 +18,7 @@ from hybridopt.execution.directory import RESULT_FILE
 from hybridopt.execution.evaluation import best
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
+from hybridopt.toolbox.figures import new_figure
 from hybridopt.tracking.checked import config_digest, json_of, read_checked
 from hybridopt.tracking.files import replacing, write_atomically
 
@@ -177,10 +178,9 @@ def plot_curve(curve: list[tuple[int, dict[str, float]]], path: Path) -> Path:
     Ticks and margins are the plain ones: exponents, minor ticks and a layout to measure would be three times the work,
     more than a small job takes to train.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
-    figure = Figure(figsize=(6, 4))
+    figure = new_figure(figsize=(6, 4))
     figure.subplots_adjust(left=0.14, right=0.96, bottom=0.13, top=0.96)
     axes = figure.subplots()
     steps = [step for step, _ in curve]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from hybridopt.execution.directory import CURVE_FILE
+from hybridopt.toolbox.extras import remedy
+from hybridopt.toolbox.figures import drawable
 
 if TYPE_CHECKING:
     from hybridopt.execution.result import Result
@@ -25,7 +30,10 @@ def show(result: Result, console: Console | None = None) -> None:
     console.print(f"directory  {result.directory}", soft_wrap=True)
     if result.run_id is not None:
         console.print(f"run        {result.run_id}")
-        console.print(f"review     {result.review}", soft_wrap=True)
+        console.print(f"review     {result.review}", soft_wrap=True, markup=False)
+    if not (drawable() or Path(result.directory, CURVE_FILE).exists()):
+        said = f"picture    none, since matplotlib is not installed: type {remedy('report')}"
+        console.print(said, soft_wrap=True, markup=False)
     if result.undelivered:
         console.print(
             f"{result.undelivered} records wait in the run's directory, since the tracking store did not take them; "

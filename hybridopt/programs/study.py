@@ -15,6 +15,7 @@ from hybridopt.programs import run as program
 from hybridopt.programs.completion import offer
 from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
+from hybridopt.toolbox.extras import demand
 
 ALL = "all"
 OWN = ("profile", "workers")  # of the words after a name; the others are overrides for the launcher and the like
@@ -165,6 +166,7 @@ def report_on(chosen: argparse.Namespace) -> int:
     from hybridopt.study.keeping import load
     from hybridopt.study.page import write
 
+    demand("report", "A study")
     if chosen.study == ALL and chosen.results is not None:
         raise ConfigError(f"--results names the results of one study, and {ALL} has several: name a study.")
     for name in names(chosen.study):

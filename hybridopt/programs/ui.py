@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 from hybridopt.errors import HybridoptError, TrackingError
 from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import address, masked, reveal
+from hybridopt.toolbox.extras import demand
 from hybridopt.tracking.reading import Reader
 from hybridopt.tracking.store import prepare_store
 
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if uri.startswith("http"):
             tell(address(uri), pages, chosen.open)
             return
+        demand("ui", "hybridopt-ui")
         with serving(uri, free_port(chosen.port)) as (place, server):
             tell(place, pages, chosen.open)
             print("Ctrl-C ends it.", flush=True)

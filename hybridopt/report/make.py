@@ -18,6 +18,7 @@ from hybridopt.report.said import said
 from hybridopt.report.summary import ArmSummary, arm_summaries, compared, overall
 from hybridopt.report.verdict import verdicts
 from hybridopt.report.versions import told_apart
+from hybridopt.toolbox.extras import demand
 from hybridopt.tracking.reading import History, Reader, StoredRun
 
 MANY = 50  # histories whose reading is worth a progress bar
@@ -66,8 +67,9 @@ def make_report(
 
     Raises:
         TrackingError: the store cannot be read, or has no such runs.
-        ConfigError: the runs cannot be compared.
+        ConfigError: the runs cannot be compared, or the extra ``report`` is not installed.
     """
+    demand("report", "The report")
     reader = Reader(uri)
     if experiment:
         parent, records, title = None, reader.experiment(experiment), f"Experiment {experiment}"

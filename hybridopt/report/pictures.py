@@ -11,6 +11,7 @@ import numpy as np
 
 from hybridopt.report.interval import Interval
 from hybridopt.report.runs import ComparedRun, Comparison
+from hybridopt.toolbox.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,9 +166,7 @@ def palette(names: Sequence[str]) -> dict[str, Any]:
 
 def panels(columns: int, size: tuple[float, float] | None = None, apart: bool = False) -> tuple[Figure, Sequence[Axes]]:
     """A figure with panels side by side; ``apart`` gives each a vertical axis of its own."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size or (SIZE[0] * (1 + 0.7 * (columns - 1)), SIZE[1]), layout="constrained")
+    figure = new_figure(figsize=size or (SIZE[0] * (1 + 0.7 * (columns - 1)), SIZE[1]), layout="constrained")
     axes = figure.subplots(1, columns, sharey=not apart, squeeze=False)[0]
     return figure, axes
 

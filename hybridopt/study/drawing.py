@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybridopt.core.study import Outcome
+from hybridopt.toolbox.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,11 +25,9 @@ def panels(count: int, columns: int = 2, height: float = HEIGHT) -> tuple[Figure
         columns: of a row.
         height: of a panel, in inches.
     """
-    from matplotlib.figure import Figure
-
     columns = min(count, columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTH * columns, height * rows), layout="constrained")
+    figure = new_figure(figsize=(WIDTH * columns, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for unused in axes[count:]:
         unused.remove()

@@ -21,6 +21,7 @@ from hybridopt.sweep.session import SweepRun
 from hybridopt.sweep.space import declared_space
 from hybridopt.sweep.trials import Tuning, check_installed
 from hybridopt.sweep.tuner import Rules, Tuner, keep_best
+from hybridopt.toolbox.extras import demand
 from hybridopt.tracking.reading import NOTE_LENGTH, STUDY
 
 FIRST_JUDGE = 1000  # seed of the trials' jobs; fresh ones are below
@@ -36,11 +37,12 @@ class StudyRun:
         settings: of the study.
 
     Raises:
-        ConfigError: there is no such profile, no such setting, or no such number.
+        ConfigError: there is no such profile, no such setting, or no such number; or the extra ``report`` is missing.
         PluginError: there is no such study.
     """
 
     def __init__(self, name: str, profile: str, workers: int, settings: Mapping[str, Any]):
+        demand("report", "A study")
         if workers < 1:
             raise ConfigError(f"workers must be at least 1, but is {workers}.")
         self.name, self.profile_name, self.workers = name, profile, workers

@@ -26,6 +26,7 @@ from hybridopt.sweep import board
 from hybridopt.sweep.places import locate
 from hybridopt.sweep.plan import Job, check_rerun, quoted
 from hybridopt.toolbox.credentials import address
+from hybridopt.toolbox.extras import lacking, listed, remedy
 from hybridopt.toolbox.orphans import starting_workers
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.sweeps import GROUP
@@ -200,10 +201,14 @@ class SweepRun:
                 outcomes[index] = board.outcome(job, True, False, None)
         if self.jobs:
             board.print_table(self.jobs, outcomes, self.master.sweep.metric)
-        if self.parent.uri is not None and self.master.sweep.report and status != "KILLED":
+        reported = self.parent.uri is not None and self.master.sweep.report and status != "KILLED"
+        absent = lacking("report") if reported else []
+        if reported and not absent:
             self._report()
         left = self.parent.close(self.jobs, outcomes, status)
         print(f"sweep      {self.name}\ndirectory  {self.directory}")
+        if absent:
+            print(f"report     none, since it needs {listed(absent)}: type {remedy('report')}")
         if self.parent.uri is not None:
             server = address(self.parent.uri) if self.parent.uri.startswith("http") else None
             where = f"{server}/{self.parent.page}" if server else "type hybridopt-ui"

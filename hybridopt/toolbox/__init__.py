@@ -8,6 +8,7 @@
 - Strategies around others: ``wrapper``; foreign code with threads of its own: ``daemon``.
 - Data sets: ``splits``, ``files``, ``tables``, ``data``.
 - Objectives: ``metrics``, ``margins``.
+- Pictures: ``figures``; what only some installations have: ``extras``.
 - URIs with passwords: ``credentials``.
 - Plugins and settings with another name than before: ``deprecation``.
 """

@@ -26,6 +26,10 @@ from hybridopt.tracking.files import partial_of
 log = logging.getLogger(__name__)
 
 REQUIREMENTS = ("torch", "numpy")
+SILENCED = (
+    "mlflow.pytorch",  # advises against pickle at each call: SECURITY.md says what that means
+    "mlflow.utils.environment",  # misses pip, in an environment that uv has made
+)
 FORMATS = ("class", "graph")  # the second one is there for what cannot be kept as the first one
 FORMAT = "hybridopt.format"  # in the model's metadata, and a tag of it in MLflow: as what it is loaded
 
@@ -89,16 +93,18 @@ def save_model(model: nn.Module, sample: Inputs, path: Path, wanted: str = "clas
 def _ready(model: nn.Module) -> Iterator[None]:
     """Inside, the network is on the CPU in evaluation mode, and warnings of torch.export and MLflow are not shown."""
     was_training, device = model.training, next(model.parameters()).device
-    logger = logging.getLogger("mlflow.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it advises against pickle at each call: SECURITY.md says what that means
+    loggers = [logging.getLogger(name) for name in SILENCED]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     model.eval().cpu()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         model.train(was_training).to(device)
 
 

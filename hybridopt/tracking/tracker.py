@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hybridopt.errors import ConfigError, StorageError, brief, options
 from hybridopt.toolbox.credentials import address
+from hybridopt.toolbox.extras import lacking, remedy
 from hybridopt.tracking import pages
 from hybridopt.tracking.files import hold
 from hybridopt.tracking.identity import DIRECTORY_TAG, RunIdentity, holds_identity, identify, origin
@@ -60,7 +61,8 @@ class Tracker:
         page = pages.run(self.identity.experiment_id, self.identity.run_id)
         if self.identity.tracking_uri.startswith("http"):
             return f"{address(self.identity.tracking_uri)}/{page}"
-        return f"mlflow ui --backend-store-uri '{self.identity.tracking_uri}', then http://127.0.0.1:5000/{page}"
+        first = f"{remedy('ui')}, then " if lacking("ui") else ""
+        return f"{first}mlflow ui --backend-store-uri '{self.identity.tracking_uri}', then http://127.0.0.1:5000/{page}"
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Report metrics at ``step`` (forwards spent).

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hybridopt.toolbox.figures import new_figure
 from hybridopt_pyribs.archive import Grid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write(
@@ -66,7 +70,7 @@ def picture(archive: Grid, rows: np.ndarray, names: Sequence[str]) -> Figure:
     for place, loss in zip(places[::-1], archive.losses[rows][::-1], strict=True):  # the lowest one is the last
         losses[tuple(place)] = loss
     edges = [*archive.boundaries, np.array([0.0, 1.0])][:2]
-    figure = Figure(figsize=(6, 5), layout="constrained")
+    figure = new_figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     drawn = axes.pcolormesh(*edges, losses.T, cmap="viridis_r")
     axes.set(xlabel=names[0], ylabel=names[1] if len(names) > 1 else "")
