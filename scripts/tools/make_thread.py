@@ -136,7 +136,7 @@ def thread(found: Sequence[Answer]) -> str:
     ]
     table = markdown_table(["", "claim", "verdict", "minutes"], rows).replace("\\*\\*", "**")
     conclusion = filled(CONCLUSION.read_text(encoding="utf-8"), numbers(of_the_thread), CONCLUSION.name)
-    sections = [*(section(answer) for answer in of_the_thread), conclusion.rstrip(), beside(found)]
+    sections = [*(section(answer) for answer in of_the_thread), conclusion, beside(found)]
     return "\n\n".join([HEAD.rstrip(), table, *sections]) + "\n"
 
 
@@ -225,12 +225,11 @@ def said(answer: Answer, readings: Path = READINGS) -> str:
             f"{readings.name} was written when {answer.name} was {reading['verdict']}, and it is {answer.verdict} now: "
             "read its results, and write what they say."
         )
-    text = filled(" ".join(reading["says"].split()), answer.judgement.numbers, f"{answer.name} in {readings.name}")
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+    return filled(reading["says"], answer.judgement.numbers, f"{answer.name} in {readings.name}")
 
 
 def filled(text: str, known: Mapping[str, float | str], where: str) -> str:
-    """A text with the numbers that it names, by three digits or in the format that it says.
+    """Paragraphs with the numbers that they name, by three digits or in the format that they say, in lines anew.
 
     Args:
         text: with places such as ``{count}``, ``{study/number}`` or ``{number|.0%}``.
@@ -247,7 +246,8 @@ def filled(text: str, known: Mapping[str, float | str], where: str) -> str:
         found = known[place[1]]
         return found if isinstance(found, str) else format(found, place[2] or ".3g")
 
-    return PLACE.sub(value, text)
+    paragraphs = [PLACE.sub(value, " ".join(each.split())) for each in text.strip().split("\n\n")]
+    return "\n\n".join(textwrap.fill(each, 120, break_long_words=False, break_on_hyphens=False) for each in paragraphs)
 
 
 def overview(found: Sequence[Answer], folder: Path) -> str:
@@ -260,7 +260,7 @@ def first_page(found: Sequence[Answer]) -> str:
     """The README with the picture and the sentence that answer the question, behind what hybridopt is."""
     title, what, _, _, *rest = README.read_text(encoding="utf-8").split("\n\n")
     answer = filled(ANSWER.read_text(encoding="utf-8"), numbers(found), ANSWER.name)
-    return "\n\n".join([title, what, answer.rstrip(), *rest])
+    return "\n\n".join([title, what, answer, *rest])
 
 
 def numbers(found: Sequence[Answer]) -> Mapping[str, float | str]:
