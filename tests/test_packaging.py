@@ -109,9 +109,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_exactly_the_modules_and_presets_of_the_tree(wheel: Path) -> None:
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "hybridopt").rglob("*.py")}
-    modules |= {
-        str(path.relative_to(ROOT)) for path in (ROOT / "hybridopt" / "programs" / "plugins" / "templates").iterdir()
-    }
+    for folder in ("programs/plugins/templates", "studies/stored"):
+        modules |= {str(path.relative_to(ROOT)) for path in (ROOT / "hybridopt" / folder).iterdir()}
     modules.add("hybridopt/py.typed")
     presets = {f"hybridopt/conf/{preset}" for preset in PRESETS}
     with zipfile.ZipFile(wheel) as archive:
