@@ -54,6 +54,7 @@ def test_a_release_sets_it_everywhere_and_takes_the_fragments(tree: Path) -> Non
     assert release.torn(tree) == []
     assert release.unfit(tree, "v7.1.0") == []
     assert "hybridopt-gymnasium>=7.1,<8" in release.project(tree / TAKEN[2])["dependencies"]
+    assert release.bounded("hybridopt[report]>=0.1,<0.2", Version("7.1.0")) == "hybridopt[report]>=7.1,<8"
     assert "# the games of the study" in (tree / TAKEN[2]).read_text()  # comments stay
     new = "## 7.1.0 (2026-02-03)\n\n### Added\n\n- A new thing.\n\n### Fixed\n\n- A fault is mended,\n  wholly.\n"
     assert new in (tree / "CHANGELOG.md").read_text()

@@ -42,7 +42,8 @@ def test_it_shows_the_example_package_to_the_letter() -> None:
     here = [path for path in EXAMPLE.rglob("*.py") if not path.name.startswith("test_one_plus")]
     assert set(shown) == {str(path.relative_to(EXAMPLE)) for path in here} | {"pyproject.toml"}
     for path, text in shown.items():
-        assert text == (EXAMPLE / path).read_text(encoding="utf-8"), path
+        own = (EXAMPLE / path).read_text(encoding="utf-8")
+        assert text == re.sub('"hybridopt>=[^"]*"', '"hybridopt"', own), path  # ours are released with hybridopt
 
 
 @pytest.fixture

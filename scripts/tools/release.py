@@ -22,6 +22,7 @@ from typing import Any
 
 import tomlkit
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,13 @@ def is_own(requirement: str) -> bool:
     return Requirement(requirement).name.partition("-")[0] == "hybridopt"
 
 
+def bounded(requirement: str, version: Version) -> str:
+    """A requirement on hybridopt, with its extras, as the packages of a version have it."""
+    asked = Requirement(requirement)
+    asked.specifier = SpecifierSet()
+    return str(asked) + bounds(version)
+
+
 def bounds(version: Version) -> str:
     """The versions of hybridopt that the packages of this version ask for: before 1.0 a minor version may break."""
     upper = str(version.major + 1) if version.major else f"0.{version.minor + 1}"
@@ -110,7 +118,7 @@ def release(root: Path, version: Version, date: str | None = None) -> None:
         for required in requirements(said) if path.parent != root else ():
             for place, requirement in enumerate(required):
                 if is_own(requirement):
-                    required[place] = Requirement(requirement).name + bounds(version)
+                    required[place] = bounded(requirement, version)
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
     citation = root / "CITATION.cff"
     text = DATED.sub("", citation.read_text(encoding="utf-8"))
@@ -156,7 +164,7 @@ def torn(root: Path) -> list[str]:
     version = Version(project(root / "pyproject.toml")["version"])
     wrong = [f"{name} has the version {one['version']}" for name, one in said.items() if one["version"] != str(version)]
     wrong += [
-        f"{name} requires {requirement}, and not {Requirement(requirement).name}{bounds(version)}"
+        f"{name} requires {requirement}, and not {bounded(requirement, version)}"
         for name, one in said.items()
         for required in requirements(one)
         for requirement in filter(is_own, required)
