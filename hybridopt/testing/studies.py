@@ -49,10 +49,14 @@ def says_what_it_tests(plugin: Plugin) -> None:
 
 @check("study")
 def arms_compose(plugin: Plugin) -> None:
-    """Its arms are jobs, in each profile."""
+    """Its arms are jobs, in each profile: of many, those in which every override comes once."""
     study = build(plugin)
     arms = {arm: each for profile in study.profiles.values() for arm, each in study.arms(profile).items()}
+    seen: set[str] = set()
     for name, arm in arms.items():
+        if arm.overrides and seen.issuperset(arm.overrides):
+            continue
+        seen.update(arm.overrides)
         try:
             compose.compose(*study.base, *arm.overrides)
         except HybridoptError as error:
@@ -98,10 +102,10 @@ def judges_by_its_rule(plugin: Plugin) -> None:
         for table in judgement.tables:
             wrong = [row for row in table.rows if len(row) != len(table.head)]
             fail_if(wrong, f"its table {table.title!r} has a row of {len(wrong[0]) if wrong else 0} texts.")
-        fail_if(study.judge(results) != judgement, "it says something else of the same results.")
-        with during("where it draws results that were made up"):
-            figure = study.draw(results)
-        fail_if(figure is not None and not hasattr(figure, "savefig"), "draw gives no figure of matplotlib.")
+    fail_if(study.judge(results) != judgement, "it says something else of the same results.")
+    with during("where it draws results that were made up"):
+        figure = study.draw(results)
+    fail_if(figure is not None and not hasattr(figure, "savefig"), "draw gives no figure of matplotlib.")
 
 
 def cells_of(plugin: Plugin) -> Mapping[str, Cell]:
