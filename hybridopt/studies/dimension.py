@@ -89,7 +89,7 @@ class Dimension(Study):
             {"units": [16, 64], "forwards": 1e4, "methods": ["mezo"]},
         ),
         "docs": sized(
-            10, 24, 10, {"units": [2, 8, 32, 128, 512], "forwards": 1e6, "methods": list(METHODS[SMALL])},
+            10, 20, 10, {"units": [2, 8, 32, 128, 512], "forwards": 1e6, "methods": list(METHODS[SMALL])},
             {"units": [32, 512, 2600, 13333], "forwards": 1e5, "methods": list(METHODS[LARGE])},
         ),
         "full": sized(

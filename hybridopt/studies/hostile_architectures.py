@@ -96,7 +96,7 @@ class HostileArchitectures(Study):
     )
     profiles = {
         "smoke": Profile(seeds=2, minutes=0.4, sizes={"names": ["sigmoid, 10 layers"], "forwards": 1.2e5}),
-        "docs": Profile(seeds=10, minutes=16, trials=6, sizes={"names": list(ARCHITECTURES), "forwards": 5e5}),
+        "docs": Profile(seeds=10, minutes=8, trials=6, sizes={"names": list(ARCHITECTURES), "forwards": 5e5}),
         "full": Profile(seeds=20, minutes=400, trials=20, sizes={"names": list(ARCHITECTURES), "forwards": 5e6}),
     }
     metrics = ("test/accuracy", "test/r2", "test/loss")

@@ -66,7 +66,7 @@ class Resources(Study):
         ),
         "docs": Profile(
             seeds=10,
-            minutes=11,
+            minutes=7,
             trials=8,
             sizes={"units": [8, 32, 128, 512], "forwards": {ADAM: 2e5, ES: 6e6}}
             | {"pretraining": 2e5, "fine-tuning": {ADAM: 5e4, ES: 3e6}, "steps": 5},

@@ -69,7 +69,7 @@ SMALL = {
 STANDARD = SMALL | {"mnist1d": classes("mnist1d", "model.hidden=[100,100]")}
 LARGE = {name: images(name) for name in ("mnist", "fashion_mnist", "cifar10")}
 SUITES = {
-    "small": Suite(SMALL, (3e5, 1e6), trials=4, seeds=8, minutes=30),
+    "small": Suite(SMALL, (3e5, 1e6), trials=4, seeds=8, minutes=20),
     "standard": Suite(STANDARD, (3e5, 3e6, 3e7), trials=10, seeds=10, minutes=900),
     "large": Suite(LARGE, (1e7, 1e8, 1e9), trials=10, seeds=8, minutes=3000),  # for a GPU
 }
