@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -221,7 +222,7 @@ def new(given: argparse.Namespace) -> int:
     root = scaffold.create(given.package, given.kind, given.name, given.into)
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         print(path)
-    print(f"Now type: pip install --editable {root} && pytest {root}")
+    print(f"Now type: pip install --editable {shlex.quote(f'{root}[test]')} && pytest {shlex.quote(str(root))}")
     return FINE
 
 
