@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import tool
 
 import hybridopt
 from hybridopt import testing
@@ -19,7 +19,6 @@ from hybridopt.composition import registry
 from hybridopt.composition.kinds import PARTS
 
 ROOT = Path(__file__).parent.parent
-MAKER = ROOT / "scripts" / "tools" / "make_docs.py"
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLES = [shlex.split(line)[1:] for line in re.findall(r"^hybridopt (?:.*)$", PLUGINS, re.MULTILINE)]
 GUIDE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
@@ -28,10 +27,7 @@ PUBLIC = [(home, name) for home in (hybridopt, testing) for name in home.__all__
 
 @pytest.fixture(scope="module")
 def maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_docs", MAKER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tool("make_docs")
 
 
 @pytest.mark.slow

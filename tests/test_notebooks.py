@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -11,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-MAKER = Path(__file__).parent.parent / "scripts" / "tools" / "make_notebooks.py"
+from scripted import tool
 
 
 @pytest.fixture(scope="module")
 def maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_notebooks", MAKER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tool("make_notebooks")
 
 
 @pytest.mark.slow

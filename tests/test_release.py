@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from packaging.version import Version
+from scripted import tool
 
 ROOT = Path(__file__).resolve().parents[1]
 TAKEN = ("pyproject.toml", "CITATION.cff", "plugins/hybridopt-neat/pyproject.toml", "docs/changes/README.md")
 CHANGELOG = "# Changelog\n\n<!-- towncrier release notes start -->\n\n"
-
-
-def tool(name: str) -> Any:
-    """A script of scripts/tools as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 release = tool("release")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import tool
 
 from hybridopt.composition import registry
 from hybridopt.core.study import Judgement
@@ -18,13 +17,7 @@ KEPT = sorted((ROOT / "docs" / "studies").glob("*.json"))
 
 @pytest.fixture(scope="module")
 def maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_thread", ROOT / "scripts" / "tools" / "make_thread.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return tool("make_thread")
 
 
 def test_pages_are_made_from_the_results(maker: Any, tmp_path: Path) -> None:

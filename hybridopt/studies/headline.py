@@ -108,45 +108,36 @@ class Headline(Study):
 
     def draw(self, results: Results) -> Figure:
         """The overview; below it the critical differences of ranks, and the profiles of the best."""
-        from matplotlib.figure import Figure
+        from hybridopt.toolbox.figures import new_figure
 
-        standings = Standings(self._scores(self._with_others(results), "test"))
-        heights = [self._height(results), max(2.0, 0.13 * len(standings.order)), 4.0]
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        standings = self._standings(results)
+        heights = [height(standings), max(2.0, 0.13 * len(standings.order)), 4.0]
+        figure = new_figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights).flat
-        self._draw_overview(top, results)
+        self._draw_overview(top, standings)
         standings.draw(middle.subplots(), bottom.subplots(), "accuracy or r2 of the test", SHOWN)
         return figure
 
     def overview(self, results: Results) -> Figure:
         """What strategies of each kind reach on each task with the largest budget: the answer at a glance."""
-        from matplotlib.figure import Figure
+        from hybridopt.toolbox.figures import new_figure
 
-        figure = Figure(figsize=(WIDTH, self._height(results)), layout="constrained")
-        self._draw_overview(figure, results)
+        standings = self._standings(results)
+        figure = new_figure(figsize=(WIDTH, height(standings)), layout="constrained")
+        self._draw_overview(figure, standings)
         return figure
 
-    def _draw_overview(self, figure: FigureBase, results: Results) -> None:
-        standings = Standings(self._scores(self._with_others(results), "test"))
-        places = self._largest(results)
+    def _draw_overview(self, figure: FigureBase, standings: Standings) -> None:
+        places = largest(standings)
         axes = figure.subplots(-(-len(places) // 2), min(2, len(places)), squeeze=False).flat
         for each, place in zip(axes, places, strict=False):
             standings.draw_kinds(each, place, kind_of)
-            task = f"{place.partition(' ')[0]}, {self._budget(place):,.0f} forwards"
-            each.set(title=task, xlabel=f"{self._metric(place)} of the test")
+            title = f"{task_of(place)}, {budget_of(place):,.0f} forwards"
+            each.set(title=title, xlabel=f"{self._metric(place)} of the test")
             each.grid(alpha=0.3)
 
-    def _height(self, results: Results) -> float:
-        return 2.2 * -(-len(self._largest(results)) // 2)
-
-    def _largest(self, results: Results) -> list[str]:
-        """Each task with its largest budget."""
-        places = dict.fromkeys(arm.rpartition(" ")[0] for arm in self._with_others(results).arms)
-        return list({place.partition(" ")[0]: place for place in sorted(places, key=self._budget)}.values())
-
-    @staticmethod
-    def _budget(place: str) -> float:
-        return float(place.partition(" ")[2])
+    def _standings(self, results: Results) -> Standings:
+        return Standings(self._scores(self._with_others(results), "test"))
 
     def _with_others(self, results: Results) -> Results:
         """Results beside those that are kept, where one strategy alone was run; the smallest profile has no others."""
@@ -164,7 +155,7 @@ class Headline(Study):
         return found
 
     def _metric(self, place: str) -> str:
-        return self.tasks[place.partition(" ")[0]].metric
+        return self.tasks[task_of(place)].metric
 
     def _duels(self, results: Results) -> dict[str, Compared]:
         """On each task and budget the best of both kinds, corrected for all of them."""
@@ -177,6 +168,26 @@ class Headline(Study):
                 values |= {f"{place} {name}": test[place][str(name)] for name in pair}
                 pairs[place] = tuple(f"{place} {name}" for name in pair)
         return dict(zip(pairs, compare_values(values, list(pairs.values()), higher=True), strict=True))
+
+
+def task_of(place: str) -> str:
+    """The task of a task and its budget."""
+    return place.partition(" ")[0]
+
+
+def budget_of(place: str) -> float:
+    """The budget of a task and its budget, in forwards."""
+    return float(place.partition(" ")[2])
+
+
+def largest(standings: Standings) -> list[str]:
+    """Each task with its largest budget."""
+    return list({task_of(place): place for place in sorted(standings.scores, key=budget_of)}.values())
+
+
+def height(standings: Standings) -> float:
+    """Of the overview, in inches: two tasks are side by side."""
+    return 2.2 * -(-len(largest(standings)) // 2)
 
 
 def kind_of(strategy: str) -> str:

@@ -229,7 +229,7 @@ def said(answer: Answer, readings: Path = READINGS) -> str:
 
 
 def filled(text: str, known: Mapping[str, float | str], where: str) -> str:
-    """Paragraphs with the numbers that they name, by three digits or in the format that they say, in lines anew.
+    """Paragraphs with the numbers that they name, by three digits or in the format that they say, rewrapped.
 
     Args:
         text: with places such as ``{count}``, ``{study/number}`` or ``{number|.0%}``.
