@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,27 @@ def tuned(tuning: Tuning) -> Tuned:
     return Tuned(tuning.best(), len(tuning.study.trials), tuning.forwards)
 
 
-def provenance(minutes: float) -> dict[str, Any]:
+TOOK = ("minutes", "cpu_minutes")  # by the clock; of processors, which does not count other programs' work
+
+
+def clocks() -> dict[str, float]:
+    """What this process, and those it has waited for, have taken until now, in minutes, by the names of :data:`TOOK`.
+
+    Processes of other machines are not seen.
+    """
+    spent = os.times()
+    processors = spent.user + spent.system + spent.children_user + spent.children_system
+    return dict(zip(TOOK, (time.perf_counter() / 60, processors / 60), strict=True))
+
+
+def provenance(took: Mapping[str, float]) -> dict[str, Any]:
     """When, where and by what; plain values.
 
     Args:
-        minutes: that it took.
+        took: minutes, by the names of :data:`TOOK`.
     """
     packages = {name: version(name) for name in PACKAGES}
-    when = {"date": time.strftime("%Y-%m-%d"), "minutes": round(minutes, 1), "machine": hardware()}
+    when = {"date": time.strftime("%Y-%m-%d"), **{name: round(took[name], 1) for name in TOOK}, "machine": hardware()}
     source = source_version(Path(hybridopt.__file__).parent)
     when |= {} if source is None else {"source": source}
     return {**when, "python": platform.python_version(), **packages}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,13 +67,12 @@ class StudyRun:
         self.planner = Planner(context.config_loader, master)
         name = sweep_id(master.sweep.name or "-".join(["study", self.name, self.profile_name, *self._chosen()]), ())
         self.sweep = SweepRun(master, context, task, name, arguments, elsewhere=False)
-        verdict, started = None, time.perf_counter()
+        verdict, started = None, collecting.clocks()
         with self.sweep.open():
             self.sweep.parent.tracker.set_tags({"hybridopt.study": self.name, "hybridopt.profile": self.profile_name})
             jobs, tunings = self._train(arguments)
             computed = self._compute()
-            minutes = self._minutes_before() + (time.perf_counter() - started) / 60
-            verdict = self._publish(self._gathered(jobs, tunings, computed, minutes))
+            verdict = self._publish(self._gathered(jobs, tunings, computed, self._taken(started)))
         return verdict
 
     def _chosen(self) -> list[str]:
@@ -137,12 +135,12 @@ class StudyRun:
         asked, again = self.study.cells(self.profile), self.sweep.rerun == "all"
         return cells.compute_all(self.study, asked, self.sweep.directory, self.workers, again)
 
-    def _minutes_before(self) -> float:
-        """What commands have taken that this one goes on from."""
-        kept = self.sweep.directory / STUDY / f"{self.name}.json"
-        if self.sweep.rerun == "all" or not kept.exists():
-            return 0.0
-        return float(load(kept).provenance.get("minutes", 0.0))
+    def _taken(self, started: Mapping[str, float]) -> dict[str, float]:
+        """Minutes since ``started``, and those of the commands that this one goes on from."""
+        kept, before = self.sweep.directory / STUDY / f"{self.name}.json", {}
+        if self.sweep.rerun != "all" and kept.exists():
+            before = load(kept).provenance
+        return {name: float(before.get(name, 0.0)) + now - started[name] for name, now in collecting.clocks().items()}
 
     # -- results -----------------------------------------------------------------------------------------------------
 
@@ -151,7 +149,7 @@ class StudyRun:
         jobs: Mapping[str, Sequence[Job]],
         tunings: Mapping[str, Tuning],
         computed: Mapping[str, Cell],
-        minutes: float,
+        took: Mapping[str, float],
     ) -> Results:
         found = {name: collecting.outcomes(self.study, some) for name, some in jobs.items()}
         return Results(
@@ -161,7 +159,7 @@ class StudyRun:
             cells=computed,
             tuned={name: collecting.tuned(tuning) for name, tuning in tunings.items()},
             missing=[label for _, missing in found.values() for label in missing],
-            provenance=collecting.provenance(minutes),
+            provenance=collecting.provenance(took),
         )
 
     def _publish(self, results: Results) -> str | None:
