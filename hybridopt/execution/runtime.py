@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import re
@@ -120,12 +122,23 @@ def processes_of_its_own() -> Iterator[None]:
             yield
     finally:
         if not joined and distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()
+            _leave_group()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _leave_group() -> None:
+    """Leave torch's process group, and see to it that its threads have ended before the interpreter does.
+
+    The module that gradients go through keeps the group, in a cycle that is collected when the run's frames are gone.
+    A thread of the group that wants the interpreter while that ends aborts the process.
+    """
+    distributed.destroy_process_group()
+    atexit.unregister(gc.collect)
+    atexit.register(gc.collect)
 
 
 @contextmanager
