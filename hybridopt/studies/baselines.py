@@ -137,7 +137,8 @@ def compared(values: Mapping[str, Mapping[str, float]]) -> list[Compared]:
     ]
     last = epochs_of(values)[-1]
     pairs.append((arm_of(last, ADAM), arm_of(last, ANNEALED)))
-    return compare_values(values, [pair for pair in pairs if set(pair) <= values.keys()], higher=True, margin=MARGIN)
+    there = [pair for pair in pairs if set(pair) <= values.keys()]
+    return compare_values(values, there, higher=True, margin=MARGIN, metric=METRIC)
 
 
 def verdict(found: Sequence[Compared]) -> Verdict:

@@ -212,7 +212,7 @@ def farthest(cool: Sequence[Cell], name: str, where: str) -> float:
 def compared(values: Mapping[str, Mapping[str, float]]) -> list[Compared]:
     """The filter, and one control after the other."""
     others = (CONTROL, USUAL, LONG, LONG_ADAM, FIXED)
-    return compare_values(values, [(FILTERED, other) for other in others], higher=True, margin=MARGIN)
+    return compare_values(values, [(FILTERED, other) for other in others], True, MARGIN, "test/accuracy")
 
 
 def verdict(moves: bool, found: Sequence[Compared]) -> Verdict:

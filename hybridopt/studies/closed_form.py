@@ -103,7 +103,7 @@ def compared(results: Results) -> list[Compared]:
     tasks = tasks_of(results)
     values = {arm_of(task, way): values_of(results, task, way) for task in tasks for way in (MACHINE, NETWORK)}
     pairs = [(arm_of(task, NETWORK), arm_of(task, MACHINE)) for task in tasks]
-    return compare_values(values, pairs, higher=True, margin=MARGIN)
+    return compare_values(values, pairs, True, MARGIN, [f"test/{TASKS[task][0]}" for task in tasks])
 
 
 def verdict(found: Sequence[Compared]) -> Verdict:

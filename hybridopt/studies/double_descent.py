@@ -108,7 +108,7 @@ class DoubleDescent(Study):
         ridge = np.mean([cell["ridge"] for cell in of_features(results)], axis=0)
         sentences = [
             f"Over widths the errors of tickets and of networks have a rank correlation of {rho:.2f} (p = {p:.2g}).",
-            *(f"Test error: {each}." for each in found),
+            *(f"{each}." for each in found),
             f"With a ridge the error of {SAMPLES} fixed features is {ridge[FEATURES.index(SAMPLES)]:.3f}, that of "
             f"{FEATURES[-1]:,} is {ridge[-1]:.3f}.",
             "Of what follows from the claim: "
@@ -227,7 +227,7 @@ def values_of(results: Results) -> dict[str, dict[str, float]]:
 
 def compared(results: Results) -> list[Compared]:
     """All that the verdict rests on but the correlation, in the order of :data:`PAIRS`."""
-    return compare_values(values_of(results), PAIRS, margin=EQUAL)
+    return compare_values(values_of(results), PAIRS, margin=EQUAL, metric="test error")
 
 
 def correlation(results: Results) -> tuple[float, float]:

@@ -223,7 +223,8 @@ def compared(results: Results) -> dict[str, list[Compared]]:
     arms = {(name, arm) for name, parent in asked for arm in (HYBRID, parent)}
     values = {arm_of(name, arm): values_of(results, name, arm) for name, arm in arms}
     pairs = [(arm_of(name, HYBRID), arm_of(name, parent)) for name, parent in asked]
-    found = compare_values(values, pairs, [TASKS[name].higher for name, _ in asked])
+    tasks = [TASKS[name] for name, _ in asked]
+    found = compare_values(values, pairs, [task.higher for task in tasks], metric=[task.metric for task in tasks])
     by_task: dict[str, list[Compared]] = {}
     for (name, _), each in zip(asked, found, strict=True):
         by_task.setdefault(name, []).append(each)

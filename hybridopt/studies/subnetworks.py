@@ -154,7 +154,8 @@ def compared(values: Mapping[str, Mapping[str, float]]) -> list[Compared]:
         pairs += [(popup, arm_of(width, TRAINED)), (popup, arm_of(width, RANDOM))]
         if arm_of(width, GENETIC) in values:
             pairs += [(arm_of(width, GENETIC), popup), (arm_of(width, GENETIC), arm_of(width, RANDOM))]
-    return compare_values(values, [pair for pair in pairs if set(pair) <= values.keys()], higher=True, margin=MARGIN)
+    there = [pair for pair in pairs if set(pair) <= values.keys()]
+    return compare_values(values, there, higher=True, margin=MARGIN, metric=METRIC)
 
 
 def verdict(found: Sequence[Compared]) -> Verdict:

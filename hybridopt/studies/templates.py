@@ -153,7 +153,8 @@ def compared(values: Mapping[str, Mapping[str, float]]) -> list[Compared]:
     conditions = conditions_of(values)
     pairs = [(arm_of(here, way), arm_of(here, ALONE)) for here in conditions for way in TEMPLATES]
     pairs += [(arm_of(here, way), arm_of(here, other)) for here in conditions for way, other in CONTROLS.items()]
-    return compare_values(values, [pair for pair in pairs if set(pair) <= values.keys()], higher=True, margin=MARGIN)
+    there = [pair for pair in pairs if set(pair) <= values.keys()]
+    return compare_values(values, there, higher=True, margin=MARGIN, metric=METRIC)
 
 
 def verdict(found: Sequence[Compared]) -> Verdict:

@@ -30,6 +30,8 @@ class Compared:
         margin: the difference below which two arms are as good as each other; None where that is not asked.
         equivalence: the p of a difference beyond the margin, corrected in the same way (two one-sided tests); NaN where
             it is not asked.
+        metric: what is compared.
+        tests: how many comparisons p is corrected for.
     """
 
     a: str
@@ -39,6 +41,8 @@ class Compared:
     higher: bool
     margin: float | None = None
     equivalence: float = math.nan
+    metric: str = ""
+    tests: int = 1
 
     @property
     def better(self) -> str | None:
@@ -57,8 +61,16 @@ class Compared:
 
     def __str__(self) -> str:
         gap = self.found.difference
-        said = f"{self.a} {number(self.found.a)}, {self.b} {number(self.found.b)}, difference {number(gap.value)}"
-        return f"{said} (95 % CI {number(gap.low)} to {number(gap.high)}), p = {self.p:.2g}"
+        of = f"{self.metric}: " if self.metric else ""
+        said = f"{of}{self.a} {number(self.found.a)}, {self.b} {number(self.found.b)}, difference {number(gap.value)}"
+        alone = f"{said} (95 % CI {number(gap.low)} to {number(gap.high)}), p = {self.p:.2g}"
+        return alone if self.tests == 1 else f"{alone} ({self._corrected()})"
+
+    def _corrected(self) -> str:
+        """For what p is corrected; and that the interval is not, where the two seem to contradict each other."""
+        of = f"Holm, {self.tests} comparisons"
+        excluded = self.found.difference.low > 0 or self.found.difference.high < 0
+        return f"{of}; the interval is of this one alone" if excluded and self.p > LEVEL else of
 
 
 def compare(
@@ -78,7 +90,7 @@ def compare(
         margin: the difference up to which two arms count as equally good; None asks for no such test.
     """
     values = {arm: results.values(arm, metric, higher) for pair in pairs for arm in pair}
-    return compare_values(values, pairs, higher, margin)
+    return compare_values(values, pairs, higher, margin, metric)
 
 
 def compare_values(
@@ -86,6 +98,7 @@ def compare_values(
     pairs: Sequence[tuple[str, str]],
     higher: bool | Sequence[bool] = False,
     margin: float | None = None,
+    metric: str | Sequence[str] = "",
 ) -> list[Compared]:
     """As :func:`compare`, of values by arm and seed. Pairs without a seed in common are left out.
 
@@ -94,15 +107,20 @@ def compare_values(
         pairs: of them.
         higher: whether more is better: for all, or for each pair.
         margin: as there.
+        metric: what the values are, for sentences: of all, or of each pair.
     """
     ways = [higher] * len(pairs) if isinstance(higher, bool) else higher
-    found = [(a, b, way, _paired(values, (a, b), way, len(pairs))) for (a, b), way in zip(pairs, ways, strict=True)]
-    there = [(a, b, way, each) for a, b, way, each in found if each is not None]
-    ps = statistics.holm([each.p for *_, each in there])
+    of = [metric] * len(pairs) if isinstance(metric, str) else metric
+    found = [(*pair, _paired(values, pair, way, len(pairs)), way) for pair, way in zip(pairs, ways, strict=True)]
+    there = [(a, b, each, way, what) for (a, b, each, way), what in zip(found, of, strict=True) if each is not None]
+    ps = statistics.holm([each.p for _, _, each, *_ in there])
     same = [math.nan] * len(there)
     if margin is not None:
         same = statistics.holm([equivalence(values[a], values[b], margin) for a, b, *_ in there])
-    return [Compared(a, b, each, p, way, margin, q) for (a, b, way, each), p, q in zip(there, ps, same, strict=True)]
+    return [
+        Compared(a, b, each, p, way, margin, q, what, len(there))
+        for (a, b, each, way, what), p, q in zip(there, ps, same, strict=True)
+    ]
 
 
 def _paired(
@@ -136,6 +154,8 @@ def equivalence(a: Mapping[str, float], b: Mapping[str, float], margin: float) -
 def table(comparisons: Sequence[Compared], title: str = "") -> Table:
     """A row for each comparison."""
     asked = any(each.margin is not None for each in comparisons)
+    if not title and len(metrics := {each.metric for each in comparisons}) == 1:
+        title = f"Comparisons by {metric}" if (metric := metrics.pop()) else ""
     head = ["pair", "difference of means", "p", "probability of improvement", "could have seen", "better"]
     rows = [
         [f"{each.a} - {each.b}", interval(each.found.difference), f"{each.p:.2g}", f"{each.found.improvement:.2f}",

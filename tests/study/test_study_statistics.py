@@ -170,3 +170,17 @@ def test_log_rank_tests_of_a_family_are_corrected_for_its_size() -> None:
     quick, slow = (Reached(tuple(first + n for n in range(SEEDS)), (True,) * SEEDS) for first in (1.0, 5.0))
     alone = log_rank(quick, slow)
     assert log_rank_tests([(quick, slow), (quick, quick)]) == pytest.approx([2 * alone, 1.0])
+
+
+def test_a_sentence_names_the_metric_and_what_p_is_corrected_for() -> None:
+    one, other, third = np.random.default_rng(1).normal(size=(3, 8))
+    values = {"a": by_seed(one), "b": by_seed(one + 1 + other), "c": by_seed(third)}
+    (alone,) = compare_values(values, [("a", "b")], metric="test/loss")
+    assert str(alone).startswith("test/loss: a ")
+    assert "Holm" not in str(alone)
+    many = compare_values(values, [("a", "b"), ("a", "c"), ("b", "c")], metric="test/loss")
+    assert all("(Holm, 3 comparisons" in str(each) for each in many)
+    for each in many:
+        excluded = each.found.difference.low > 0 or each.found.difference.high < 0
+        assert ("of this one alone" in str(each)) == (excluded and each.p > 0.05)
+    assert any("of this one alone" in str(each) for each in many), "the case that looks like a contradiction"
