@@ -67,6 +67,7 @@ from hybridopt.execution.runtime import (
 from hybridopt.execution.store import trusting, with_masked_store
 from hybridopt.execution.transaction import begin, closing_run
 from hybridopt.execution.trial import Trial
+from hybridopt.toolbox import status
 from hybridopt.toolbox.figures import drawable
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
 from hybridopt.tracking.files import explaining
@@ -127,6 +128,7 @@ def _run(
         checking.check(config)
     config = with_masked_store(config)
     begin_peak()
+    status.say("loading the data, and trying the first step")
     with quiet(but_profiles=bool(config["trainer"].get("profiler"))), processes_of_its_own():
         job = Job(config, directory)
         with threads(config["threads"], job.trial.model, job.trainer.world_size):
@@ -145,6 +147,7 @@ def run_main_rank(job: Job, parent_run_id: str | None, more_tags: Mapping[str, s
         if resume and finish_killed(job.directory, lock):
             lock.release()
             return _finished(job.directory, job.config)
+        status.say("opening MLflow's store")
         tracker = begin(job.config, job.directory, job.digests, parent_run_id, resume, lock)
         with closing_run(tracker, job.directory):
             code = note_code(job.directory, code_version(job.config))
@@ -242,6 +245,7 @@ class Job:
     def _train_and_test(self, resume: bool) -> None:
         checkpoint = self.directory / FILE
         found = checkpoint if resume and checkpoint.exists() else None
+        status.clear()
         with self.signals.catching(), explaining_training(), self.checkpoints.refusing_others():
             self.trainer.fit(self.trial, datamodule=self.datamodule, ckpt_path=found, weights_only=True)
         if self.config.get("test", True):

@@ -40,6 +40,7 @@ from hybridopt.programs.folders import (
     leave_nothing,
 )
 from hybridopt.study.sweeper import StudySweeper
+from hybridopt.toolbox import status
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
 from hybridopt.toolbox.orphans import end_with_starter
 
@@ -206,13 +207,14 @@ def job(config: DictConfig) -> float | None:
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
     targets.check(plain, targets.granted())
-    from hybridopt.engine.memory import keep_freed_memory
-    from hybridopt.execution.experiment import run
-    from hybridopt.execution.table import show
+    with status.shown():
+        status.say("importing torch and Lightning")
+        from hybridopt.engine.memory import keep_freed_memory
+        from hybridopt.execution.experiment import run
+        from hybridopt.execution.table import show
 
-    keep_freed_memory()  # this process is ours
-
-    result = run(plain, directory, more_tags=typed(hydra_config), instantiate_targets=targets.granted())
+        keep_freed_memory()  # this process is ours
+        result = run(plain, directory, more_tags=typed(hydra_config), instantiate_targets=targets.granted())
     if result is None:
         return None  # another rank than the first: it has nothing to say
     show(result)
