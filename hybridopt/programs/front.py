@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridopt.errors import ConfigError, HybridoptError, brief
+from hybridopt.programs.pipes import ending_with_reader
 from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 
 WEIGHTS, MODEL = "weights.safetensors", "model"  # what is written of a member
 
 
+@ending_with_reader()
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console program."""
     chosen = parser().parse_args(arguments)
@@ -26,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"model      {folder / MODEL}, for mlflow.pytorch.load_model")
     except HybridoptError as error:
         sys.exit(masked(str(error)))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         sys.exit(f"The model cannot be written ({brief(error)}): name another folder by --out.")
 

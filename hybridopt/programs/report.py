@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridopt.errors import HybridoptError, brief
+from hybridopt.programs.pipes import ending_with_reader
 from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 
 
+@ending_with_reader()
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console program."""
     chosen = parser().parse_args(arguments)
@@ -30,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except HybridoptError as error:
         sys.exit(masked(str(error)))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         sys.exit(f"The report cannot be written into {chosen.out} ({brief(error)}): name another folder by --out.")
     print_short(report.text, report.html)

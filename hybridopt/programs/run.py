@@ -39,6 +39,7 @@ from hybridopt.programs.folders import (
     hydras,
     leave_nothing,
 )
+from hybridopt.programs.pipes import ending_with_reader
 from hybridopt.study.sweeper import StudySweeper
 from hybridopt.toolbox import status
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
@@ -48,6 +49,7 @@ FULL = "HYDRA_FULL_ERROR"  # Hydra's switch for tracebacks
 SENTENCES = "HYBRIDOPT_SENTENCES"  # the switch was set here, and not by the user
 
 
+@ending_with_reader()
 def main() -> None:
     """The entry point of ``hybridopt`` and ``python -m hybridopt``."""
     end_with_starter()  # if this is another rank
@@ -89,9 +91,8 @@ def _in_sentences() -> None:
         _main()
     except (HydraException, OmegaConfBaseException) as error:
         _end(sentence(error))
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)  # as a shell says of a program that SIGPIPE has ended
+    except BrokenPipeError:
+        raise
     except OSError as error:
         _end(
             f"No run can be kept there ({brief(error)}): name another directory by hydra.run.dir=<folder> "

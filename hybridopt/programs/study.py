@@ -13,6 +13,7 @@ from hybridopt.composition import registry
 from hybridopt.errors import ConfigError, HybridoptError, StorageError, brief
 from hybridopt.programs import run as program
 from hybridopt.programs.completion import offer
+from hybridopt.programs.pipes import ending_with_reader
 from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 from hybridopt.toolbox.extras import demand
@@ -22,6 +23,7 @@ OWN = ("profile", "workers")  # of the words after a name; the others are overri
 COMPLETION = "complete -C 'hybridopt-study completions' hybridopt-study"
 
 
+@ending_with_reader()
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console program."""
     chosen = parser().parse_args(arguments)

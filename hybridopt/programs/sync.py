@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hybridopt.errors import HybridoptError
 from hybridopt.execution.directory import finish_killed
+from hybridopt.programs.pipes import ending_with_reader
 from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
@@ -36,6 +37,7 @@ class Delivery:
     why: str = ""
 
 
+@ending_with_reader()
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console program; it exits with 1 where something still waits."""
     chosen = parser().parse_args(arguments)

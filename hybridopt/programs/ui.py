@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
 from hybridopt.errors import HybridoptError, TrackingError
+from hybridopt.programs.pipes import ending_with_reader
 from hybridopt.programs.version import add_flag
 from hybridopt.toolbox.credentials import address, masked, reveal
 from hybridopt.toolbox.extras import demand
@@ -52,6 +53,7 @@ sys.exit(server.wait())
 """
 
 
+@ending_with_reader()
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console program."""
     chosen = parser().parse_args(arguments)

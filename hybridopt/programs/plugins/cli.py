@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from hybridopt.composition.kinds import KINDS
 from hybridopt.composition.renamed import current_name
 from hybridopt.errors import ConfigError, HybridoptError, options
 from hybridopt.programs.completion import offer
+from hybridopt.programs.pipes import ending_with_reader
 from hybridopt.programs.plugins import listing, scaffold
 from hybridopt.programs.version import add_flag
 
@@ -26,18 +26,15 @@ CHECK_LIMIT = 1800.0
 COMPLETION = "complete -C 'hybridopt-plugins completions' hybridopt-plugins"
 
 
+@ending_with_reader()
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of ``hybridopt-plugins`` and ``python -m hybridopt.programs.plugins``."""
     given = parser().parse_args(arguments)
     try:
         code = given.run(given)
-        sys.stdout.flush()
     except HybridoptError as error:
         print(error, file=sys.stderr)
         code = MISUSED
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = FINE
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
