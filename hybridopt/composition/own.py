@@ -77,7 +77,13 @@ def load(kind: str, name: str) -> Any:
         raise PluginError(
             f"The module {module} of {kind}={name} failed to import ({type(error).__name__}: {error}): repair it."
         ) from error
-    if not callable(getattr(imported, attribute, None)):
+    found = getattr(imported, attribute, None)
+    if found is not None and (not callable(found) or hasattr(type(found), "forward")):  # a network answers to a call
+        raise PluginError(
+            f"{name} is an object of the class {type(found).__name__} already, and each run makes its own: name its "
+            "class, or a function that returns one."
+        )
+    if found is None:
         here = [key for key, value in vars(imported).items() if getattr(value, "__module__", None) == module]
         raise PluginError(f"The module {module} has no class or function {attribute}.{options(here, attribute)}")
     return targets.instantiate({targets.TARGET: f"{module}.{attribute}", "_partial_": True}).func

@@ -150,13 +150,13 @@ def _check_free(directory: Path) -> None:
     there = traces(directory)
     if CONFIG_FILE in there:
         raise Taken(
-            f"{directory} already holds a run: type resume={directory} to continue it, choose another hydra.run.dir, "
-            "or add start_over=true to delete it and begin again."
+            f"{directory} already holds a run: type resume={directory} to continue it, choose another directory "
+            "(hydra.run.dir=<folder>), or add start_over=true to delete it and begin again."
         )
     if there:
         raise ConfigError(
             f"{directory} has the {' and '.join(there)} of a run that has lost its {CONFIG_FILE}: add start_over=true "
-            "to delete it and begin again, or choose another hydra.run.dir."
+            "to delete it and begin again, or choose another directory (hydra.run.dir=<folder>)."
         )
 
 

@@ -166,12 +166,14 @@ def quiet(but_profiles: bool = False) -> Iterator[None]:
     """Filter Lightning's advertisements, and its advice on what is meant to be as it is, out of logs and warnings.
 
     Args:
-        but_profiles: profilers report through the same logger, so leave its level as it is.
+        but_profiles: what profilers report is wanted.
     """
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    wanted = {"pytorch_lightning": logging.WARNING, "lightning_fabric": logging.WARNING}
+    wanted |= {"pytorch_lightning.profilers": logging.INFO} if but_profiles else {}
+    loggers = [logging.getLogger(name) for name in wanted]
     levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logger.level if but_profiles else logging.WARNING)
+    for logger, level in zip(loggers, wanted.values(), strict=True):
+        logger.setLevel(level)
     try:
         with warnings.catch_warnings():
             for message in FILTERED:

@@ -195,7 +195,7 @@ def open_tracker(
         if not resume and holds_run(directory):
             raise ConfigError(
                 f"{directory} already holds a run: type resume={directory} to continue it, or choose another "
-                "hydra.run.dir."
+                "directory (hydra.run.dir=<folder>)."
             )
         identity = None
         if settings["name"] == "mlflow":

@@ -36,6 +36,9 @@ class Net(nn.Module):
         return self.layers(inputs)
 
 
+made, WIDTH = Net(), 8  # what somebody might name instead of the class
+
+
 class Data(LightningDataModule):
     def __init__(self, samples: int = 60):
         super().__init__()
@@ -122,6 +125,8 @@ def test_a_network_that_asks_for_the_shape_is_told_who_must_say_it() -> None:
     [
         ("own_net:Net", "There is no module own_net for model=own_net:Net"),
         ("own_nets:Nett", "The module own_nets has no class or function Nett. Did you mean 'Net'?"),
+        ("own_nets:made", "own_nets:made is an object of the class Net already"),
+        ("own_nets:WIDTH", "own_nets:WIDTH is an object of the class int already"),
         ("own_nets:DataLoader.x", "own_nets:DataLoader.x"),
         ("os:system", "blocklisted"),
         ("mlpp", "Did you mean 'mlp'?"),

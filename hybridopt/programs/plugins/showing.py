@@ -92,9 +92,10 @@ def needs(row: listing.Row) -> str:
 
 
 def example(row: listing.Row, settings: tuple[Setting, ...]) -> str:
-    """A command that chooses the plugin, and one of its settings where that is a part of the job."""
+    """A command that chooses the plugin, and of a part of the job what it asks for, or one of its settings."""
     kind = KINDS[row.kind]
     numbers = (setting for setting in settings if setting.type.removesuffix(" | null") in ("int", "float"))
     plain = next((setting for setting in numbers if setting.default not in ("", "null")), None)
-    chosen = f" {row.kind}.{plain.name}={plain.default}" if plain and kind.part else ""
-    return f"{kind.example.format(name=row.name)}{chosen}"
+    asked = [f" {row.kind}.{setting.name}=<{setting.name}>" for setting in settings if not setting.default]
+    chosen = [f" {row.kind}.{plain.name}={plain.default}"] if plain else []
+    return f"{kind.example.format(name=row.name)}{''.join(asked or chosen if kind.part else ())}"
