@@ -45,7 +45,7 @@ from hybridopt.strategies.tickets.edge_popup import EdgePopup
 from hybridopt.strategies.tickets.iterative_magnitude_pruning import IterativeMagnitudePruning
 from hybridopt.strategies.zeroth_order.forward_gradient import ForwardGradient
 from hybridopt.testing.plugins import filled
-from hybridopt.testing.triggers import Contracting
+from hybridopt.testing.phases import Contracting
 from hybridopt.triggers.plateau import Plateau
 from hybridopt.triggers.share import Share
 from hybridopt.triggers.snr import SNR
