@@ -98,6 +98,7 @@ def test_two_claims_of_a_name(tmp_path: Path) -> None:
         ("hybridopt>=900", ["hybridopt>=900", "pip install 'hybridopt>=900'"]),
         ("no-such-package-anywhere", ["is not installed", "pip install 'no-such-package-anywhere'"]),
         ("a package with spaces", ["is no requirement"]),
+        ("PyYAML>=900; extra == 'more'\nProvides-Extra: more", ["PyYAML>=900", "PyYAML", "is installed"]),
     ],
 )
 def test_a_requirement_that_is_not_met(requirement: str, words: list[str], tmp_path: Path) -> None:
@@ -107,7 +108,8 @@ def test_a_requirement_that_is_not_met(requirement: str, words: list[str], tmp_p
 
 def test_requirements_that_are_met_or_of_no_matter_here(tmp_path: Path) -> None:
     lines = ["hybridopt>=0.0.1", "nothing; python_version < '3'", "nothing; extra == 'test'", "PyYAML"]
-    extra = "".join(f"Requires-Dist: {line}\n" for line in lines)
+    lines += ["PyYAML>=3; extra == 'test'", "PyYAML>=900; extra == 'nobody has it'"]
+    extra = "".join(f"Requires-Dist: {line}\n" for line in lines) + "Provides-Extra: test\n"
     announce(tmp_path, "acme", {"hybridopt.models": {"thing": "json:loads"}}, extra=extra)
     assert examine(tmp_path) == []
 

@@ -129,18 +129,27 @@ def misplaced(plugins: Iterable[registry.Plugin]) -> Iterator[Finding]:
 
 
 def unmet(package: Distribution) -> Iterator[Finding]:
-    """Requirements that what is installed does not meet, above all of hybridopt itself."""
+    """Requirements that what is installed does not meet, above all of hybridopt itself.
+
+    What an extra asks for may be missing; where it is installed, it must fit too.
+    """
+    extras = package.metadata.get_all("Provides-Extra") or ()
     for text in package.requires or ():
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             yield Finding(package.name, "", f"It requires {text!r}, which is no requirement: {reinstall(package)}.")
             continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        marker = requirement.marker
+        wanted = marker is None or marker.evaluate({"extra": ""})
+        if not wanted and not any(marker.evaluate({"extra": extra}) for extra in extras if marker is not None):
             continue
+        requirement.marker = None  # it has been read, and is nothing to type
         try:
             found = version(requirement.name)
         except PackageNotFoundError:
+            if not wanted:
+                continue
             yield Finding(
                 package.name,
                 "",
