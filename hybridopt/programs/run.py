@@ -39,6 +39,7 @@ from hybridopt.programs.folders import (
     hydras,
     leave_nothing,
 )
+from hybridopt.programs.startup import runner
 from hybridopt.study.sweeper import StudySweeper
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
 from hybridopt.toolbox.orphans import end_with_starter
@@ -206,11 +207,8 @@ def job(config: DictConfig) -> float | None:
     if config.seeds is not None:
         raise ConfigError(f"seeds={config.seeds} is an axis of a sweep: add -m, or type seed=<number> for one run.")
     targets.check(plain, targets.granted())
-    from hybridopt.engine.memory import keep_freed_memory
-    from hybridopt.execution.experiment import run
+    run = runner(plain)
     from hybridopt.execution.table import show
-
-    keep_freed_memory()  # this process is ours
 
     result = run(plain, directory, more_tags=typed(hydra_config), instantiate_targets=targets.granted())
     if result is None:
@@ -240,10 +238,7 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         if goes_on:
             plain["resume"] = str(directory)
         targets.check(plain, targets.granted())
-        from hybridopt.engine.memory import keep_freed_memory
-        from hybridopt.execution.experiment import run
-
-        keep_freed_memory()
+        run = runner(plain)
         with command_line_of_the_job(hydra_config, goes_on):
             result = run(plain, directory, part.run_id, {**typed(hydra_config), **part.tags}, targets.granted())
     except Exception as error:
