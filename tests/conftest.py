@@ -31,9 +31,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    freeze_imports()
+
+
+_known = 0  # modules that were frozen
+
+
+def freeze_imports() -> None:
     """Garbage is not looked for in what was imported: MLflow's and statsmodels' calls of the collector are many."""
-    gc.collect()
-    gc.freeze()
+    global _known
+    if len(sys.modules) > _known + 50:
+        gc.collect()
+        gc.freeze()
+        _known = len(sys.modules)
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_among_imports() -> Iterator[None]:
+    yield
+    freeze_imports()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,6 +40,7 @@ from hybridopt.programs.folders import (
     leave_nothing,
 )
 from hybridopt.programs.pipes import ending_with_reader
+from hybridopt.programs.startup import runner
 from hybridopt.study.sweeper import StudySweeper
 from hybridopt.toolbox import status
 from hybridopt.toolbox.credentials import hide_in, masked, scrub
@@ -210,14 +211,12 @@ def job(config: DictConfig) -> float | None:
     targets.check(plain, targets.granted())
     with status.shown():
         status.say("importing torch and Lightning")
-        from hybridopt.engine.memory import keep_freed_memory
-        from hybridopt.execution.experiment import run
-        from hybridopt.execution.table import show
-
-        keep_freed_memory()  # this process is ours
+        run = runner(plain)
         result = run(plain, directory, more_tags=typed(hydra_config), instantiate_targets=targets.granted())
     if result is None:
         return None  # another rank than the first: it has nothing to say
+    from hybridopt.execution.table import show
+
     show(result)
     return result.summary.get("final/val/loss")
 
@@ -243,10 +242,7 @@ def job_of_sweep(plain: dict[str, Any], directory: Path, hydra_config: DictConfi
         if goes_on:
             plain["resume"] = str(directory)
         targets.check(plain, targets.granted())
-        from hybridopt.engine.memory import keep_freed_memory
-        from hybridopt.execution.experiment import run
-
-        keep_freed_memory()
+        run = runner(plain)
         with command_line_of_the_job(hydra_config, goes_on):
             result = run(plain, directory, part.run_id, {**typed(hydra_config), **part.tags}, targets.granted())
     except Exception as error:

@@ -59,8 +59,7 @@ def prepare_store(uri: str | None, create: bool = True) -> str:
     Raises:
         TrackingError: the store cannot be reached, read or written.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _set_environment()
     uri = credentials.hide(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
     if MASK in uri and credentials.reveal(uri) == uri:
         raise TrackingError(
@@ -79,6 +78,20 @@ def prepare_store(uri: str | None, create: bool = True) -> str:
         return uri.rstrip("/")
     _open(uri)
     return uri
+
+
+def load(uri: str | None) -> None:
+    """Import of MLflow what a store will take, at a moment that the caller chooses."""
+    _set_environment()
+    import mlflow
+
+    if urlsplit(uri or "").scheme not in ("http", "https"):
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def _set_environment() -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def connect(uri: str | None, create: bool = True) -> MlflowClient:
