@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hybridopt.core.study import Arm, Judgement, Profile, Results, Study, Verdict
 from hybridopt.study.comparing import Compared, compare_values, table
 
@@ -188,7 +190,13 @@ class Hybrids(Study):
         won = {name: all(each.better == each.a for each in pairs) for name, pairs in found.items()}
         told = [f"{name}, {'won' if won[name] else 'not won'}: {'; '.join(map(str, found[name]))}." for name in found]
         tables = [table([each for pairs in found.values() for each in pairs], "Hybrids and their parents, on the test")]
-        return Judgement(verdict(found), told, tables, {"won": sum(won.values()), "tasks": len(won)})
+        numbers = {
+            f"{name}/{arm}": float(np.median(list(values.values())))
+            for name in found
+            for arm in TASKS[name].arms()
+            if (values := values_of(results, name, arm))
+        }
+        return Judgement(verdict(found), told, tables, numbers | {"won": sum(won.values()), "tasks": len(won)})
 
     def draw(self, results: Results) -> Figure:
         from hybridopt.study.drawing import dots, panels
