@@ -80,7 +80,6 @@ class SignalAt(Callback):
 def test_resumed_equals_uninterrupted(
     config: dict[str, Any], share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config["budget"]["forwards"] = FORWARDS / 4
     experiment.run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "BudgetBar", lambda: SignalAt(share))
