@@ -40,7 +40,7 @@ _known = 0  # modules that were frozen
 def freeze_imports() -> None:
     """Garbage is not looked for in what was imported: MLflow's and statsmodels' calls of the collector are many."""
     global _known
-    if len(sys.modules) > _known + 50:
+    if len(sys.modules) > _known + 20:
         gc.collect()
         gc.freeze()
         _known = len(sys.modules)

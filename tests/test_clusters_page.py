@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
-from jobs import LIMIT
+from stored import points
+from typed import run_all
 
 PAGE = (Path(__file__).parent.parent / "docs" / "clusters.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
@@ -34,14 +35,10 @@ def of(launcher: str) -> list[str]:
     return [command for command in COMMANDS if f"hydra/launcher={launcher}" in command]
 
 
-def outcomes(folder: Path, *arguments: str) -> str:
-    """What the last line of the table says of the jobs."""
-    command = [sys.executable, "-m", "hybridopt", *arguments, *SMALL]
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=LIMIT, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return re.search(r"^\d+ jobs: (.*)$", done.stdout, re.MULTILINE)[1]
+def outcomes(folder: Path, *commands: str) -> list[str]:
+    """What the last line of each command's table says of the jobs."""
+    said = run_all([[*shlex.split(command), *SMALL] for command in commands], folder, ENVIRONMENT)
+    return re.findall(r"^\d+ jobs: (.*)$", said, re.MULTILINE)
 
 
 def test_every_command_is_run_by_a_test() -> None:
@@ -50,18 +47,13 @@ def test_every_command_is_run_by_a_test() -> None:
 
 
 def test_jobs_are_known_whoever_starts_them(tmp_path: Path) -> None:
-    here, joblib = COMMANDS[:2]
-    assert outcomes(tmp_path, *shlex.split(here)[1:]) == "4 ran"
-    assert outcomes(tmp_path, *shlex.split(joblib)[1:]) == "4 skipped"
-    (submitit,) = of("submitit_local")
-    assert outcomes(tmp_path, *shlex.split(submitit)[1:]) == "2 ran"
+    assert outcomes(tmp_path, *COMMANDS[:2], *of("submitit_local")) == ["4 ran", "4 skipped", "2 ran"]
+    assert len(points(tmp_path / "mlflow.db")) == 4 + 2
 
 
 @with_ray
 def test_ray_runs_jobs_and_finds_them_again(tmp_path: Path) -> None:
-    first, second = of("ray")
-    assert outcomes(tmp_path, *shlex.split(first)[1:]) == "2 ran"
-    assert outcomes(tmp_path, *shlex.split(second)[1:]) == "2 skipped"
+    assert outcomes(tmp_path, *of("ray")) == ["2 ran", "2 skipped"]
 
 
 @with_ray
@@ -76,7 +68,8 @@ def test_ray_takes_the_jobs_to_a_cluster_that_is_there(tmp_path: Path) -> None:
         "+hydra.launcher.ray.remote.num_cpus": "+hydra.launcher.ray.remote.num_cpus=1",
     }
     with cluster(port, elsewhere):
-        assert outcomes(tmp_path, "-m", *typed.values(), "strategy=adam", "seeds=2", "budget.forwards=4e3") == "2 ran"
+        words = ["hybridopt", "-m", *typed.values(), "strategy=adam", "seeds=2", "budget.forwards=4e3"]
+        assert outcomes(tmp_path, shlex.join(words)) == ["2 ran"]
     assert len(list((tmp_path / "shared").glob("adam-*/result.json"))) == 2
     assert list(elsewhere.iterdir()) == []
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from jobs import LIMIT
+from typed import run_all
 
 from hybridopt.composition.building import build
 from hybridopt.core.objective import WeightObjective
@@ -19,36 +17,31 @@ PAGE = (Path(__file__).parent.parent / "docs" / "fronts.md").read_text(encoding=
 BLOCKS = re.findall(r"```(python|bash)\n(.*?)```", PAGE, re.DOTALL)
 SMALL = ["dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "budget.forwards=2e4", "budget.marks=4"]
 RUN = re.compile(r"outputs/\S+")
-FRONT = "from hybridopt.programs.front import main; main()"
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_blocks_run_one_after_the_other(tmp_path: Path) -> None:
+    lines = []
     for language, text in BLOCKS:
         if language == "python":
             (tmp_path / text.split()[1]).write_text(text)
         else:
-            for line in text.splitlines():
-                run(line, tmp_path)
+            lines += [shlex.split(line) for line in text.splitlines()]
+    first, *others = lines
+    run_all([[*first, *SMALL]], tmp_path)
+    (made,) = tmp_path.glob("outputs/*/*")
+    run_all([small(line, made) for line in others], tmp_path)
     found = sorted(tmp_path.glob("outputs/*/*"))
     assert all((each / "front.parquet").exists() for each in found)
     assert len(found) == 2
     assert (found[0] / "front_0" / "weights.safetensors").exists()
 
 
-def run(line: str, directory: Path) -> None:
+def small(line: list[str], made: Path) -> list[str]:
     """A line of the page, on a small job, of the first run where it names one."""
-    program, *arguments = shlex.split(line)
-    made = sorted(directory.glob("outputs/*/*"))
-    arguments = [str(made[0]) if RUN.fullmatch(each) else each for each in arguments]
-    own = ["-m", "hybridopt"] if program == "hybridopt" else ["-c", FRONT]
-    command = [sys.executable, *own]
-    small = SMALL if program == "hybridopt" else []
-    done = subprocess.run(
-        [*command, *arguments, *small], cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    program, *arguments = [str(made) if RUN.fullmatch(each) else each for each in line]
+    return [program, *arguments, *(SMALL if program == "hybridopt" else [])]
 
 
 def test_the_table_has_every_objective_that_reads_weights_and_every_rule() -> None:

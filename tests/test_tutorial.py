@@ -79,8 +79,10 @@ def run(program: str, fails: bool, lines: list[list[str]], folder: Path, environ
     The checks of the kit run once: hybridopt-plugins runs all of them, and pytest those that it finds by a word.
     """
     python = environment["PATH"].partition(os.pathsep)[0] + "/python"
-    if program == "hybridopt" and not fails:
-        return run_all([line if "--cfg" in line else [*line, *QUICK] for line in lines], folder, environment, python)
+    if program in IN_ONE_PROCESS and not fails:
+        jobs = program == "hybridopt"
+        lines = [[*line, *QUICK] if jobs and "--cfg" not in line else line for line in lines]
+        return run_all(lines, folder, environment, python)
     output = ""
     for line in lines:
         command = [python, "-m", MODULES[program], *line[1:], *MORE.get(program, [])]
@@ -92,6 +94,7 @@ def run(program: str, fails: bool, lines: list[list[str]], folder: Path, environ
     return output
 
 
+IN_ONE_PROCESS = ("hybridopt", "hybridopt-study")
 MORE = {"pip": ["--no-deps", "--no-build-isolation", "--quiet"], "pytest": ["-k", "budget"]}
 MODULES = {
     "pip": "pip",

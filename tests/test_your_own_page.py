@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from jobs import LIMIT
+from typed import run_all
 
 PAGE = Path(__file__).parent.parent / "docs" / "your-own.md"
 BLOCKS = re.findall(r"```(python|bash)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -19,9 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What each program of the page prints; a block that begins with a file's name is that file."""
+    """What the scripts of the page print, and each command; a block that begins with a file's name is that file."""
     directory = tmp_path_factory.mktemp("own")
-    programs, scripts = [], []
+    lines, scripts = [], []
     for language, text in BLOCKS:
         name = re.match(r"# (\w+\.py)\n", text)
         if name:
@@ -29,9 +30,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         elif language == "python":
             scripts.append(text)
         else:
-            programs += [[sys.executable, "-m", "hybridopt", *shlex.split(line)[1:]] for line in text.splitlines()]
-    programs.insert(0, [sys.executable, "-W", "ignore", "-c", "\n".join(scripts)])
-    told = [_run(program, directory) for program in programs]
+            lines += [shlex.split(line) for line in text.splitlines()]
+    told = [_run([sys.executable, "-W", "ignore", "-c", "\n".join(scripts)], directory)]
+    told += re.split(r"^\$ .*\n", run_all(lines, directory), flags=re.MULTILINE)[1:]
     assert (directory / "tagged" / "model" / "code" / "my_nets.py").exists()
     return told
 

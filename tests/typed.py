@@ -12,15 +12,16 @@ from jobs import LIMIT
 
 DRIVER = """
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from hydra.core.global_hydra import GlobalHydra
-from hybridopt.programs.run import main
-program = find_spec("hybridopt.__main__").origin  # what Lightning starts again for further processes
+place = find_spec("hybridopt.__main__").origin  # what Lightning starts again for further processes
 for line in sys.stdin.read().splitlines():
     print("$", line, flush=True)
-    sys.argv = [program, *line.split("\\t")[1:]]
+    program, *words = line.split("\\t")
+    sys.argv = [place, *words]
     try:
-        main()
+        import_module("hybridopt.programs." + (program.partition("-")[2] or "run")).main()
     except SystemExit as end:
         if end.code:
             raise
@@ -37,7 +38,7 @@ def run_all(
     """Run commands of hybridopt, each of which must end well.
 
     Args:
-        lines: the commands, in words.
+        lines: the commands, in words; of any program of ours that is one file of hybridopt.programs.
         cwd: where they are typed.
         environment: variables, besides this process's own.
         python: of the environment in which they are.

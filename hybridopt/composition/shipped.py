@@ -24,6 +24,8 @@ from hybridopt.composition.registry import BUILTIN, of_package, same_package
 
 OURS = f"pkg://{BUILTIN}.conf"
 CALLBACKS = "trainer/callbacks"
+_STAY = (OURS, "pkg://hydra.conf")  # files that stay as they are
+_READ: dict[tuple[str, str], ConfigResult | None] = {}  # of them, a third of the time of a composition
 
 
 class ShippedRepository(ConfigRepository):
@@ -54,8 +56,14 @@ class ShippedRepository(ConfigRepository):
         return copy.deepcopy(self._loaded[config_path])  # Hydra writes into it
 
     def _load(self, config_path: str) -> ConfigResult | None:
-        found = super().load_config(config_path)
         source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is not None and source.full_path() in _STAY:
+            place = (source.full_path(), config_path)
+            if place not in _READ:
+                _READ[place] = super().load_config(config_path)
+            found = copy.deepcopy(_READ[place])
+        else:
+            found = super().load_config(config_path)
         package = _shipper(source, found) if found is not None and source is not None else None
         if found is None or package is None:
             return found

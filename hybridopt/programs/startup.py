@@ -15,7 +15,8 @@ def runner(config: Mapping[str, Any]) -> Callable[..., Any]:
         config: the job's, whose libraries are imported.
     """
     tracking = config["tracking"]
-    _prepare(tracking.get("name") != "none", tracking.get("uri"))
+    tracked = config.get("resume") is None and tracking.get("name") != "none"  # a run that goes on has its own store
+    _prepare(tracked, tracking.get("uri"))
     from hybridopt.execution.experiment import run
 
     return run

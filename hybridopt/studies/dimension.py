@@ -85,8 +85,8 @@ class Dimension(Study):
     )
     profiles = {
         "smoke": sized(
-            2, 0.2, 0, {"units": [4, 16], "forwards": 2e4, "methods": ["openai_es", "mezo"]},
-            {"units": [16, 64], "forwards": 1e4, "methods": ["mezo"]},
+            2, 0.2, 0, {"units": [4, 16], "forwards": 1e4, "methods": ["openai_es", "mezo"]},
+            {"units": [16, 64], "forwards": 5e3, "methods": ["mezo"]},
         ),
         "docs": sized(
             10, 20, 10, {"units": [2, 8, 32, 128, 512], "forwards": 1e6, "methods": list(METHODS[SMALL])},

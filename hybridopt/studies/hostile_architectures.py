@@ -95,7 +95,7 @@ class HostileArchitectures(Study):
         "network does on one at least; not distinguishable if none is hostile, or nothing wins anywhere; else mixed."
     )
     profiles = {
-        "smoke": Profile(seeds=2, minutes=0.4, sizes={"names": ["sigmoid, 10 layers"], "forwards": 1.2e5}),
+        "smoke": Profile(seeds=2, minutes=0.4, sizes={"names": ["sigmoid, 10 layers"], "forwards": 6e4}),
         "docs": Profile(seeds=10, minutes=8, trials=6, sizes={"names": list(ARCHITECTURES), "forwards": 5e5}),
         "full": Profile(seeds=20, minutes=400, trials=20, sizes={"names": list(ARCHITECTURES), "forwards": 5e6}),
     }

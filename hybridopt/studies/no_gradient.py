@@ -150,7 +150,7 @@ class NoGradient(Study):
         "distinguishable if nobody leads anywhere; else mixed."
     )
     profiles = {
-        "smoke": Profile(seeds=2, minutes=0.3, sizes={"tasks": ["errors", "steps"], "forwards": 6e4}),
+        "smoke": Profile(seeds=2, minutes=0.3, sizes={"tasks": ["errors", "steps"], "forwards": 4e4}),
         "docs": Profile(seeds=10, minutes=14, trials=5, judges=2, sizes={"tasks": list(TASKS), "forwards": 6e5}),
         "full": Profile(seeds=20, minutes=240, trials=30, judges=3, sizes={"tasks": list(TASKS), "forwards": 3e6}),
     }

@@ -61,8 +61,8 @@ class Resources(Study):
         "smoke": Profile(
             seeds=2,
             minutes=0.3,
-            sizes={"units": [16], "forwards": {ADAM: 2e4, ES: 5e4}}
-            | {"pretraining": 2e4, "fine-tuning": {ADAM: 5e3, ES: 2e4}, "steps": 1},
+            sizes={"units": [16], "forwards": {ADAM: 1e4, ES: 2e4}}
+            | {"pretraining": 1e4, "fine-tuning": {ADAM: 3e3, ES: 1e4}, "steps": 1},
         ),
         "docs": Profile(
             seeds=10,

@@ -71,7 +71,7 @@ class Subnetworks(Study):
     )
     profiles = {
         "smoke": Profile(
-            seeds=2, minutes=0.2, sizes={"widths": [16], "searched": [16], "keep": [0.2], "forwards": 3e4}
+            seeds=2, minutes=0.2, sizes={"widths": [16], "searched": [16], "keep": [0.2], "forwards": 1e4}
         ),
         "docs": Profile(
             seeds=12,

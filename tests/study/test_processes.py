@@ -21,4 +21,4 @@ def test_groups_are_timed_and_a_mistake_comes_back_as_a_sentence() -> None:
     assert math.isnan(alone.exchange)
     assert both.exchange > 0
     with pytest.raises(PluginError, match="no_such"):
-        group_times(NETWORK, [{"name": "no_such"}], [2], count=1)
+        group_times(NETWORK, [{"name": "no_such"}], [1], count=1)

@@ -15,20 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 from jobs import LIMIT
+from stored import points
 
 pytestmark = pytest.mark.slow
 
 QUICK = ["dataset=iris", "dataset.batch_size=16", "model.hidden=[4]", "budget.marks=10", "tracking.log_model=false"]
-
-
-def points(store: Path) -> dict[str, int]:
-    """How many metric points the store has of each run that has a parent."""
-    query = (
-        "select metrics.run_uuid, count(*) from metrics join tags on tags.run_uuid = metrics.run_uuid "
-        "where tags.key = 'mlflow.parentRunId' group by metrics.run_uuid"
-    )
-    with closing(sqlite3.connect(store)) as database:
-        return dict(database.execute(query).fetchall())
 
 
 def reported(sweep: Path) -> dict[str, int]:
@@ -45,12 +36,6 @@ def reported(sweep: Path) -> dict[str, int]:
         }
         counts[json.loads(identity.read_text())["run_id"]] = len(seen)
     return counts
-
-
-def test_submitit_runs_the_jobs_as_slurm_would(hybridopt: Callable, tmp_path: Path) -> None:
-    done = hybridopt("-m", "hydra/launcher=submitit_local", *QUICK, "strategy=adam,openai_es", "budget.forwards=4e3")
-    assert "2 jobs: 2 ran" in done.stdout
-    assert len(points(tmp_path / "mlflow.db")) == 2
 
 
 def test_a_killed_launcher_leaves_no_workers_and_loses_what_came_after_the_last_marks_only(

@@ -47,7 +47,7 @@ class Mnist1dTickets(Study):
         "comparisons. Redrawn weights, shuffled values and edge-popup are told, and do not count."
     )
     profiles = {
-        "smoke": Profile(seeds=1, minutes=0.2, sizes={"units": 20, "forwards": 6e3, "samples": 500}),
+        "smoke": Profile(seeds=1, minutes=0.2, sizes={"units": 20, "forwards": 3e3, "samples": 300}),
         "docs": Profile(seeds=8, minutes=5, trials=5, sizes={"units": 256, "forwards": 3e5, "samples": 5000}),
         "full": Profile(seeds=20, minutes=150, trials=20, sizes={"units": 500, "forwards": 4.5e5, "samples": 5000}),
     }

@@ -81,7 +81,7 @@ class Games(Study):
         "nobody wins any; else mixed."
     )
     profiles = {
-        "smoke": Profile(seeds=2, minutes=0.3, sizes={"games": ["cartpole"], "steps": 3e3}),
+        "smoke": Profile(seeds=2, minutes=0.3, sizes={"games": ["cartpole"], "steps": 1e3}),
         "docs": Profile(seeds=8, minutes=12, trials=5, sizes={"games": list(GAMES), "steps": 1e5}),
         "full": Profile(seeds=20, minutes=900, trials=20, judges=3, sizes={"games": list(GAMES), "steps": 1e6}),
     }

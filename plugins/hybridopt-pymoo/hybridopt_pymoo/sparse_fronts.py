@@ -68,7 +68,7 @@ class SparseFronts(Study):
         "all comparisons."
     )
     profiles = {
-        "smoke": Profile(seeds=2, minutes=0.2, sizes={"data": ["digits"], "budget": 6e4}),
+        "smoke": Profile(seeds=2, minutes=0.2, sizes={"data": ["digits"], "budget": 2e4}),
         "docs": Profile(seeds=8, minutes=10, trials=6, sizes={"data": list(DATA), "budget": 1e6}),
         "full": Profile(seeds=20, minutes=200, trials=15, sizes={"data": list(DATA), "budget": 5e6}),
     }

@@ -66,7 +66,7 @@ class Ablations(ClaimsStudy):
     claims = CLAIMS
     rule = rule_of(CLAIMS)
     profiles = {
-        "smoke": Profile(seeds=1, minutes=0.1, sizes={"claims": ["cooling"], "share": 0.1}),
+        "smoke": Profile(seeds=1, minutes=0.1, sizes={"claims": ["cooling"], "share": 0.04}),
         "docs": Profile(seeds=10, minutes=5, sizes={"claims": list(CLAIMS), "share": 1.0}),
         "full": Profile(seeds=20, minutes=10, sizes={"claims": list(CLAIMS), "share": 1.0}),
     }
