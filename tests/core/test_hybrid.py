@@ -44,8 +44,8 @@ from hybridopt.strategies.metaheuristics.genetic_algorithm import GeneticAlgorit
 from hybridopt.strategies.tickets.edge_popup import EdgePopup
 from hybridopt.strategies.tickets.iterative_magnitude_pruning import IterativeMagnitudePruning
 from hybridopt.strategies.zeroth_order.forward_gradient import ForwardGradient
-from hybridopt.testing.plugins import filled
 from hybridopt.testing.phases import Contracting
+from hybridopt.testing.plugins import filled
 from hybridopt.triggers.plateau import Plateau
 from hybridopt.triggers.share import Share
 from hybridopt.triggers.snr import SNR
