@@ -14,7 +14,7 @@ from torch import nn
 
 from hybridopt.engine.memory import peak_memory
 from hybridopt.engine.weights import sparsity
-from hybridopt.execution.directory import RESULT_FILE
+from hybridopt.execution.directory import PREPROCESSING, RESULT_FILE
 from hybridopt.execution.evaluation import best
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
@@ -72,6 +72,20 @@ class Result:
         if self.network is not None and not isinstance(self.network, nn.Module):
             self.network = self.network()
         return self.network
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What raw inputs go through before the network has them, and what its outputs stand for.
+
+        As the data set says it (:meth:`~hybridopt.core.data.DataModule.preprocessing`); empty where it says nothing.
+
+        Raises:
+            ResumeError: the file that holds it is damaged.
+        """
+        path = Path(self.directory) / PREPROCESSING
+        if not path.exists():
+            return {}
+        return read_checked(path, json_of(dict[str, Any]), "take it from the artifacts of the run in MLflow")
 
     @property
     def metrics(self) -> dict[str, float]:
