@@ -92,9 +92,23 @@ def test_too_few_seeds_are_told_how_many_it_takes(store: Store, tmp_path: Path) 
         store.add("good", seed, 0.95 + seed / 1000)
         store.add("bad", seed, 0.80)
     text = store.report(tmp_path / "out").text
-    assert "these runs do not decide between good and bad." in text
-    assert "With 3 seeds no difference can be told, however large: it takes 4." in text
+    assert "With 3 seeds no pair can be told apart, however large the difference: at least 4 are needed." in text
+    assert "do not decide" not in text
     assert "| 3 | not decided; about 4 seeds would tell |" in text
+
+
+def test_pairs_of_too_few_seeds_are_named_beside_others_alone(store: Store, tmp_path: Path) -> None:
+    for seed in range(8):
+        store.add("good", seed, 0.95 + seed / 1000)
+        store.add("bad", seed, 0.80 + seed / 990)
+    for strategy in ("rare", "odd"):
+        for seed in range(2):
+            store.add(strategy, seed, 0.7)
+    text = store.report(tmp_path / "out").text
+    assert "good is better than bad" in text
+    assert "With 2 seeds some pairs cannot be told apart among 6 comparisons, however large the difference: " in text
+    assert "at least 5 are needed: good and rare on digits; good and odd on digits; bad and rare on digits; " in text
+    assert text.count("cannot be told apart") == 1
 
 
 def test_noise_is_told_how_many_seeds_it_would_take(store: Store, tmp_path: Path) -> None:
