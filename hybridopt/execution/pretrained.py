@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt.errors import ConfigError, StorageError, brief
+from hybridopt.errors import ConfigError, StorageError, brief, counted
 from hybridopt.execution.directory import CHECKPOINT, WEIGHTS
 from hybridopt.execution.identity import find_run
 from hybridopt.tracking.files import replacing, write_atomically
@@ -50,7 +50,7 @@ class Matched:
     def __str__(self) -> str:
         parts = {"missing": self.missing, "not in the network": self.unexpected, "of another shape": self.reshaped}
         told = [f"{len(names)} {what} ({_listed(names)})" for what, names in parts.items() if names]
-        return "; ".join([f"{len(self.loaded)} tensors taken", *told])
+        return "; ".join([f"{counted(len(self.loaded), 'tensor')} taken", *told])
 
 
 def load_into(model: nn.Module, settings: Mapping[str, Any]) -> Matched | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hybridopt.errors import counted, verb
 from hybridopt.execution.contents import contents_of
 from hybridopt.report.runs import ComparedRun, Comparison
 from hybridopt.report.said import odd_tags, said
@@ -39,10 +40,12 @@ def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
     for status in ("FAILED", "KILLED", "RUNNING", "SCHEDULED"):
         runs = [run for run in comparison.left_out if run.status == status]
         if runs:
-            yield f"{len(runs)} of the runs are {status} and count for nothing here: {_names(runs)}."
+            are, count = verb(len(runs), "is", "are"), verb(len(runs), "counts", "count")
+            yield f"{len(runs)} of the runs {are} {status} and {count} for nothing here: {_names(runs)}."
     there = sum(map(len, (comparison.results, comparison.left_out, comparison.trials, comparison.arms)))
     if planned is not None and there < planned:
-        yield f"{planned - there} of {planned} jobs left no run at all: the sweep's table of jobs says why."
+        jobs = counted(planned, "job")
+        yield f"{planned - there} of {jobs} left no run at all: the sweep's table of jobs, jobs.csv, says why."
 
 
 def _odd(comparison: Comparison, _: int | None) -> Iterator[str]:
@@ -50,9 +53,11 @@ def _odd(comparison: Comparison, _: int | None) -> Iterator[str]:
     odd = {run.run_id: list(odd_tags(run)) for run in runs}
     if any(odd.values()):
         tags = ", ".join(sorted({tag for found in odd.values() for tag in found}))
+        marked = [run for run in runs if odd[run.run_id]]
+        have, are = verb(len(marked), "has", "have"), verb(len(marked), "is", "are")
         yield (
-            f"{sum(map(bool, odd.values()))} of the runs have tags that were taken away or changed ({tags}), and are "
-            f"compared without what these said: {_names([run for run in runs if odd[run.run_id]])}."
+            f"{len(marked)} of the runs {have} tags that were taken away or changed ({tags}), and {are} compared "
+            f"without what these said: {_names(marked)}."
         )
 
 
@@ -63,8 +68,8 @@ def _diverged(comparison: Comparison, _: int | None) -> Iterator[str]:
             if count:
                 named = _names([run.record for run in runs if run.diverged(comparison.metric)])
                 yield (
-                    f"On {dataset}, {count} of {len(runs)} runs of {strategy} diverged to numbers that are not finite: "
-                    f"each counts as the worst run on that data set ({named})."
+                    f"On {dataset}, {count} of {counted(len(runs), 'run')} of {strategy} diverged to numbers that are "
+                    f"not finite: each counts as the worst run on that data set ({named})."
                 )
 
 
@@ -74,7 +79,8 @@ def _data(comparison: Comparison, _: int | None) -> Iterator[str]:
         runs = [run for run in comparison.results if name_of(run) == name]
         versions, unknown = {data_of(run) for run in runs} - {""}, sum(not data_of(run) for run in runs)
         if conflicting(runs):
-            told = ", ".join(f"{label} ({number} runs)" for label, number in Counter(r.dataset for r in runs).items())
+            labels = Counter(r.dataset for r in runs).items()
+            told = ", ".join(f"{label} ({counted(number, 'run')})" for label, number in labels)
             yield (
                 f"There are {len(versions)} versions of the data under the name {name}: {told}. Each counts as a data "
                 "set of its own, whose runs are paired with no others."
@@ -83,8 +89,8 @@ def _data(comparison: Comparison, _: int | None) -> Iterator[str]:
             yield f"On {name} the data differ between seeds ({len(versions)} versions): only equal seeds are paired."
         if versions and unknown:
             yield (
-                f"Of {unknown} of {len(runs)} runs on {name} it is not known which version of the data they have read, "
-                "since hybridopt did not keep that yet."
+                f"Of {unknown} of {counted(len(runs), 'run')} on {name} it is not known which version of the data was "
+                "read, since hybridopt did not keep that yet."
             )
 
 
@@ -124,8 +130,8 @@ def _tuning(comparison: Comparison, _: int | None) -> Iterator[str]:
         forwards = {s: _tuned(_of(comparison, s)) for s in comparison.strategies}
         told = ", ".join(f"{strategy} {spent:,.0f}" for strategy, spent in forwards.items())
         yield (
-            f"Each strategy was tuned by {max(trials.values())} trials on a data set; they cost, in forwards: {told}. "
-            "These are not in the curves."
+            f"Each strategy was tuned by {counted(max(trials.values()), 'trial')} on a data set; this cost, in "
+            f"forwards: {told}. It is not in the curves."
         )
 
 

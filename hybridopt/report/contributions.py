@@ -24,6 +24,7 @@ from hybridopt.report.verdict import (
     number,
     seeds_it_takes,
     sorted_gap,
+    worst_of,
 )
 
 HYBRID, ARM = "the hybrid", "the arm"
@@ -234,4 +235,4 @@ def _mean(strata: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _diverged(both: Comparison, name: str, datasets: Sequence[str]) -> str:
     number = sum(both.diverged(name, dataset) for dataset in datasets)
     runs = sum(len(both.of(name, dataset)) for dataset in datasets)
-    return f"; {number} of {runs} runs of {name} diverged and count as the worst" if number else ""
+    return worst_of(number, runs, name) if number else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from hybridopt.errors import counted
+from hybridopt.errors import counted, verb
 from hybridopt.report import statistics
 from hybridopt.report.interval import LEVEL
 from hybridopt.report.runs import Comparison
@@ -88,10 +88,16 @@ def diverged(comparison: Comparison, dataset: str, strategies: Sequence[str]) ->
     """How many runs of these strategies have diverged, as the end of a sentence."""
     counts = {strategy: comparison.diverged(strategy, dataset) for strategy in strategies}
     return "".join(
-        f"; {number} of {len(comparison.of(strategy, dataset))} runs of {strategy} diverged and count as the worst"
+        worst_of(number, len(comparison.of(strategy, dataset)), strategy)
         for strategy, number in counts.items()
         if number
     )
+
+
+def worst_of(number: int, runs: int, strategy: str) -> str:
+    """That some runs have diverged, as the end of a sentence."""
+    told = f"{number} of {counted(runs, 'run')} of {strategy} diverged"
+    return f"; {told} and {verb(number, 'counts', 'count')} as the worst"
 
 
 def favour(found: Paired, higher: bool) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridopt.errors import HybridoptError, ResumeError, options
+from hybridopt.errors import HybridoptError, ResumeError, counted, options
 from hybridopt.execution.contents import DATA
 from hybridopt.execution.directory import RESULT_FILE, TRACEBACK_FILE, State, codes, reason, state
 from hybridopt.execution.identity import digests_of
@@ -204,7 +204,7 @@ def print_table(
     for line in why(jobs, outcomes):
         console.print(line, soft_wrap=True)
     counts = Counter(outcome.word for outcome in outcomes)
-    console.print(f"{len(jobs)} jobs: " + ", ".join(f"{number} {word}" for word, number in counts.items()))
+    console.print(f"{counted(len(jobs), 'job')}: " + ", ".join(f"{number} {word}" for word, number in counts.items()))
     for told in (mixed_code(jobs), mixed_data(jobs), unknown_metric(jobs, metric)):
         if told:
             console.print(told, soft_wrap=True)

@@ -18,7 +18,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hybridopt.errors import HybridoptError, StorageError, brief
+from hybridopt.errors import HybridoptError, StorageError, brief, counted, verb
 from hybridopt.execution.contents import Seen, changed, contents_of, files
 from hybridopt.execution.directory import State, state
 from hybridopt.execution.identity import digests_of
@@ -156,18 +156,19 @@ class SweepRun:
         if again:
             names = ", ".join(dict.fromkeys(name for job in again for name in job.changed))
             log.warning(
-                "%s changed since jobs ran that read it: %d of %d run again, in new directories.",
-                names, len(again), len(jobs),
+                "%s changed since jobs ran that read it: %d of %s %s again, in new directories.",
+                names, len(again), counted(len(jobs), "job"), verb(len(again), "runs", "run"),
             )  # fmt: skip
         reading = [job for job in jobs if files(job.contents)]
         old = [job for job in reading if job.found == State.FINISHED and not digests_of(job.directory)]
         elsewhere = [job for job in reading if job.found == State.NEW and job.fingerprint in there]
         old += [job for job in elsewhere if not contents_of(there[job.fingerprint][1])]
         if old:
+            names = ", ".join(dict.fromkeys(name for job in old for name in files(job.contents)))
             log.warning(
-                "Of %d finished jobs it was not kept what they read, so that nobody knows whether %s changed since; "
+                "Of %s it was not kept what was read, so that nobody knows whether %s changed since; "
                 "sweep.rerun=all runs all jobs again.",
-                len(old), ", ".join(dict.fromkeys(name for job in old for name in files(job.contents))),
+                counted(len(old), "finished job"), names,
             )  # fmt: skip
 
     def _launch(self, jobs: Sequence[Job]) -> str | None:
@@ -214,7 +215,8 @@ class SweepRun:
             where = f"{server}/{self.parent.page}" if server else "type hybridopt-ui"
             print(f"review     {where}")
         if left:
-            print(f"{left} records of the sweep wait in its directory, since the tracking store did not take them.")
+            waits = f"{counted(left, 'record')} of the sweep {verb(left, 'waits', 'wait')} in its directory"
+            print(f"{waits}, since the tracking store did not take {verb(left, 'it', 'them')}.")
 
     def _report(self) -> None:
         """The report on the sweep, attached to its run; a report that fails spoils no sweep."""

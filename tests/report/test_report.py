@@ -141,7 +141,7 @@ def test_one_diverged_run_does_not_cost_a_verdict(store: Store, tmp_path: Path) 
         store.add("bad", seed, math.nan if seed == 0 else 0.8 + seed / 900)
     text = store.report(tmp_path / "out", attach=False).text
     assert "good is better than bad" in text
-    assert "; 1 of 10 runs of bad diverged and count as the worst)." in text
+    assert "; 1 of 10 runs of bad diverged and counts as the worst)." in text
 
 
 def test_many_ties_do_not_name_the_loser(store: Store, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_run_that_did_not_finish_is_told_and_not_counted(store: Store, tmp_pat
     store.add("good", 0, 0.95)
     store.add("good", 1, 0.1, status=status)
     text = store.report(tmp_path / "out", attach=False).markdown.read_text()
-    assert f"1 of the runs are {status} and count for nothing here: good · digits · seed 1." in text
+    assert f"1 of the runs is {status} and counts for nothing here: good · digits · seed 1." in text
     assert "1 run of 1 strategy" in text
 
 
@@ -271,7 +271,7 @@ def test_trials_are_not_compared(store: Store, tmp_path: Path) -> None:
     store.add("a", 1000, 0.1, tags={"hybridopt.role": "trial"})
     report = store.report(tmp_path / "out", attach=False)
     assert report.aggregates["a.digits/val/accuracy/median"] == pytest.approx(0.9)
-    assert "tuned by 2 trials on a data set; they cost, in forwards: a 2,000." in report.markdown.read_text()
+    assert "tuned by 2 trials on a data set; this cost, in forwards: a 2,000." in report.markdown.read_text()
 
 
 def test_control_arms_are_compared_with_their_hybrid_alone(store: Store, tmp_path: Path) -> None:

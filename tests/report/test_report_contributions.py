@@ -126,7 +126,7 @@ def test_a_mean_that_its_ranks_contradict_is_no_verdict() -> None:
 def test_a_diverged_run_counts_as_the_worst_and_is_told() -> None:
     found = told(around(0.95, 10), [math.nan, *around(0.8, 9, 1)])
     assert found.outcome() == "worse"
-    assert found.sentence().endswith("; 1 of 10 runs of the arm diverged and count as the worst.")
+    assert found.sentence().endswith("; 1 of 10 runs of the arm diverged and counts as the worst.")
 
 
 def test_an_arm_that_has_no_finished_run_is_named() -> None:
