@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+BAR = "sweep {percentage:3.0f}%|{bar}| {desc} [{elapsed}]"
+BAR_AND_REST = BAR.replace("]", "<{remaining}]")  # once a job has ended: before that there is nothing to measure by
 PERIOD = 0.5  # seconds between two looks at the jobs
 TAIL = 8192  # bytes of a journal in which the latest metrics are looked for
 NAMED = 3  # jobs that are listed per failure reason; of more, the number is told
@@ -75,7 +77,7 @@ class Watch:
             file=sys.stderr,
             disable=not self.shown,
             dynamic_ncols=True,
-            bar_format="sweep {percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
+            bar_format=BAR,
         )
         self._thread = threading.Thread(target=self._follow, name="sweep-watch", daemon=True)
         self._look()
@@ -106,6 +108,8 @@ class Watch:
         failed = sum(self._state(job) == State.FAILED for job in self.jobs if job.directory in self._over)
         finished = self.before + len(self._over) - failed
         told = f"{finished} done, {running} running, {failed} failed"
+        if len(self._over) > failed:  # one that fails at once tells nothing of the others
+            self._bar.bar_format = BAR_AND_REST
         if told != self._bar.desc or sys.stderr.isatty():  # a log file needs no second line that says the same
             self._bar.n = self._earlier + len(self._over) + done
             self._bar.set_description_str(told)
