@@ -15,12 +15,13 @@ from typing import Any, cast
 
 from hybridopt.errors import StorageError, brief
 from hybridopt.execution.directory import CONFIG_FILE
+from hybridopt.execution.identity import run_name
 from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
 from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import explaining, hold, write_atomically
-from hybridopt.tracking.sweeps import add_tags, adopt_sweep, share_view
+from hybridopt.tracking.sweeps import NAME, add_tags, adopt_sweep, share_view
 from hybridopt.tracking.tracker import Tracker, holds_run, open_tracker
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ class ParentRun:
     def update_tags(self, jobs: Sequence[Job], finished: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:
         """Say of jobs that had finished what is known of them by now: of which hybrid a run has become a control arm.
 
-        A run that was a control arm alone may become a job of its own, but never the other way round.
+        A run that was a control arm alone may become a job of its own, but never the other way round. A name that
+        somebody has given it stays.
 
         Args:
             jobs: those that do not run again.
@@ -99,7 +101,8 @@ class ParentRun:
         """
         for job in jobs:
             run_id, there = finished.get(job.fingerprint, ("", {}))
-            wanted = {tag: text for tag, text in job.tags.items() if tag != "hybridopt.role"}
+            kept = {"hybridopt.role"} | ({NAME} if run_id and there.get(NAME) != run_name(job.config) else set())
+            wanted = {tag: text for tag, text in job.tags.items() if tag not in kept}
             if there.get("hybridopt.role") == "control" != job.tags.get("hybridopt.role"):
                 wanted["hybridopt.role"] = "job"
             new = {tag: text for tag, text in wanted.items() if there.get(tag) != text}

@@ -29,7 +29,7 @@ from hybridopt.toolbox.credentials import address
 from hybridopt.toolbox.extras import lacking, listed, remedy
 from hybridopt.toolbox.orphans import starting_workers
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
-from hybridopt.tracking.sweeps import GROUP
+from hybridopt.tracking.sweeps import GROUP, LONGEST, NAME
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class SweepRun:
         self.jobs += jobs
         trouble = None
         for job in jobs:
-            job.tags = {GROUP: group(job), **job.tags}
+            job.tags = {NAME: shortened(job.label), GROUP: group(job), **job.tags}
         self.parent.announce(jobs)
         over = [job for job in jobs if id(job) not in due]
         deliver(over)
@@ -243,6 +243,11 @@ def group(job: Job) -> str:
     """What a job has in common with those that differ from it in the seed alone, in words; trials are told apart."""
     kept = [part for part in job.label.split(" · ") if not part.startswith(("seed ", "trial "))]
     return " · ".join(["tuning", *kept] if job.tags.get("hybridopt.role") == "trial" else kept)
+
+
+def shortened(label: str) -> str:
+    """What a job is listed as in MLflow: as in the table, so that jobs which differ by a setting alone have two names."""
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def deliver(jobs: Sequence[Job]) -> None:

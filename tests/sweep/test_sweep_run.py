@@ -96,6 +96,25 @@ def test_the_same_sweep_goes_on_in_the_same_parent_and_a_name_lets_it_grow(sweep
     assert len(children(tmp_path / "mlflow.db", parent.info.run_id)) == 2
 
 
+def test_runs_are_named_by_the_settings_in_which_they_differ(sweep, tmp_path) -> None:
+    """Those that were there before are named so as well, unless somebody has given them a name."""
+    command = ["strategy=sgd", "sweep.name=growing", "sweep.report=false", NO_MODEL]
+    sweep(*command, "strategy.lr=0.1", "model.hidden=[4]", "seeds=2", tracking=TRACKED)
+    store = tmp_path / "mlflow.db"
+    (parent,) = parents(store)
+    for run in children(store, parent.info.run_id):
+        if run.data.tags["hybridopt.seed"] == "1":
+            MlflowClient(f"sqlite:///{store}").update_run(run.info.run_id, name="mine")
+    sweep(*command, "strategy.lr=0.1,0.2", "model.hidden=[4],[4,4]", "seeds=2", tracking=TRACKED)
+    runs = children(store, parent.info.run_id)
+    assert {run.info.run_name for run in runs} == {run.data.tags["mlflow.runName"] for run in runs}
+    assert sorted(run.info.run_name for run in runs) == sorted([
+        "mine",
+        *(f"sgd · iris · seed {seed} · hidden={hidden} · lr={lr}" for seed in (0, 1) for hidden in ("[4]", "[4,4]")
+          for lr in ("0.1", "0.2") if (seed, hidden, lr) != (1, "[4]", "0.1")),
+    ])  # fmt: skip
+
+
 def test_a_sweep_is_known_where_its_directory_is_not(sweep, tmp_path) -> None:
     command = ["strategy=adam", "seeds=2", NO_MODEL]
     sweep(*command, tracking=TRACKED)
