@@ -207,10 +207,10 @@ class Job:
             network=self.trial.model,
         )
         tracker.log_metrics(summary, self.trial.ledger.forwards)
-        if result.diverged:
-            tracker.set_tags({"hybridopt.diverged": ", ".join(result.diverged)})
-            tracker.set_tags(page_tags(self.directory, result.warning))
-            log.warning("%s", result.warning)
+        if mark := result.mark:
+            tracker.set_tags({f"hybridopt.{mark.tag}": mark.text})
+            tracker.set_tags(page_tags(self.directory, mark.sentence))
+            log.warning("%s", mark.sentence)
         self._tell_reports(result, tracker)
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self._keep(result, tracker)

@@ -15,6 +15,7 @@ from torch import nn
 from hybridopt.engine.memory import peak_memory
 from hybridopt.engine.weights import sparsity
 from hybridopt.execution.directory import PREPROCESSING, RESULT_FILE
+from hybridopt.execution.divergence import Mark, mark_of, not_finite
 from hybridopt.execution.evaluation import best
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
@@ -96,14 +97,12 @@ class Result:
     @property
     def diverged(self) -> list[str]:
         """The losses at the end, of validation and test, that are no finite numbers."""
-        ends = [name for name in self.summary if name.endswith("/loss") and name.startswith(("final/", "test/"))]
-        return [name for name in ends if not math.isfinite(self.summary[name])]
+        return not_finite(self.summary)
 
     @property
-    def warning(self) -> str:
-        """What is to be said of a run that has diverged."""
-        losses = " and ".join(f"{name} is {self.summary[name]}" for name in self.diverged)
-        return f"The run has diverged ({losses}): take smaller steps (strategy.lr, strategy.sigma), or scale the data."
+    def mark(self) -> Mark | None:
+        """What is wrong with the numbers of a run that has diverged, or whose loss has grown; None of any other."""
+        return mark_of(self.summary)
 
     def save(self, journal_position: str | None = None) -> Path:
         """Write the file without which no run has finished; it is whole or not there.

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hybridopt.errors import counted, verb
 from hybridopt.execution.directory import CURVE_FILE
+from hybridopt.execution.divergence import number
 from hybridopt.toolbox.extras import remedy
 from hybridopt.toolbox.figures import drawable
 
@@ -75,8 +76,3 @@ def table(result: Result) -> Table:
     costs = f"{summary['cost/forwards']:,.0f}", f"{summary['cost/seconds']:.1f}"
     drawn.add_row("total", *costs, *whole, style="bold")
     return drawn
-
-
-def number(value: float | None) -> str:
-    """Four decimals, fewer where the number is large, or nothing."""
-    return "" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"

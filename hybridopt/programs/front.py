@@ -36,9 +36,9 @@ def show(run: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from hybridopt.execution.divergence import number
     from hybridopt.execution.front_files import read_table
     from hybridopt.execution.identity import find_run
-    from hybridopt.execution.table import number
 
     found = read_table(find_run(run)).query("last").dropna(axis=1, how="all")
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from hybridopt.errors import counted, verb
 from hybridopt.execution.contents import contents_of
+from hybridopt.execution.divergence import BEYOND, FACTOR, GREW, mark_of
 from hybridopt.report.runs import ComparedRun, Comparison
 from hybridopt.report.said import odd_tags, said
 from hybridopt.report.versions import before, conflicting, data_of, differing_contents, in_words, name_of
@@ -27,13 +28,26 @@ def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
         comparison: what is compared.
         planned: how many jobs the sweep has; None where nobody knows.
     """
-    makers = (_missing, _odd, _diverged, _data, _contents, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
+    makers = (
+        _missing,
+        _odd,
+        _diverged,
+        _grown,
+        _data,
+        _contents,
+        _unpaired,
+        _tuning,
+        _budgets,
+        _overshoot,
+        _machines,
+        _gap,
+    )
     return [note for make in makers for note in make(comparison, planned)]
 
 
 def unfinished(comparison: Comparison, planned: int | None = None) -> list[str]:
     """Those of the sentences that say which runs are not there, or are worth nothing."""
-    return [note for make in (_missing, _diverged) for note in make(comparison, planned)]
+    return [note for make in (_missing, _diverged, _grown) for note in make(comparison, planned)]
 
 
 def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
@@ -71,6 +85,18 @@ def _diverged(comparison: Comparison, _: int | None) -> Iterator[str]:
                     f"On {dataset}, {count} of {counted(len(runs), 'run')} of {strategy} diverged to numbers that are "
                     f"not finite: each counts as the worst run on that data set ({named})."
                 )
+
+
+def _grown(comparison: Comparison, _: int | None) -> Iterator[str]:
+    """Runs whose losses are finite still, and of no use."""
+    runs = [run.record for run in (*comparison.results, *comparison.arms)]
+    grown = [run for run in runs if (mark := mark_of(run.metrics)) is not None and mark.word == GREW]
+    if grown:
+        count = verb(len(grown), "counts as it is", "count as they are")
+        yield (
+            f"{len(grown)} of the runs ended with a loss that had grown to more than {FACTOR:,.0f} times its best, or "
+            f"to more than {BEYOND:g}, which {count}: {_names(grown)}."
+        )
 
 
 def _data(comparison: Comparison, _: int | None) -> Iterator[str]:

@@ -14,6 +14,7 @@ from hybridopt.report.runs import Comparison
 from hybridopt.report.statistics import Paired, fewest_pairs
 
 LISTED = 10  # undecided pairs that are named
+UNREADABLE = 1e12  # from which on a number has an exponent
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,8 @@ def sorted_gap(found: Paired) -> tuple[float, float, float]:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """Three digits that count; of whole thousands all, as long as they can be read."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < UNREADABLE else f"{value:.3g}"
 
 
 def count(seeds: int) -> str:

@@ -126,13 +126,14 @@ class ParentRun:
         except StorageError:
             self.tracker.finish("FAILED")
             raise
-        self._share_view(jobs, failed=any(outcome.word == "failed" for outcome in outcomes))
+        marks = {o.mark.tag for o in outcomes if o.mark is not None}
+        self._share_view(jobs, [*(["failure"] if any(o.word == "failed" for o in outcomes) else []), *sorted(marks)])
         finished = sum(outcome.word in GOOD for outcome in outcomes)
         counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
         self.tracker.set_tags({f"hybridopt.jobs{name}": str(number) for name, number in counts.items()})
         return self.tracker.finish(cast(Any, status))
 
-    def _share_view(self, jobs: Sequence[Job], failed: bool) -> None:
+    def _share_view(self, jobs: Sequence[Job], wrong: Sequence[str]) -> None:
         """A view for the UI; a store that is away does without."""
         identity = self.tracker.identity
         if identity is None:
@@ -141,8 +142,7 @@ class ParentRun:
         metrics = [name for name in METRICS if name in found][:1]
         try:
             more = [tag for tag in ("arm", "control") if any(f"hybridopt.{tag}" in job.tags for job in jobs)]
-            more += ["failure"] if failed else []
-            self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], more)
+            self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], [*more, *wrong])
         except Exception as error:
             log.debug("The view of the sweep is not kept.", exc_info=error)
 
@@ -163,7 +163,8 @@ def _table(jobs: Sequence[Job], outcomes: Sequence[JobOutcome]) -> str:
     table = csv.writer(text)
     table.writerow(["job", "outcome", "why", "fingerprint", "directory", "overrides"])
     for job, o in zip(jobs, outcomes, strict=True):
-        table.writerow([job.label, o.word, o.why, job.fingerprint, job.directory, " ".join(job.overrides)])
+        why = o.why if o.mark is None else o.mark.sentence
+        table.writerow([job.label, o.word, why, job.fingerprint, job.directory, " ".join(job.overrides)])
     return text.getvalue()
 
 

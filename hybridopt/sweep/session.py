@@ -25,6 +25,7 @@ from hybridopt.execution.identity import digests_of
 from hybridopt.sweep import board
 from hybridopt.sweep.places import locate
 from hybridopt.sweep.plan import Job, check_rerun, quoted
+from hybridopt.sweep.watch import Watch
 from hybridopt.toolbox.credentials import address
 from hybridopt.toolbox.extras import lacking, listed, remedy
 from hybridopt.toolbox.orphans import starting_workers
@@ -179,7 +180,7 @@ class SweepRun:
         overrides = [[*job.overrides, *self._places(job), *_quiet(job)] for job in jobs]
         before = sum(o.word in board.GOOD for o in self.outcomes.values())
         try:
-            with board.Watch(jobs, before, self.planned), starting_workers():
+            with Watch(jobs, before, self.planned), starting_workers():
                 launcher.launch(overrides, initial_job_idx=self._launched)
         except Exception as error:
             log.debug("The launcher failed.", exc_info=error)
@@ -246,7 +247,7 @@ def group(job: Job) -> str:
 
 
 def shortened(label: str) -> str:
-    """What a job is listed as in MLflow: as in the table, so that jobs which differ by a setting alone have two names."""
+    """The name of a job in MLflow: as in the table, so that jobs which differ by a setting alone have two names."""
     return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -135,6 +136,30 @@ def test_a_failing_job_does_not_stop_the_others(sweep, directories, tmp_path) ->
         rows = list(csv.DictReader(file))
     assert sorted(row["outcome"] for row in rows) == ["failed", "ran", "ran", "ran"]
     assert "needs a gradient" in next(row["why"] for row in rows if row["outcome"] == "failed")
+
+
+def test_a_job_that_diverges_has_finished_and_is_marked_wherever_it_is_seen(sweep, tmp_path) -> None:
+    job = ["strategy=sgd", "strategy.lr=0.01,0.5,100", "dataset=diabetes", "objective=mse", "model=linear"]
+    ended = sweep(*job, "budget.marks=10", NO_MODEL, budget="budget.forwards=9e3", tracking=TRACKED)
+    assert (ended.code, ended.outcomes) == (0, {"ran": 3})
+    assert re.search(r"lr=100 +ran, diverged +(nan|inf) ", ended.out)
+    assert re.search(r"lr=0\.5 +ran, loss grew +\d\.\de\+\d\d ", ended.out)
+    with next(tmp_path.glob("multirun/*/jobs.csv")).open() as file:
+        why = [row["why"] for row in csv.DictReader(file)]
+    assert why[0] == ""
+    assert why[1].startswith("The loss of the run has grown (final/val/loss is ")
+    assert why[2].startswith("The run has diverged (final/val/loss is ")
+    (parent,) = parents(tmp_path / "mlflow.db")
+    found = children(tmp_path / "mlflow.db", parent.info.run_id)
+    runs = {run.info.run_name.split("lr=")[1]: run.data.tags for run in found}
+    for lr, tag, text in (("0.5", "hybridopt.loss_grew", why[1]), ("100", "hybridopt.diverged", why[2])):
+        assert runs[lr][tag] in text in runs[lr]["mlflow.note.content"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert "1 of 1 run of sgd lr=100 diverged to numbers that are not finite" in note
+    assert (
+        "1 of the runs ended with a loss that had grown to more than 1,000 times its best, or to more than 1e+20"
+        in note
+    )
 
 
 def test_the_commands_that_runs_are_tagged_with_run_them_again(sweep, tmp_path) -> None:
