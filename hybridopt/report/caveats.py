@@ -18,7 +18,8 @@ from hybridopt.tracking.provenance import differing_code
 from hybridopt.tracking.reading import StoredRun
 
 OVERSHOOT = 0.02  # of the budget; less is the last step's
-NAMED = 5  # runs that are named one by one
+NAMED = 5  # runs that are named one by one, and failures
+SAID = 300  # characters of a failure; the page of the run has all
 
 
 def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
@@ -55,7 +56,7 @@ def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
         runs = [run for run in comparison.left_out if run.status == status]
         if runs:
             are, count = verb(len(runs), "is", "are"), verb(len(runs), "counts", "count")
-            yield f"{len(runs)} of the runs {are} {status} and {count} for nothing here: {_names(runs)}."
+            yield f"{len(runs)} of the runs {are} {status} and {count} for nothing here: {_by_failure(runs)}."
     there = sum(map(len, (comparison.results, comparison.left_out, comparison.trials, comparison.arms)))
     if planned is not None and there < planned:
         jobs = counted(planned, "job")
@@ -215,6 +216,20 @@ def _selected(result: ComparedRun, comparison: Comparison) -> tuple[float, float
 
 def _of(comparison: Comparison, strategy: str) -> list[ComparedRun]:
     return [result for result in comparison.results if result.strategy == strategy]
+
+
+def _by_failure(runs: Sequence[StoredRun]) -> str:
+    """Runs by name, with what they have failed of, once for all of those that say the same."""
+    said: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        said.setdefault(run.tags.get("hybridopt.failure", ""), []).append(run)
+    told = [f"{_names(same)}{f' ({_brief(why)})' if why else ''}" for why, same in said.items()]
+    more = len(told) - NAMED
+    return "; ".join([*told[:NAMED], *([f"and {counted(more, 'other failure')}"] if more > 0 else [])])
+
+
+def _brief(why: str) -> str:
+    return (why if len(why) <= SAID else f"{why[: SAID - 1]}…").rstrip(".")
 
 
 def _names(runs: Sequence[StoredRun]) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAMED = 3  # jobs that are listed per failure reason; of more, the number is told
 ROWS = 60  # of the table; of a larger sweep only what went wrong is listed
-GOOD = ("ran", "resumed", "skipped")
+GOOD, FAILED = ("ran", "resumed", "skipped"), ("failed", "refused")
 METRICS = ("test/accuracy", "test/r2", "test/loss", "final/val/loss")  # the first one that a job has is shown
 
 

@@ -16,12 +16,13 @@ from typing import Any, cast
 from hybridopt.errors import StorageError, brief
 from hybridopt.execution.directory import CONFIG_FILE
 from hybridopt.execution.identity import run_name
-from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
+from hybridopt.execution.note import NOTE
+from hybridopt.sweep.board import FAILED, GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
 from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import explaining, hold, write_atomically
-from hybridopt.tracking.sweeps import NAME, add_tags, adopt_sweep, share_view
+from hybridopt.tracking.sweeps import NAME, NOTE_LENGTH, add_tags, adopt_sweep, share_view
 from hybridopt.tracking.tracker import Tracker, holds_run, open_tracker
 
 log = logging.getLogger(__name__)
@@ -112,8 +113,14 @@ class ParentRun:
                 except Exception as error:
                     log.warning("The run of %s does not get its tags (%s).", job.label, brief(error))
 
-    def close(self, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], status: str) -> int:
+    def close(self, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], status: str, note: str = "") -> int:
         """Keep the table of jobs, and end the sweep's run.
+
+        Args:
+            jobs: all of the sweep's.
+            outcomes: what became of them.
+            status: FINISHED, FAILED or KILLED.
+            note: the run's description; empty to leave the one that it has.
 
         Returns:
             How many operations MLflow does not have.
@@ -127,10 +134,13 @@ class ParentRun:
             self.tracker.finish("FAILED")
             raise
         marks = {o.mark.tag for o in outcomes if o.mark is not None}
-        self._share_view(jobs, [*(["failure"] if any(o.word == "failed" for o in outcomes) else []), *sorted(marks)])
+        failed = sum(outcome.word in FAILED for outcome in outcomes)
+        self._share_view(jobs, [*(["failure"] if failed else []), *sorted(marks)])
         finished = sum(outcome.word in GOOD for outcome in outcomes)
-        counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
+        counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished, ".failed": failed}
         self.tracker.set_tags({f"hybridopt.jobs{name}": str(number) for name, number in counts.items()})
+        if note:
+            self.tracker.set_tags({NOTE: note[:NOTE_LENGTH]})
         return self.tracker.finish(cast(Any, status))
 
     def _share_view(self, jobs: Sequence[Job], wrong: Sequence[str]) -> None:

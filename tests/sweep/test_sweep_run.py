@@ -138,6 +138,41 @@ def test_a_failing_job_does_not_stop_the_others(sweep, directories, tmp_path) ->
     assert "needs a gradient" in next(row["why"] for row in rows if row["outcome"] == "failed")
 
 
+def test_refused_jobs_are_failed_runs_and_the_sweep_says_why(sweep, tmp_path) -> None:
+    """Those that cannot be composed, and those whose parts do not fit; typed again, they are not tracked again."""
+    command = ["objective=zero_one", "strategy=adam,cem", "budget.spacing=even,odd", NO_MODEL]
+    store = tmp_path / "mlflow.db"
+    for sweep_again in (False, True):
+        ended = sweep(*command, "sweep.rerun=none", tracking=TRACKED)
+        assert ended.code == 1
+        assert (ended.outcomes["refused"], ended.outcomes["failed"]) == (2, 1)
+        (parent,) = parents(store)
+        runs = children(store, parent.info.run_id)
+        failed = {run.info.run_name: run.data.tags for run in runs if run.info.status == "FAILED"}
+        assert len(runs) == 4, sweep_again
+        assert len(failed) == 3, failed
+    assert parent.data.tags["hybridopt.jobs.failed"] == "3"
+    for tags in failed.values():
+        assert tags["mlflow.note.content"].startswith(
+            f"**Failed:** `{tags['hybridopt.failure']}`\n\n```bash\nhybridopt "
+        )
+        assert tags["hybridopt.sweep"] == parent.data.tags["hybridopt.sweep"]
+        assert tags["hybridopt.failure"].rstrip(".") in parent.data.tags["mlflow.note.content"]
+    assert {"strategy=adam budget.spacing=odd", "adam · iris · seed 0 · spacing=even"} < failed.keys()
+    report = next(tmp_path.glob("multirun/*/report/report.md")).read_text()
+    assert "3 of the runs are FAILED and count for nothing here: " in report
+    assert "left no run" not in report
+
+
+def test_a_sweep_of_which_nothing_ran_says_so_on_its_page(sweep, tmp_path) -> None:
+    ended = sweep("strategy=adam", "objective=zero_one", "seeds=2", tracking=TRACKED)
+    (parent,) = parents(tmp_path / "mlflow.db")
+    note = parent.data.tags["mlflow.note.content"]
+    assert ended.outcomes == {"failed": 2}
+    assert note.startswith("2 jobs: 2 failed\n\n- failed: adam · iris · seed 0; adam · iris · seed 1: `")
+    assert "needs a gradient" in note
+
+
 def test_a_job_that_diverges_has_finished_and_is_marked_wherever_it_is_seen(sweep, tmp_path) -> None:
     job = ["strategy=sgd", "strategy.lr=0.01,0.5,100", "dataset=diabetes", "objective=mse", "model=linear"]
     ended = sweep(*job, "budget.marks=10", NO_MODEL, budget="budget.forwards=9e3", tracking=TRACKED)
