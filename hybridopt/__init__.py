@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from hybridopt.api import compose as compose
     from hybridopt.api import names as names
     from hybridopt.api import run as run
-    from hybridopt.core.data import BatchStream as BatchStream
     from hybridopt.core.data import DataModule as DataModule
     from hybridopt.core.data import TensorDataModule as TensorDataModule
     from hybridopt.core.encoding import Encoding as Encoding
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from hybridopt.core.spec import DataSpec as DataSpec
     from hybridopt.core.strategy import Record as Record
     from hybridopt.core.strategy import Strategy as Strategy
+    from hybridopt.core.stream import BatchStream as BatchStream
     from hybridopt.core.study import Arm as Arm
     from hybridopt.core.study import Judgement as Judgement
     from hybridopt.core.study import Outcome as Outcome
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "hybridopt.api": ("build", "compose", "names", "run"),
-    "hybridopt.core.data": ("BatchStream", "DataModule", "TensorDataModule"),
+    "hybridopt.core.data": ("DataModule", "TensorDataModule"),
     "hybridopt.core.encoding": ("Encoding", "SparseEncoding"),
     "hybridopt.core.handover": ("Handover",),
     "hybridopt.core.hybrid": ("Hybrid",),
@@ -59,6 +59,7 @@ _HOMES = {
     "hybridopt.core.spec": ("DataSpec",),
     "hybridopt.core.search": ("Search",),
     "hybridopt.core.strategy": ("Record", "Strategy"),
+    "hybridopt.core.stream": ("BatchStream",),
     "hybridopt.core.study": ("Arm", "Judgement", "Outcome", "Profile", "Results", "Study", "Table"),
     "hybridopt.core.trigger": ("Trigger", "Turn"),
     "hybridopt.engine.population": ("LowRankPopulation", "SeededPopulation"),

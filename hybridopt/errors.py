@@ -84,6 +84,17 @@ def oneline(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".:") or type(error).__name__
 
 
+def counted(number: int, noun: str) -> str:
+    """How many there are of something, with its noun: "1 run", "2 runs", "3 strategies"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
+
+
+def verb(number: int, one: str, many: str) -> str:
+    """The form of a word for so many: ``verb(n, "is", "are")``."""
+    return one if number == 1 else many
+
+
 def without_credentials(text: str) -> str:
     """A text in which no URI has a user or a password any more."""
     return _CREDENTIALS.sub(f"{MASK}@", text)

@@ -87,6 +87,9 @@ def test_the_commands_run(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(80, 3)), columns=["size", "age", "rooms"])
     frame.assign(price=2 * frame["size"] + frame["age"]).to_csv(tmp_path / "mine.csv", index=False)
+    kind = np.arange(90) % 3
+    birds = pd.DataFrame({"wing": 60 + 10 * kind + random.normal(size=90), "weight": 5 + 3 * kind})
+    birds.assign(kind=np.array(["ant", "bee", "cicada"])[kind]).to_csv(tmp_path / "birds.csv", index=False)
     (tmp_path / "my_nets.py").write_text(NETS)
     lines = [["hybridopt", *line[1:]] for line in commands(START + COMMAND_LINE, "hybridopt", "scripts/run")]
     resumed = {part.removeprefix("resume=") for line in lines for part in line if part.startswith("resume=")}
@@ -96,7 +99,17 @@ def test_the_commands_run(tmp_path: Path) -> None:
     assert output.count("directory  ") == sum(not set(SHOWS) & set(line) for line in typed) >= 20
     assert len(re.findall(r"^3 jobs: 3 ran$", output, re.MULTILINE)) == sum("-m" in line for line in typed) == 2
     assert (tmp_path / "mlflow.db").exists()
+    assert_use(tmp_path)
     assert_review(tmp_path)
+
+
+def assert_use(directory: Path) -> None:
+    """The blocks of Python tell the labels of new rows by the network of a run."""
+    text = "\n".join(re.findall(r"```python\n(.*?)```", START, re.DOTALL))
+    command = [sys.executable, "-W", "ignore", "-c", text]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "['ant', 'cicada']\n"
 
 
 def assert_review(directory: Path) -> None:

@@ -1,5 +1,7 @@
 """Splitting and standardising arrays."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,40 @@ def test_regression_targets_are_standardised_too():
 def test_a_constant_feature_becomes_zero():
     inputs = np.column_stack([np.full(40, 0.1), np.arange(40)])
     assert all((x[:, 0].abs() < 1e-6).all() for x, _ in split(inputs, np.arange(40) % 2).values())
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (3, 4, 4)], ids=str)
+@pytest.mark.parametrize("standardise", [True, False])
+def test_what_is_said_makes_the_same_of_raw_samples(shape, standardise):
+    rng = np.random.default_rng(0)
+    inputs, targets = 7 + 3 * rng.normal(size=(50, *shape)), 100 + rng.normal(size=(50, 2))
+    inputs[:, 0] = 5.0  # constant, in a feature, a step or a channel
+    places = np.repeat(["train", "val", "test"], [30, 10, 10])
+    settings = {**DEFAULTS, "places": places, "standardise": standardise}
+    module = split_arrays(inputs, targets, "regression", **settings, columns={"targets": ["x", "y"]})
+    said = json.loads(json.dumps(module.preprocessing()))
+    assert said["targets"]["columns"] == ["x", "y"]
+    for raw, made, part in zip((inputs, targets), module.sets["test"], ("inputs", "targets"), strict=True):
+        again = [(sample - said[part]["mean"]) / said[part]["scale"] for sample in raw[40:]]
+        np.testing.assert_allclose(np.stack(again), made, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["b", "a", "c"], ["a", "b", "c"]),
+        ([b"b", b"a", b"c"], ["a", "b", "c"]),
+        ([7, -1, 9], [-1, 7, 9]),
+        ([True, False], [False, True]),
+        (np.array(["2024-02-01", "2024-01-01"], dtype="datetime64[D]"), ["2024-01-01", "2024-02-01"]),
+    ],
+    ids=["text", "bytes", "numbers", "booleans", "days"],
+)
+def test_the_label_of_each_output_is_said(labels, said):
+    module = split_arrays(numbered(30), np.tile(labels, 30 // len(labels)), "classification", **DEFAULTS)
+    kept = module.preprocessing()
+    assert kept["targets"] == {"classes": said}
+    assert kept["inputs"]["dtype"] == "float32"
 
 
 def test_spec_describes_the_sets():

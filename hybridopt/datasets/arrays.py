@@ -100,6 +100,11 @@ def arrays(
         dtype=DTYPES[dtype],
         places=_places(content, test),
         weights=_weights(class_weights, content),
+        columns={
+            name: list(part.columns)
+            for name, part in (("inputs", content.inputs), ("targets", content.targets))
+            if not is_archive(path)
+        },
     )
 
 

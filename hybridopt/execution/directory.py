@@ -39,6 +39,7 @@ CHECKPOINTS = "checkpoints"
 MODEL = "model"
 CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
 WEIGHTS = f"{CHECKPOINTS}/weights.safetensors"  # of the network that was tested, by the names of its state_dict
+PREPROCESSING = f"{CHECKPOINTS}/preprocessing.json"  # what its inputs went through, and what its outputs stand for
 FRONT_WEIGHTS = f"{CHECKPOINTS}/front.safetensors"  # of its last members
 TRACES = (CONFIG_FILE, RESULT_FILE, IDENTITY, JOURNAL)  # each shows that there was a run
 OURS = (  # all that a run keeps, in the order in which it is given up
@@ -99,7 +100,10 @@ def finish_killed(directory: Path, lock: BaseFileLock | None = None) -> bool:
 
 def kept(directory: Path) -> list[Path]:
     """What a finished run keeps besides its numbers, as far as it is there, in the order in which MLflow gets it."""
-    files = (CHECKPOINT, WEIGHTS, CURVE_FILE, FRONT, FRONT_WEIGHTS, FRONT_PICTURE, ARTIFACTS, MODEL, RESULT_FILE)
+    files = (
+        *(CHECKPOINT, WEIGHTS, PREPROCESSING, CURVE_FILE, FRONT, FRONT_WEIGHTS, FRONT_PICTURE),
+        *(ARTIFACTS, MODEL, RESULT_FILE),
+    )
     return [path for path in (directory / name for name in files) if path.exists()]
 
 

@@ -210,10 +210,10 @@ class Job:
             network=self.trial.model,
         )
         tracker.log_metrics(summary, self.trial.ledger.forwards)
-        if result.diverged:
-            tracker.set_tags({"hybridopt.diverged": ", ".join(result.diverged)})
-            tracker.set_tags(page_tags(self.directory, result.warning))
-            log.warning("%s", result.warning)
+        if mark := result.mark:
+            tracker.set_tags({f"hybridopt.{mark.tag}": mark.text})
+            tracker.set_tags(page_tags(self.directory, mark.sentence))
+            log.warning("%s", mark.sentence)
         self._tell_reports(result, tracker)
         if not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             self._keep(result, tracker)
@@ -286,7 +286,7 @@ class Job:
 
     def _keep(self, result: Result, tracker: Tracker) -> None:
         """What outlasts the run: checkpoint, weights, curve, the network as an MLflow model, and the numbers."""
-        write_weights(self.trial.model, self.directory / WEIGHTS)
+        write_weights(self.trial.model, self.directory / WEIGHTS, self.data.texts)
         if drawable():
             plot_curve(self.trial.curve, self.directory / CURVE_FILE)
         if self.trial.front is not None and self.trial.front.marks:
@@ -296,7 +296,8 @@ class Job:
         if settings.get("log_model"):
             inputs, _ = as_batch(next(iter(self.datamodule.test_dataloader())))
             sample = trees.mapped(lambda part: part[:2].cpu(), inputs)
-            save_model(self.trial.model, sample, self.directory / MODEL, settings.get("model_format", "class"))
+            wanted = settings.get("model_format", "class")
+            save_model(self.trial.model, sample, self.directory / MODEL, wanted, self.data.texts)
         result.save(tracker.position())
         for path in kept(self.directory):
             (tracker.log_model if path.name == MODEL else tracker.log_artifact)(path)
@@ -305,6 +306,7 @@ class Job:
 def _finished(directory: Path, config: Mapping[str, Any]) -> Result:
     """A run that had finished: its result; what the store had not taken yet is sent."""
     result = Result.load(directory)
+    result.directory = str(directory)  # it may have been moved
     result.network = partial(rebuilt, config, directory, targets.permitted())
     tracking = config["tracking"]
     try:

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from hybridopt.core.data import BatchStream
+from hybridopt.core.stream import BatchStream
 from hybridopt.core.view import Closure
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")

@@ -13,8 +13,9 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities import CombinedLoader
 from torch import Tensor, nn
 
-from hybridopt.core.data import BatchStream, LoaderStream, as_stream, replayable
+from hybridopt.core.data import replayable
 from hybridopt.core.objective import Batch
+from hybridopt.core.stream import BatchStream, LoaderStream, as_stream
 from hybridopt.engine import trees
 from hybridopt.engine.normalisation import normalising
 from hybridopt.engine.trees import Inputs

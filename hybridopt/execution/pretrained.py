@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridopt.errors import ConfigError, StorageError, brief
+from hybridopt.errors import ConfigError, StorageError, brief, counted
 from hybridopt.execution.directory import CHECKPOINT, WEIGHTS
 from hybridopt.execution.identity import find_run
-from hybridopt.tracking.files import replacing
+from hybridopt.tracking.files import replacing, write_atomically
 
 INDEX, WHOLE, PICKLED = "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"  # Hugging Face's names
 INSIDE = ("state_dict", "model_state_dict", "model")  # where checkpoints keep a network's weights
@@ -50,7 +50,7 @@ class Matched:
     def __str__(self) -> str:
         parts = {"missing": self.missing, "not in the network": self.unexpected, "of another shape": self.reshaped}
         told = [f"{len(names)} {what} ({_listed(names)})" for what, names in parts.items() if names]
-        return "; ".join([f"{len(self.loaded)} tensors taken", *told])
+        return "; ".join([f"{counted(len(self.loaded), 'tensor')} taken", *told])
 
 
 def load_into(model: nn.Module, settings: Mapping[str, Any]) -> Matched | None:
@@ -79,10 +79,15 @@ def load_into(model: nn.Module, settings: Mapping[str, Any]) -> Matched | None:
     return matched
 
 
-def write_weights(model: nn.Module, path: Path) -> None:
+def write_weights(model: nn.Module, path: Path, beside: Mapping[str, str] | None = None) -> None:
     """Write the network's ``state_dict`` as a .safetensors file, which is whole or not there.
 
     Tensors that are one in the network are written under each of their names, so that any loader takes them.
+
+    Args:
+        model: the network.
+        path: the file.
+        beside: texts that are written into its folder before, by the names of their files.
 
     Raises:
         StorageError: it cannot be written.
@@ -92,6 +97,8 @@ def write_weights(model: nn.Module, path: Path) -> None:
     tensors = apart({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for name, text in (beside or {}).items():
+            write_atomically(path.with_name(name), text)
         with replacing(path) as partial:
             save_file(tensors, partial)
     except Exception as error:  # the library has errors of its own, of which one may be that the disk is full

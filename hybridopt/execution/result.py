@@ -14,7 +14,8 @@ from torch import nn
 
 from hybridopt.engine.memory import peak_memory
 from hybridopt.engine.weights import sparsity
-from hybridopt.execution.directory import RESULT_FILE
+from hybridopt.execution.directory import PREPROCESSING, RESULT_FILE
+from hybridopt.execution.divergence import Mark, mark_of, not_finite
 from hybridopt.execution.evaluation import best
 from hybridopt.execution.table import html
 from hybridopt.execution.trial import Trial
@@ -74,6 +75,20 @@ class Result:
         return self.network
 
     @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What raw inputs go through before the network has them, and what its outputs stand for.
+
+        As the data set says it (:meth:`~hybridopt.core.data.DataModule.preprocessing`); empty where it says nothing.
+
+        Raises:
+            ResumeError: the file that holds it is damaged.
+        """
+        path = Path(self.directory) / PREPROCESSING
+        if not path.exists():
+            return {}
+        return read_checked(path, json_of(dict[str, Any]), "take it from the artifacts of the run in MLflow")
+
+    @property
     def metrics(self) -> dict[str, float]:
         """The test metrics, and those of validation at the last mark, by name."""
         last = self.curve[-1][1] if self.curve else {}
@@ -82,14 +97,12 @@ class Result:
     @property
     def diverged(self) -> list[str]:
         """The losses at the end, of validation and test, that are no finite numbers."""
-        ends = [name for name in self.summary if name.endswith("/loss") and name.startswith(("final/", "test/"))]
-        return [name for name in ends if not math.isfinite(self.summary[name])]
+        return not_finite(self.summary)
 
     @property
-    def warning(self) -> str:
-        """What is to be said of a run that has diverged."""
-        losses = " and ".join(f"{name} is {self.summary[name]}" for name in self.diverged)
-        return f"The run has diverged ({losses}): take smaller steps (strategy.lr, strategy.sigma), or scale the data."
+    def mark(self) -> Mark | None:
+        """What is wrong with the numbers of a run that has diverged, or whose loss has grown; None of any other."""
+        return mark_of(self.summary)
 
     def save(self, journal_position: str | None = None) -> Path:
         """Write the file without which no run has finished; it is whole or not there.

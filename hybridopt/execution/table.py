@@ -10,7 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from hybridopt.errors import counted, verb
 from hybridopt.execution.directory import CURVE_FILE
+from hybridopt.execution.divergence import number
 from hybridopt.toolbox.extras import remedy
 from hybridopt.toolbox.figures import drawable
 
@@ -25,7 +27,7 @@ def show(result: Result, console: Console | None = None) -> None:
     drawn = table(result)
     console = console or Console(width=max(Console().width, wanted_width(drawn)), highlight=False)
     console.print(drawn)
-    weights = f"{result.summary['model/parameters']:.0f} parameters"
+    weights = counted(int(result.summary["model/parameters"]), "parameter")
     console.print(f"model      {weights}, {result.summary['model/sparsity']:.1%} of the weights are zero")
     console.print(f"directory  {result.directory}", soft_wrap=True)
     if result.run_id is not None:
@@ -34,10 +36,11 @@ def show(result: Result, console: Console | None = None) -> None:
     if not (drawable() or Path(result.directory, CURVE_FILE).exists()):
         said = f"picture    none, since matplotlib is not installed: type {remedy('report')}"
         console.print(said, soft_wrap=True, markup=False)
-    if result.undelivered:
+    if left := result.undelivered:
+        them = verb(left, "it", "them")
         console.print(
-            f"{result.undelivered} records wait in the run's directory, since the tracking store did not take them; "
-            f"to send them, type: hybridopt resume={result.directory}",
+            f"{counted(left, 'record')} {verb(left, 'waits', 'wait')} in the run's directory, since the tracking store "
+            f"did not take {them}; to send {them}, type: hybridopt resume={result.directory}",
             soft_wrap=True,
         )
 
@@ -73,8 +76,3 @@ def table(result: Result) -> Table:
     costs = f"{summary['cost/forwards']:,.0f}", f"{summary['cost/seconds']:.1f}"
     drawn.add_row("total", *costs, *whole, style="bold")
     return drawn
-
-
-def number(value: float | None) -> str:
-    """Four decimals, fewer where the number is large, or nothing."""
-    return "" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"

@@ -10,13 +10,13 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from hybridopt.core.compatibility import check_compatible
-from hybridopt.core.data import ENDLESS
 from hybridopt.core.encoding import Direct, Encoding
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.objective import Batch, Objective
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.spec import DataSpec
 from hybridopt.core.strategy import Strategy
+from hybridopt.core.stream import ENDLESS
 from hybridopt.engine.randomness import PrivateRng, derived_seed
 from hybridopt.engine.sharding import Sharding, SingleProcess
 from hybridopt.errors import ConfigError

@@ -40,9 +40,9 @@ def show(run: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from hybridopt.execution.divergence import number
     from hybridopt.execution.front_files import read_table
     from hybridopt.execution.identity import find_run
-    from hybridopt.execution.table import number
 
     found = read_table(find_run(run)).query("last").dropna(axis=1, how="all")
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -74,6 +74,7 @@ def export(run: str, member: int, out: Path | None, permitted: bool = False) -> 
     """
     from hybridopt.composition import targets
     from hybridopt.engine import trees
+    from hybridopt.execution.datasheet import preprocessing
     from hybridopt.execution.feeding import as_batch
     from hybridopt.execution.front_files import read_table, take_member
     from hybridopt.execution.identity import find_run, read_job
@@ -94,9 +95,10 @@ def export(run: str, member: int, out: Path | None, permitted: bool = False) -> 
         take_member(trial.model, directory, member)
         data.setup("fit")
         inputs, _ = as_batch(next(iter(data.val_dataloader())))
-    write_weights(trial.model, folder / WEIGHTS)
+    texts = preprocessing(data)
+    write_weights(trial.model, folder / WEIGHTS, texts)
     sample = trees.mapped(lambda part: part[:2].cpu(), inputs)
-    save_model(trial.model, sample, folder / MODEL, config["tracking"].get("model_format", "class"))
+    save_model(trial.model, sample, folder / MODEL, config["tracking"].get("model_format", "class"), texts)
     return folder
 
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from hybridopt.errors import counted, verb
 from hybridopt.execution.contents import contents_of
+from hybridopt.execution.divergence import BEYOND, FACTOR, GREW, mark_of
 from hybridopt.report.runs import ComparedRun, Comparison
 from hybridopt.report.said import odd_tags, said
 from hybridopt.report.versions import before, conflicting, data_of, differing_contents, in_words, name_of
@@ -16,7 +18,8 @@ from hybridopt.tracking.provenance import differing_code
 from hybridopt.tracking.reading import StoredRun
 
 OVERSHOOT = 0.02  # of the budget; less is the last step's
-NAMED = 5  # runs that are named one by one
+NAMED = 5  # runs that are named one by one, and failures
+SAID = 300  # characters of a failure; the page of the run has all
 
 
 def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
@@ -26,23 +29,38 @@ def notes(comparison: Comparison, planned: int | None = None) -> list[str]:
         comparison: what is compared.
         planned: how many jobs the sweep has; None where nobody knows.
     """
-    makers = (_missing, _odd, _diverged, _data, _contents, _unpaired, _tuning, _budgets, _overshoot, _machines, _gap)
+    makers = (
+        _missing,
+        _odd,
+        _diverged,
+        _grown,
+        _data,
+        _contents,
+        _unpaired,
+        _tuning,
+        _budgets,
+        _overshoot,
+        _machines,
+        _gap,
+    )
     return [note for make in makers for note in make(comparison, planned)]
 
 
 def unfinished(comparison: Comparison, planned: int | None = None) -> list[str]:
     """Those of the sentences that say which runs are not there, or are worth nothing."""
-    return [note for make in (_missing, _diverged) for note in make(comparison, planned)]
+    return [note for make in (_missing, _diverged, _grown) for note in make(comparison, planned)]
 
 
 def _missing(comparison: Comparison, planned: int | None) -> Iterator[str]:
     for status in ("FAILED", "KILLED", "RUNNING", "SCHEDULED"):
         runs = [run for run in comparison.left_out if run.status == status]
         if runs:
-            yield f"{len(runs)} of the runs are {status} and count for nothing here: {_names(runs)}."
+            are, count = verb(len(runs), "is", "are"), verb(len(runs), "counts", "count")
+            yield f"{len(runs)} of the runs {are} {status} and {count} for nothing here: {_by_failure(runs)}."
     there = sum(map(len, (comparison.results, comparison.left_out, comparison.trials, comparison.arms)))
     if planned is not None and there < planned:
-        yield f"{planned - there} of {planned} jobs left no run at all: the sweep's table of jobs says why."
+        jobs = counted(planned, "job")
+        yield f"{planned - there} of {jobs} left no run at all: the sweep's table of jobs, jobs.csv, says why."
 
 
 def _odd(comparison: Comparison, _: int | None) -> Iterator[str]:
@@ -50,9 +68,11 @@ def _odd(comparison: Comparison, _: int | None) -> Iterator[str]:
     odd = {run.run_id: list(odd_tags(run)) for run in runs}
     if any(odd.values()):
         tags = ", ".join(sorted({tag for found in odd.values() for tag in found}))
+        marked = [run for run in runs if odd[run.run_id]]
+        have, are = verb(len(marked), "has", "have"), verb(len(marked), "is", "are")
         yield (
-            f"{sum(map(bool, odd.values()))} of the runs have tags that were taken away or changed ({tags}), and are "
-            f"compared without what these said: {_names([run for run in runs if odd[run.run_id]])}."
+            f"{len(marked)} of the runs {have} tags that were taken away or changed ({tags}), and {are} compared "
+            f"without what these said: {_names(marked)}."
         )
 
 
@@ -63,9 +83,21 @@ def _diverged(comparison: Comparison, _: int | None) -> Iterator[str]:
             if count:
                 named = _names([run.record for run in runs if run.diverged(comparison.metric)])
                 yield (
-                    f"On {dataset}, {count} of {len(runs)} runs of {strategy} diverged to numbers that are not finite: "
-                    f"each counts as the worst run on that data set ({named})."
+                    f"On {dataset}, {count} of {counted(len(runs), 'run')} of {strategy} diverged to numbers that are "
+                    f"not finite: each counts as the worst run on that data set ({named})."
                 )
+
+
+def _grown(comparison: Comparison, _: int | None) -> Iterator[str]:
+    """Runs whose losses are finite still, and of no use."""
+    runs = [run.record for run in (*comparison.results, *comparison.arms)]
+    grown = [run for run in runs if (mark := mark_of(run.metrics)) is not None and mark.word == GREW]
+    if grown:
+        count = verb(len(grown), "counts as it is", "count as they are")
+        yield (
+            f"{len(grown)} of the runs ended with a loss that had grown to more than {FACTOR:,.0f} times its best, or "
+            f"to more than {BEYOND:g}, which {count}: {_names(grown)}."
+        )
 
 
 def _data(comparison: Comparison, _: int | None) -> Iterator[str]:
@@ -74,7 +106,8 @@ def _data(comparison: Comparison, _: int | None) -> Iterator[str]:
         runs = [run for run in comparison.results if name_of(run) == name]
         versions, unknown = {data_of(run) for run in runs} - {""}, sum(not data_of(run) for run in runs)
         if conflicting(runs):
-            told = ", ".join(f"{label} ({number} runs)" for label, number in Counter(r.dataset for r in runs).items())
+            labels = Counter(r.dataset for r in runs).items()
+            told = ", ".join(f"{label} ({counted(number, 'run')})" for label, number in labels)
             yield (
                 f"There are {len(versions)} versions of the data under the name {name}: {told}. Each counts as a data "
                 "set of its own, whose runs are paired with no others."
@@ -83,8 +116,8 @@ def _data(comparison: Comparison, _: int | None) -> Iterator[str]:
             yield f"On {name} the data differ between seeds ({len(versions)} versions): only equal seeds are paired."
         if versions and unknown:
             yield (
-                f"Of {unknown} of {len(runs)} runs on {name} it is not known which version of the data they have read, "
-                "since hybridopt did not keep that yet."
+                f"Of {unknown} of {counted(len(runs), 'run')} on {name} it is not known which version of the data was "
+                "read, since hybridopt did not keep that yet."
             )
 
 
@@ -124,8 +157,8 @@ def _tuning(comparison: Comparison, _: int | None) -> Iterator[str]:
         forwards = {s: _tuned(_of(comparison, s)) for s in comparison.strategies}
         told = ", ".join(f"{strategy} {spent:,.0f}" for strategy, spent in forwards.items())
         yield (
-            f"Each strategy was tuned by {max(trials.values())} trials on a data set; they cost, in forwards: {told}. "
-            "These are not in the curves."
+            f"Each strategy was tuned by {counted(max(trials.values()), 'trial')} on a data set; this cost, in "
+            f"forwards: {told}. It is not in the curves."
         )
 
 
@@ -183,6 +216,20 @@ def _selected(result: ComparedRun, comparison: Comparison) -> tuple[float, float
 
 def _of(comparison: Comparison, strategy: str) -> list[ComparedRun]:
     return [result for result in comparison.results if result.strategy == strategy]
+
+
+def _by_failure(runs: Sequence[StoredRun]) -> str:
+    """Runs by name, with what they have failed of, once for all of those that say the same."""
+    said: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        said.setdefault(run.tags.get("hybridopt.failure", ""), []).append(run)
+    told = [f"{_names(same)}{f' ({_brief(why)})' if why else ''}" for why, same in said.items()]
+    more = len(told) - NAMED
+    return "; ".join([*told[:NAMED], *([f"and {counted(more, 'other failure')}"] if more > 0 else [])])
+
+
+def _brief(why: str) -> str:
+    return (why if len(why) <= SAID else f"{why[: SAID - 1]}…").rstrip(".")
 
 
 def _names(runs: Sequence[StoredRun]) -> str:

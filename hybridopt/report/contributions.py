@@ -15,7 +15,17 @@ from hybridopt.report.runs import ComparedRun, Comparison
 from hybridopt.report.said import said
 from hybridopt.report.statistics import Paired, fewest_pairs
 from hybridopt.report.summary import compared
-from hybridopt.report.verdict import Verdict, conclusion, count, favour, number, sorted_gap
+from hybridopt.report.verdict import (
+    Verdict,
+    conclusion,
+    count,
+    favour,
+    has_too_few_seeds,
+    number,
+    seeds_it_takes,
+    sorted_gap,
+    worst_of,
+)
 
 HYBRID, ARM = "the hybrid", "the arm"
 
@@ -109,6 +119,17 @@ def contributions(comparison: Comparison) -> list[Contribution]:
         _contribution(cell, each, math.nan if each is None else next(corrected), tests, comparison.higher)
         for cell, each in zip(cells, found, strict=True)
     ]
+
+
+def sentences(parts: Sequence[Contribution]) -> list[str]:
+    """All of them in words; several of too few seeds in one sentence."""
+    few = [part for part in parts if not part.same and has_too_few_seeds(part.verdict)]
+    if len(few) < 2:
+        return [part.sentence() for part in parts]
+    told = seeds_it_takes([part.verdict for part in few], "cannot tell what a part contributes")
+    named = "; ".join(f"{part.place}, {part.arm}" for part in few)
+    others = [part.sentence() for part in parts if part not in few]
+    return [*others, f"{told[0].upper()}{told[1:]}{f': {named}' if others else ''}."]
 
 
 def equivalent(found: Paired, values: Sequence[Mapping[str, float]]) -> bool:
@@ -214,4 +235,4 @@ def _mean(strata: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _diverged(both: Comparison, name: str, datasets: Sequence[str]) -> str:
     number = sum(both.diverged(name, dataset) for dataset in datasets)
     runs = sum(len(both.of(name, dataset)) for dataset in datasets)
-    return f"; {number} of {runs} runs of {name} diverged and count as the worst" if number else ""
+    return worst_of(number, runs, name) if number else ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridopt.errors import ConfigError, TrackingError
+from hybridopt.errors import ConfigError, TrackingError, counted
 from hybridopt.report import caveats, fronts, page, pictures
 from hybridopt.report.conditions import conditions
 from hybridopt.report.contributions import contributions
@@ -96,7 +96,7 @@ def read(reader: Reader, records: Sequence[StoredRun], metric: str | None, title
     ended, left_out = latest([record for record in records if not is_trial(record)])
     finished = [record for record in ended if not is_arm(record)]
     if not finished:
-        raise TrackingError(f"{title} has no finished run to report on ({len(records)} runs in all).")
+        raise TrackingError(f"{title} has no finished run to report on ({counted(len(records), 'run')} in all).")
     try:
         name, higher = choose_metric(finished, metric)
     except LookupError as error:

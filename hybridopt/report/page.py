@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hybridopt.errors import counted
 from hybridopt.report.contributions import Contribution
+from hybridopt.report.contributions import sentences as contributed
 from hybridopt.report.fronts import FrontRow
 from hybridopt.report.interval import Interval
 from hybridopt.report.runs import Comparison
@@ -96,7 +98,7 @@ def markdown(
     """
     text = [f"# {escaped(title)}", intro(comparison, what), "## Verdict", bullets(sentences(verdicts, what))]
     if parts:
-        told = bullets([part.sentence() for part in parts])
+        told = bullets(contributed(parts))
         text += ["## What each part contributes", told, *contribution_tables(parts), PARTS]
     text += ["## Numbers", *(table(rows, dataset, comparison) for dataset in comparison.datasets), LEGEND]
     if verdicts:
@@ -117,14 +119,9 @@ def intro(comparison: Comparison, what: str) -> str:
     better, noun = "higher" if comparison.higher else "lower", "seed" if told == "1" else "seeds"
     datasets = escaped(", ".join(comparison.datasets))
     return (
-        f"{_count(len(comparison.results), 'run')} of {_count(len(comparison.strategies), 'strategy')} on "
+        f"{counted(len(comparison.results), 'run')} of {counted(len(comparison.strategies), 'strategy')} on "
         f"{datasets}, {told} {noun} each, compared in {escaped(what)}; {better} is better."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"
 
 
 def table(rows: Sequence[ArmSummary], dataset: str, comparison: Comparison) -> str:
@@ -192,10 +189,10 @@ def short(
         for strategy in comparison.strategies
     ]
     found = sentences(verdicts, what)
-    told = found if len(found) <= TOLD else [*found[:TOLD], f"{len(found) - TOLD} more verdicts are in the report."]
+    more = counted(len(found) - TOLD, "more verdict")
+    told = found if len(found) <= TOLD else [*found[:TOLD], f"The report has {more}."]
     tables = [pairs(verdicts, dataset, what) for dataset in comparison.datasets] if 0 < len(verdicts) <= TOLD else []
-    contributed = bullets([part.sentence() for part in parts[:TOLD]])
-    shown = ["What each part contributes:", contributed] if parts else []
+    shown = ["What each part contributes:", bullets(contributed(parts)[:TOLD])] if parts else []
     return "\n\n".join(
         [intro(comparison, what), markdown_table(head, body), bullets([*told, *unfinished]), *shown, *tables]
     )

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from hybridopt.errors import counted, verb
 from hybridopt.report import statistics
 from hybridopt.report.interval import LEVEL
 from hybridopt.report.runs import Comparison
 from hybridopt.report.statistics import Paired, fewest_pairs
 
 LISTED = 10  # undecided pairs that are named
+UNREADABLE = 1e12  # from which on a number has an exponent
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,16 @@ def diverged(comparison: Comparison, dataset: str, strategies: Sequence[str]) ->
     """How many runs of these strategies have diverged, as the end of a sentence."""
     counts = {strategy: comparison.diverged(strategy, dataset) for strategy in strategies}
     return "".join(
-        f"; {number} of {len(comparison.of(strategy, dataset))} runs of {strategy} diverged and count as the worst"
+        worst_of(number, len(comparison.of(strategy, dataset)), strategy)
         for strategy, number in counts.items()
         if number
     )
+
+
+def worst_of(number: int, runs: int, strategy: str) -> str:
+    """That some runs have diverged, as the end of a sentence."""
+    told = f"{number} of {counted(runs, 'run')} of {strategy} diverged"
+    return f"; {told} and {verb(number, 'counts', 'count')} as the worst"
 
 
 def favour(found: Paired, higher: bool) -> int:
@@ -101,14 +109,16 @@ def favour(found: Paired, higher: bool) -> int:
 
 
 def sentences(found: Sequence[Verdict], what: str) -> list[str]:
-    """All verdicts in words: one sentence for each pair that is decided, and one for all others.
+    """All verdicts in words: one sentence for each pair that is decided, and one or two for all others.
 
     Args:
         found: the verdicts.
         what: the quantity compared.
     """
     told = [each.sentence(what) for each in found if each.better is not None]
-    return told + undecided([each for each in found if each.better is None and each.found is not None]) + apart(found)
+    few = [each for each in found if has_too_few_seeds(each)]
+    others = [each for each in found if each.better is None and each.found is not None and each not in few]
+    return told + undecided(others) + too_few(few, whole=not told and not others) + apart(found)
 
 
 def undecided(found: Sequence[Verdict]) -> list[str]:
@@ -116,19 +126,43 @@ def undecided(found: Sequence[Verdict]) -> list[str]:
     told = []
     for dataset in dict.fromkeys(each.dataset for each in found):
         pairs = [f"{each.a} and {each.b}" for each in found if each.dataset == dataset]
-        named = "; ".join(pairs[:LISTED]) + (f"; and {len(pairs) - LISTED} more pairs" if len(pairs) > LISTED else "")
-        told.append(f"On {dataset}, these runs do not decide between {named}.")
-    return told + (_least(found) if found else [])
+        told.append(f"On {dataset}, these runs do not decide between {_listed(pairs)}.")
+    return told
 
 
-def _least(found: Sequence[Verdict]) -> list[str]:
-    """How many seeds it takes at least, where there are fewer."""
-    tests = found[0].tests
-    fewest, fewer = fewest_pairs(LEVEL / tests), min(each.found.n for each in found if each.found is not None)
-    if fewer >= fewest:
+def has_too_few_seeds(verdict: Verdict) -> bool:
+    """Whether no difference could have been told, however large."""
+    found = verdict.found
+    return verdict.better is None and found is not None and found.n < fewest_pairs(found.level)
+
+
+def too_few(found: Sequence[Verdict], whole: bool) -> list[str]:
+    """How many seeds it takes at least to tell pairs apart that have fewer, in one sentence at most.
+
+    Args:
+        found: the verdicts on these pairs.
+        whole: whether they are all that there are; else they are named.
+    """
+    if not found:
         return []
-    among = f", among {tests} comparisons" if tests > 1 else ""
-    return [f"With {count(fewer)} no difference can be told{among}, however large: it takes {fewest}."]
+    named = _listed([f"{each.a} and {each.b} on {each.dataset}" for each in found])
+    said = "no pair can" if whole else "some pairs cannot"
+    return [f"With {seeds_it_takes(found, f'{said} be told apart')}{'' if whole else f': {named}'}."]
+
+
+def seeds_it_takes(found: Sequence[Verdict], what: str) -> str:
+    """How many seeds there are, what these cannot tell, and how many it takes."""
+    numbers = sorted({each.found.n for each in found if each.found is not None})
+    there = count(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
+    tests = found[0].tests
+    among = f" among {tests} comparisons" if tests > 1 else ""
+    return f"{there} {what}{among}, however large the difference: at least {fewest_pairs(LEVEL / tests)} are needed"
+
+
+def _listed(pairs: Sequence[str]) -> str:
+    """The first pairs by name, and how many more there are."""
+    more = len(pairs) - LISTED
+    return "; ".join([*pairs[:LISTED], *([f"and {counted(more, 'more pair')}"] if more > 0 else [])])
 
 
 def apart(found: Sequence[Verdict]) -> list[str]:
@@ -156,10 +190,10 @@ def sorted_gap(found: Paired) -> tuple[float, float, float]:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """Three digits that count; of whole thousands all, as long as they can be read."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < UNREADABLE else f"{value:.3g}"
 
 
 def count(seeds: int) -> str:
     """Seeds in words."""
-    return "one seed" if seeds == 1 else f"{seeds} seeds"
+    return "one seed" if seeds == 1 else counted(seeds, "seed")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridopt.core.study import Arm, Judgement, Profile, Results, Study
-from hybridopt.errors import PluginError, brief
+from hybridopt.errors import PluginError, brief, counted
 from hybridopt.report.page import bullets, escaped, markdown_table, page
 from hybridopt.report.pictures import save
 from hybridopt.study.keeping import keep, rounded
@@ -127,8 +127,8 @@ def described(name: str, study: Study) -> str:
     for title, profile in study.profiles.items():
         arms, cells = study.arms(profile), study.cells(profile)
         sizes = "".join(f", {key} {value}" for key, value in profile.sizes.items())
-        runs = f"{len(arms)} arms with {profile.seeds} seeds" if arms else ""
-        told = [each for each in (runs, f"{len(cells)} cells" if cells else "") if each]
+        runs = f"{counted(len(arms), 'arm')} with {counted(profile.seeds, 'seed')}" if arms else ""
+        told = [each for each in (runs, counted(len(cells), "cell") if cells else "") if each]
         parts.append(f"profile={title}: about {profile.minutes:g} minutes; {', '.join(told)}{sizes}")
         if title == "docs":
             parts += [f"- {arm}: {shlex.join([*study.base, *each.overrides])}" for arm, each in arms.items()]
@@ -154,7 +154,9 @@ def _conditions(name: str, study: Study, results: Results, profile: Profile) -> 
     if arms:
         told |= {"seeds": f"{profile.fresh[0]} to {profile.fresh[-1]}", "shared by all arms": shlex.join(study.base)}
     if profile.trials and any(arm.tuned for arm in arms.values()):
-        told["tuning of an arm"] = f"{profile.trials} trials, each judged by {profile.judges} other seeds"
+        told["tuning of an arm"] = (
+            f"{counted(profile.trials, 'trial')}, each judged by {counted(profile.judges, 'other seed')}"
+        )
     told |= {str(key): str(value) for key, value in profile.sizes.items()}
     told |= {"forwards in all": f"{results.forwards:.3g}"} if arms else {}
     told |= {str(key): str(value) for key, value in results.provenance.items()}
@@ -171,7 +173,7 @@ def _arm_rows(arms: Mapping[str, Arm], results: Results) -> Iterator[list[str]]:
         elif name in results.tuned:
             found = results.tuned[name]
             best = shlex.join(found.overrides) or "nothing to tune"
-            settings = f"{best} ({found.trials} trials, {found.forwards:.3g} forwards)"
+            settings = f"{best} ({counted(found.trials, 'trial')}, {found.forwards:.3g} forwards)"
         yield [name, shlex.join(arm.overrides), settings]
 
 

@@ -21,7 +21,8 @@ from hybridopt.sweep.space import declared_space
 from hybridopt.sweep.trials import Tuning, check_installed
 from hybridopt.sweep.tuner import Rules, Tuner, keep_best
 from hybridopt.toolbox.extras import demand
-from hybridopt.tracking.reading import NOTE_LENGTH, STUDY
+from hybridopt.tracking.reading import STUDY
+from hybridopt.tracking.sweeps import NOTE_LENGTH
 
 FIRST_JUDGE = 1000  # seed of the trials' jobs; fresh ones are below
 
@@ -170,6 +171,7 @@ class StudyRun:
         note = page.short(self.name, self.study, judgement, results)[:NOTE_LENGTH]
         tracker = self.sweep.parent.tracker
         tracker.set_tags({"hybridopt.verdict": verdict or "unfinished", NOTE: note})
+        self.sweep.described = True
         for file in written.files:
             tracker.log_artifact(file, STUDY)
         told = [] if judgement is None else judgement.found

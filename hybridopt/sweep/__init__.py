@@ -8,7 +8,10 @@
 * :mod:`~hybridopt.sweep.space`, :mod:`~hybridopt.sweep.trials`, :mod:`~hybridopt.sweep.tuner`: what is searched, the
   trials that search it, and their jobs
 * :mod:`~hybridopt.sweep.parent`: the sweep's own run in MLflow, and what jobs read of it
-* :mod:`~hybridopt.sweep.board`: progress while it runs, and the table at its end
+* :mod:`~hybridopt.sweep.watch`: progress while it runs
+* :mod:`~hybridopt.sweep.board`: what became of its jobs, and the table at its end
+* :mod:`~hybridopt.sweep.names`, :mod:`~hybridopt.sweep.failing`: what jobs are called in MLflow, and the runs of those
+  that were refused
 * :mod:`~hybridopt.sweep.preview`: what a sweep would cost
 
 Nothing heavy is imported before it is needed.

@@ -15,12 +15,14 @@ from typing import Any, cast
 
 from hybridopt.errors import StorageError, brief
 from hybridopt.execution.directory import CONFIG_FILE
-from hybridopt.sweep.board import GOOD, METRICS, JobOutcome, summary
+from hybridopt.execution.identity import run_name
+from hybridopt.execution.note import NOTE
+from hybridopt.sweep.board import FAILED, GOOD, METRICS, JobOutcome, summary
 from hybridopt.sweep.plan import Job
 from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.checked import json_of, read_checked
 from hybridopt.tracking.files import explaining, hold, write_atomically
-from hybridopt.tracking.sweeps import add_tags, adopt_sweep, share_view
+from hybridopt.tracking.sweeps import NAME, NOTE_LENGTH, add_tags, adopt_sweep, share_view
 from hybridopt.tracking.tracker import Tracker, holds_run, open_tracker
 
 log = logging.getLogger(__name__)
@@ -91,7 +93,8 @@ class ParentRun:
     def update_tags(self, jobs: Sequence[Job], finished: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:
         """Say of jobs that had finished what is known of them by now: of which hybrid a run has become a control arm.
 
-        A run that was a control arm alone may become a job of its own, but never the other way round.
+        A run that was a control arm alone may become a job of its own, but never the other way round. A name that
+        somebody has given it stays.
 
         Args:
             jobs: those that do not run again.
@@ -99,7 +102,8 @@ class ParentRun:
         """
         for job in jobs:
             run_id, there = finished.get(job.fingerprint, ("", {}))
-            wanted = {tag: text for tag, text in job.tags.items() if tag != "hybridopt.role"}
+            kept = {"hybridopt.role"} | ({NAME} if run_id and there.get(NAME) != run_name(job.config) else set())
+            wanted = {tag: text for tag, text in job.tags.items() if tag not in kept}
             if there.get("hybridopt.role") == "control" != job.tags.get("hybridopt.role"):
                 wanted["hybridopt.role"] = "job"
             new = {tag: text for tag, text in wanted.items() if there.get(tag) != text}
@@ -109,8 +113,14 @@ class ParentRun:
                 except Exception as error:
                     log.warning("The run of %s does not get its tags (%s).", job.label, brief(error))
 
-    def close(self, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], status: str) -> int:
+    def close(self, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], status: str, note: str = "") -> int:
         """Keep the table of jobs, and end the sweep's run.
+
+        Args:
+            jobs: all of the sweep's.
+            outcomes: what became of them.
+            status: FINISHED, FAILED or KILLED.
+            note: the run's description; empty to leave the one that it has.
 
         Returns:
             How many operations MLflow does not have.
@@ -123,13 +133,17 @@ class ParentRun:
         except StorageError:
             self.tracker.finish("FAILED")
             raise
-        self._share_view(jobs, failed=any(outcome.word == "failed" for outcome in outcomes))
+        marks = {o.mark.tag for o in outcomes if o.mark is not None}
+        failed = sum(outcome.word in FAILED for outcome in outcomes)
+        self._share_view(jobs, [*(["failure"] if failed else []), *sorted(marks)])
         finished = sum(outcome.word in GOOD for outcome in outcomes)
-        counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished}
+        counts = {"": len(jobs), ".finished": finished, ".unfinished": len(jobs) - finished, ".failed": failed}
         self.tracker.set_tags({f"hybridopt.jobs{name}": str(number) for name, number in counts.items()})
+        if note:
+            self.tracker.set_tags({NOTE: note[:NOTE_LENGTH]})
         return self.tracker.finish(cast(Any, status))
 
-    def _share_view(self, jobs: Sequence[Job], failed: bool) -> None:
+    def _share_view(self, jobs: Sequence[Job], wrong: Sequence[str]) -> None:
         """A view for the UI; a store that is away does without."""
         identity = self.tracker.identity
         if identity is None:
@@ -138,8 +152,7 @@ class ParentRun:
         metrics = [name for name in METRICS if name in found][:1]
         try:
             more = [tag for tag in ("arm", "control") if any(f"hybridopt.{tag}" in job.tags for job in jobs)]
-            more += ["failure"] if failed else []
-            self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], more)
+            self.page = share_view(identity, self.name, [*metrics, "final/val/loss"], [*more, *wrong])
         except Exception as error:
             log.debug("The view of the sweep is not kept.", exc_info=error)
 
@@ -160,7 +173,8 @@ def _table(jobs: Sequence[Job], outcomes: Sequence[JobOutcome]) -> str:
     table = csv.writer(text)
     table.writerow(["job", "outcome", "why", "fingerprint", "directory", "overrides"])
     for job, o in zip(jobs, outcomes, strict=True):
-        table.writerow([job.label, o.word, o.why, job.fingerprint, job.directory, " ".join(job.overrides)])
+        why = o.why if o.mark is None else o.mark.sentence
+        table.writerow([job.label, o.word, why, job.fingerprint, job.directory, " ".join(job.overrides)])
     return text.getvalue()
 
 

@@ -39,6 +39,7 @@ def locate(job: Job, directory: Path, rerun: str, taken: dict[Path, str], seen: 
     latest = same[-1] if same else new
     job.found = state(latest)
     again = (rerun == "all" and job.found != State.NEW) or (rerun == "failed" and job.found == State.FAILED)
+    again = again and not job.refused  # it does not run: one directory is enough to say so
     job.directory = new if again else latest
     taken |= {first: job.fingerprint, job.directory: job.fingerprint}
 

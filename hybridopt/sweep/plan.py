@@ -142,7 +142,8 @@ class Planner:
         except HybridoptError as error:
             config, refused = {}, str(error)
             mark = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:16]
-            label, name = " ".join(overrides), f"refused-{mark[:8]}"
+            told = [override for override in overrides if override.partition("=")[0] in varied]
+            label, name = " ".join(told or overrides), f"refused-{mark[:8]}"
         return Job(overrides, config, mark, label, Path(chosen or name), refused=refused)
 
     def _values(self, overrides: list[str], composed: DictConfig, derived: dict[str, Any] | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hybridopt.composition.targets import granted
-from hybridopt.errors import HybridoptError
+from hybridopt.errors import HybridoptError, counted, verb
 from hybridopt.execution.contents import Seen
 from hybridopt.execution.directory import State
 from hybridopt.sweep.board import JobOutcome, failure, why
@@ -131,13 +131,14 @@ def _totals(jobs: Sequence[Job], estimates: Sequence[Estimate], times: Sequence[
     ]
     seconds = sum(number * (estimate.seconds or 0) for _, estimate, number in due)
     forwards = sum(number * (job.forwards or 0) for job, _, number in due)
-    told = f"{sum(number for *_, number in due)} of {sum(times)} jobs would run"
+    told = f"{sum(number for *_, number in due)} of {counted(sum(times), 'job')} would run"
     arms = sum(is_control(job) for job, *_ in due)
-    told += f" ({arms} of them control arms)" if arms else ""
+    told += f" ({arms} of them {verb(arms, 'a control arm', 'control arms')})" if arms else ""
     told += f": {forwards:,.0f} forwards, about {duration(seconds)}"
     if workers > 1:
         told += f" of work, {duration(seconds / workers)} in {workers} processes"
-    more = [f"{len(jobs) - ROWS} more jobs are not shown."] if len(jobs) > ROWS else []
+    hidden = len(jobs) - ROWS
+    more = [f"{counted(hidden, 'more job')} {verb(hidden, 'is', 'are')} not shown."] if hidden > 0 else []
     return [*more, f"{told}; nothing was run."]
 
 

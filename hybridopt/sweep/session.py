@@ -18,18 +18,20 @@ from hydra.experimental.callback import Callback
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hybridopt.errors import HybridoptError, StorageError, brief
+from hybridopt.errors import HybridoptError, StorageError, brief, counted, verb
 from hybridopt.execution.contents import Seen, changed, contents_of, files
 from hybridopt.execution.directory import State, state
 from hybridopt.execution.identity import digests_of
 from hybridopt.sweep import board
+from hybridopt.sweep.failing import note, track_failures
+from hybridopt.sweep.names import name_tags
 from hybridopt.sweep.places import locate
 from hybridopt.sweep.plan import Job, check_rerun, quoted
+from hybridopt.sweep.watch import Watch
 from hybridopt.toolbox.credentials import address
 from hybridopt.toolbox.extras import lacking, listed, remedy
 from hybridopt.toolbox.orphans import starting_workers
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
-from hybridopt.tracking.sweeps import GROUP
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class SweepRun:
         self.rerun = check_rerun(master.sweep.rerun)
         self.jobs: list[Job] = []
         self.outcomes: dict[int, board.JobOutcome] = {}
+        self.described = False  # whether the sweep's run has a description
         self.planned = 0  # jobs in all, over which the bar goes where they are handed over in rounds
         self._launched = 0
         self._taken: dict[Path, str] = {}  # directories, and the fingerprints of their jobs
@@ -87,7 +90,7 @@ class SweepRun:
                 f"The directory {self.directory} cannot be made ({brief(error)}): name another one by "
                 "hydra.sweep.dir=<folder>."
             ) from error
-        tracking = cast(dict[str, Any], OmegaConf.to_container(self.master.tracking, resolve=True))
+        tracking = self._tracking = cast(dict[str, Any], OmegaConf.to_container(self.master.tracking, resolve=True))
         chosen = cast(list[str], OmegaConf.to_container(self.master.hydra.overrides.hydra))  # as typed, ${...} and all
         chosen = [each for each in chosen if not each.startswith("hydra.mode=")]
         self.parent = ParentRun(self.directory, self.name, tracking, [*self.command, *chosen])
@@ -123,7 +126,7 @@ class SweepRun:
         self.jobs += jobs
         trouble = None
         for job in jobs:
-            job.tags = {GROUP: group(job), **job.tags}
+            job.tags = {**name_tags(job), **job.tags}
         self.parent.announce(jobs)
         over = [job for job in jobs if id(job) not in due]
         deliver(over)
@@ -156,18 +159,19 @@ class SweepRun:
         if again:
             names = ", ".join(dict.fromkeys(name for job in again for name in job.changed))
             log.warning(
-                "%s changed since jobs ran that read it: %d of %d run again, in new directories.",
-                names, len(again), len(jobs),
+                "%s changed since jobs ran that read it: %d of %s %s again, in new directories.",
+                names, len(again), counted(len(jobs), "job"), verb(len(again), "runs", "run"),
             )  # fmt: skip
         reading = [job for job in jobs if files(job.contents)]
         old = [job for job in reading if job.found == State.FINISHED and not digests_of(job.directory)]
         elsewhere = [job for job in reading if job.found == State.NEW and job.fingerprint in there]
         old += [job for job in elsewhere if not contents_of(there[job.fingerprint][1])]
         if old:
+            names = ", ".join(dict.fromkeys(name for job in old for name in files(job.contents)))
             log.warning(
-                "Of %d finished jobs it was not kept what they read, so that nobody knows whether %s changed since; "
+                "Of %s it was not kept what was read, so that nobody knows whether %s changed since; "
                 "sweep.rerun=all runs all jobs again.",
-                len(old), ", ".join(dict.fromkeys(name for job in old for name in files(job.contents))),
+                counted(len(old), "finished job"), names,
             )  # fmt: skip
 
     def _launch(self, jobs: Sequence[Job]) -> str | None:
@@ -178,7 +182,7 @@ class SweepRun:
         overrides = [[*job.overrides, *self._places(job), *_quiet(job)] for job in jobs]
         before = sum(o.word in board.GOOD for o in self.outcomes.values())
         try:
-            with board.Watch(jobs, before, self.planned), starting_workers():
+            with Watch(jobs, before, self.planned), starting_workers():
                 launcher.launch(overrides, initial_job_idx=self._launched)
         except Exception as error:
             log.debug("The launcher failed.", exc_info=error)
@@ -201,11 +205,16 @@ class SweepRun:
                 outcomes[index] = board.outcome(job, True, False, None)
         if self.jobs:
             board.print_table(self.jobs, outcomes, self.master.sweep.metric)
+        if self.parent.uri is not None:
+            sources = [each for each in self.master.hydra.runtime.config_sources if each.provider == "command-line"]
+            settings, of = self._tracking, (self.name, self.parent.tracker.run_id)
+            settings = settings | {"uri": settings.get("uri") or self.parent.uri}
+            track_failures(self.jobs, outcomes, settings, of, [each.path for each in sources])
         reported = self.parent.uri is not None and self.master.sweep.report and status != "KILLED"
         absent = lacking("report") if reported else []
         if reported and not absent:
-            self._report()
-        left = self.parent.close(self.jobs, outcomes, status)
+            self.described = self._report()
+        left = self.parent.close(self.jobs, outcomes, status, "" if self.described else note(self.jobs, outcomes))
         print(f"sweep      {self.name}\ndirectory  {self.directory}")
         if absent:
             print(f"report     none, since it needs {listed(absent)}: type {remedy('report')}")
@@ -214,10 +223,11 @@ class SweepRun:
             where = f"{server}/{self.parent.page}" if server else "type hybridopt-ui"
             print(f"review     {where}")
         if left:
-            print(f"{left} records of the sweep wait in its directory, since the tracking store did not take them.")
+            waits = f"{counted(left, 'record')} of the sweep {verb(left, 'waits', 'wait')} in its directory"
+            print(f"{waits}, since the tracking store did not take {verb(left, 'it', 'them')}.")
 
-    def _report(self) -> None:
-        """The report on the sweep, attached to its run; a report that fails spoils no sweep."""
+    def _report(self) -> bool:
+        """Whether there is a report on the sweep, attached to its run; one that fails spoils no sweep."""
         from hybridopt.report.make import make_report
         from hybridopt.report.page import print_short
 
@@ -228,6 +238,8 @@ class SweepRun:
             log.warning(
                 "There is no report (%s); to try again, type: hybridopt-report %s", board.failure(error), self.name
             )
+            return False
+        return True
 
 
 class WithoutConfigs(Callback):
@@ -235,12 +247,6 @@ class WithoutConfigs(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         job_return.cfg = job_return.hydra_cfg = None
-
-
-def group(job: Job) -> str:
-    """What a job has in common with those that differ from it in the seed alone, in words; trials are told apart."""
-    kept = [part for part in job.label.split(" · ") if not part.startswith(("seed ", "trial "))]
-    return " · ".join(["tuning", *kept] if job.tags.get("hybridopt.role") == "trial" else kept)
 
 
 def deliver(jobs: Sequence[Job]) -> None:

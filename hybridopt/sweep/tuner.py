@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from hybridopt.errors import counted
 from hybridopt.execution.contents import contents
 from hybridopt.sweep.plan import Job, Planner, compose_jobs
 from hybridopt.sweep.session import SweepRun
@@ -111,4 +112,5 @@ def keep_best(run: SweepRun, tunings: Sequence[Tuning]) -> None:
     for tuning in tunings:
         best = found[tuning.label]
         settings = " ".join(best["best"]) or "(nothing to tune)"
-        print(f"best of {best['trials']} trials for {tuning.label}: {settings}, {tuning.metric} {best['value']}")
+        trials = counted(best["trials"], "trial")
+        print(f"best of {trials} for {tuning.label}: {settings}, {tuning.metric} {best['value']}")

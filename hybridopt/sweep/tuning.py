@@ -15,7 +15,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hybridopt.errors import ConfigError, HybridoptError, options
+from hybridopt.errors import ConfigError, HybridoptError, counted, options
 from hybridopt.sweep.plan import Planner, all_combinations, compose_jobs, sweep_id, varied_values
 from hybridopt.sweep.session import SweepRun
 from hybridopt.sweep.space import Axes, declared_space
@@ -159,7 +159,7 @@ class TuningSweeper(Sweeper):
         for job, space in zip(trials, spaces, strict=True):
             told = ", ".join(f"{key}: {value}" for key, value in space.items()) or "nothing to tune"
             seeds = f" with {self.seeds_per_trial} seeds each" if self.seeds_per_trial > 1 else ""
-            print(f"{job.label}: {self.n_trials if space else 0} trials{seeds} over {told}")
+            print(f"{job.label}: {counted(self.n_trials if space else 0, 'trial')}{seeds} over {told}")
         evaluated = compose_jobs(planner, [[*fixed, f"seed={seed}"] for fixed in combinations for seed in axes.seeds])
         times = [number if space else 0 for space in spaces] + [1] * len(evaluated)
         preview([*trials, *evaluated], run, times)

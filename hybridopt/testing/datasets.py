@@ -17,6 +17,7 @@ from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
 from hybridopt.engine.trees import Inputs
+from hybridopt.execution.datasheet import preprocessing
 from hybridopt.testing.kit import check, during, fail_if, finite
 from hybridopt.testing.neighbours import MOST, NEIGHBOURS, by_neighbours, score
 from hybridopt.testing.plugins import Settings, defaults, variants
@@ -70,11 +71,13 @@ def rows_of(data: Any, name: str, seed: int = 0) -> Batch:
 
 @check("dataset")
 def builds_from_every_option(plugin: Plugin) -> None:
-    """With its defaults and every option it has a spec, and yields training batches of inputs and targets."""
+    """With its defaults and every option it has a spec, says of preprocessing what can be kept, and yields training
+    batches of inputs and targets."""
     for what, settings in variants(plugin).items():
         with during(f"with {what}"):
             data = build(plugin, settings)
             fail_if(not isinstance(getattr(data, "spec", None), DataSpec), "it has no spec, which is a DataSpec.")
+            preprocessing(data)
             inputs, targets = next(iter(stream(data, 0)))
         for part in trees.leaves(inputs):
             fail_if(

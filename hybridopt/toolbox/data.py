@@ -3,7 +3,8 @@
 ``EVALUATION_BATCH`` is the number of samples in a batch of validation or test, where memory allows it.
 """
 
-from hybridopt.core.data import EVALUATION_BATCH, InOrder, TensorStream
+from hybridopt.core.data import EVALUATION_BATCH, InOrder
+from hybridopt.core.stream import TensorStream
 from hybridopt.engine.digest import digest
 from hybridopt.engine.randomness import derived_seed
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ def split_arrays(
     dtype: torch.dtype = torch.float32,
     places: np.ndarray | None = None,
     weights: Weights | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
 ) -> TensorDataModule:
     """Cut arrays into a training, a validation and a test set.
 
@@ -58,9 +60,11 @@ def split_arrays(
         places: (N,) the set of each sample, "train", "val" or "test", where it is given. A set that none is given for
             is drawn from the samples of "train"; its fraction is a share of these.
         weights: how much each training sample counts; validation and test are never weighted.
+        columns: the names of the columns of "inputs" and "targets", where they have some.
 
     Returns:
-        Inputs of ``dtype`` (N, ...); targets int64 (N,) for classes, float32 (N, outputs) for values.
+        Inputs of ``dtype`` (N, ...); targets int64 (N,) for classes, float32 (N, outputs) for values. Its
+        ``preprocessing()`` has means and scales, labels and names.
 
     Raises:
         ConfigError: a fraction, the seed or a weight is out of range.
@@ -70,20 +74,23 @@ def split_arrays(
     fractions = _of_drawn(val_fraction, test_fraction, places)
     check_seed(split_seed=split_seed)
     classes = task == "classification"
-    encoded, output_size = _encode(targets) if classes else _as_columns(targets)
+    encoded, labels = _encode(targets) if classes else (_as_columns(targets), [])
+    output_size = len(labels) if classes else encoded.shape[1]
     parts = _parts(places, fractions, targets if classes else None, split_seed)
     input_sets, target_sets = [inputs[part] for part in parts], [encoded[part] for part in parts]
-    if standardise:
-        input_sets = _standardised(input_sets) if dtype.is_floating_point else input_sets
-        target_sets = target_sets if classes else _standardised(target_sets)
+    input_sets, of_inputs = _scaled(input_sets, standardise and dtype.is_floating_point)
+    target_sets, of_targets = (target_sets, {"classes": labels}) if classes else _scaled(target_sets, standardise)
     kind = torch.int64 if classes else torch.float32
     sets = [(_tensor(x, dtype), _tensor(y, kind)) for x, y in zip(input_sets, target_sets, strict=True)]
     train, val, test = sets
     spec = DataSpec(tuple(inputs.shape[1:]), output_size, task)
+    named = {part: {"columns": list(names)} for part, names in (columns or {}).items()}
+    of_inputs = {"dtype": str(dtype).removeprefix("torch."), **of_inputs}
+    kept = {"inputs": named.get("inputs", {}) | of_inputs, "targets": named.get("targets", {}) | of_targets}
     if weights is None:
-        return TensorDataModule(train, val, test, spec, batch_size)
+        return TensorDataModule(train, val, test, spec, batch_size, kept)
     drawn = weights.of(parts[0], targets if classes else None)
-    return WeightedDataModule(train, val, test, spec, batch_size, drawn)
+    return WeightedDataModule(train, val, test, spec, batch_size, drawn, kept)
 
 
 def check_settings(val_fraction: float, test_fraction: float, split_seed: int) -> None:
@@ -118,25 +125,32 @@ def check_seed(**seeds: int) -> None:
     ranges.between("dataset", 0, LARGEST_SEED, **seeds)
 
 
-def _encode(labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Class numbers (N,) in sorted order of the labels, and how many there are."""
+def _encode(labels: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+    """Class numbers (N,) in sorted order of the labels, and these labels."""
     names, numbers = np.unique(labels, return_inverse=True)
     if len(names) < 2:
         raise DataError(
             f"Classification needs at least two classes, but the target holds only {names.tolist()}: "
             "choose another target or add samples of another class."
         )
-    return numbers.reshape(-1), len(names)
+    return numbers.reshape(-1), [_plain(name) for name in names.tolist()]
 
 
-def _as_columns(values: np.ndarray) -> tuple[np.ndarray, int]:
-    """Regression targets as (N, outputs), and the number of outputs."""
+def _plain(label: Any) -> bool | int | float | str:
+    """A label as a value that JSON has."""
+    if isinstance(label, bytes):
+        return label.decode(errors="replace")
+    return label if isinstance(label, bool | int | float | str) else str(label)
+
+
+def _as_columns(values: np.ndarray) -> np.ndarray:
+    """Regression targets as (N, outputs)."""
     columns = values.reshape(len(values), -1)
     if (columns == columns[:1]).all():
         raise DataError(
             f"Regression needs targets that vary, but all {len(columns)} are the same: choose another target."
         )
-    return columns, columns.shape[1]
+    return columns
 
 
 def _of_drawn(val_fraction: float, test_fraction: float, places: np.ndarray) -> tuple[float, float]:
@@ -236,13 +250,21 @@ def _cannot_spread(strata: np.ndarray, sizes: tuple[int, int]) -> DataError:
     return too_few(strata, f"{', '.join(parts)} and {last} samples", settings)
 
 
-def _standardised(sets: list[np.ndarray]) -> list[np.ndarray]:
-    """Sets (N, ...) with mean 0 and variance 1 on the first; what is constant there is only shifted."""
+def _scaled(sets: list[np.ndarray], standardise: bool) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Sets (N, ...) with mean 0 and variance 1 on the first, where that is wanted, and what makes the same of a sample.
+
+    What is constant there is only shifted.
+    """
+    if not standardise:
+        return sets, {"mean": 0.0, "scale": 1.0}
     axis = 1 if sets[0].ndim > 3 else -1  # channels come first in images, features last in all else
     moved = [np.moveaxis(np.asarray(part, dtype=np.float64), axis, -1) for part in sets]
     scaler = StandardScaler().fit(_rows(moved[0]))
+    mean, scale = cast(np.ndarray, scaler.mean_), cast(np.ndarray, scaler.scale_)
     scaled = [cast(np.ndarray, scaler.transform(_rows(part))) for part in moved]
-    return [np.moveaxis(rows.reshape(part.shape), -1, axis) for rows, part in zip(scaled, moved, strict=True)]
+    shape = (-1, *(1 for _ in sets[0].shape[2:])) if axis == 1 else (-1,)  # which broadcasts against one sample
+    made = {"mean": mean.reshape(shape).tolist(), "scale": scale.reshape(shape).tolist()}
+    return [np.moveaxis(rows.reshape(part.shape), -1, axis) for rows, part in zip(scaled, moved, strict=True)], made
 
 
 def _rows(values: np.ndarray) -> np.ndarray:

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridopt.core.data import BatchStream, TensorDataModule
+from hybridopt.core.data import TensorDataModule
 from hybridopt.core.objective import Batch
 from hybridopt.core.spec import DataSpec
+from hybridopt.core.stream import BatchStream
 from hybridopt.engine.digest import digest
 from hybridopt.engine.randomness import derived_seed
 from hybridopt.errors import ConfigError, DataError, options
@@ -105,10 +106,20 @@ class WeightedDataModule(TensorDataModule):
     Args:
         train, val, test, spec, batch_size: as for :class:`~hybridopt.core.data.TensorDataModule`.
         weights: of the training samples (N,), at least 0.
+        preprocessing: as there.
     """
 
-    def __init__(self, train: Batch, val: Batch, test: Batch, spec: DataSpec, batch_size: int | None, weights: Tensor):
-        super().__init__(train, val, test, spec, batch_size)
+    def __init__(
+        self,
+        train: Batch,
+        val: Batch,
+        test: Batch,
+        spec: DataSpec,
+        batch_size: int | None,
+        weights: Tensor,
+        preprocessing: Mapping[str, Any] | None = None,
+    ):
+        super().__init__(train, val, test, spec, batch_size, preprocessing)
         self.weights = weights
 
     def facts(self, name: str) -> dict[str, str | int]:

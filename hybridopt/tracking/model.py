@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from inspect import Parameter, Signature
@@ -55,7 +55,9 @@ class Positional(nn.Module):
         self.forward = forward
 
 
-def save_model(model: nn.Module, sample: Inputs, path: Path, wanted: str = "class") -> str | None:
+def save_model(
+    model: nn.Module, sample: Inputs, path: Path, wanted: str = "class", texts: Mapping[str, str] | None = None
+) -> str | None:
     """Write an MLflow model folder that ``mlflow.pytorch.load_model`` reads.
 
     A class is kept by its name, with the file that defines it where that belongs to no installed package: loading
@@ -68,6 +70,7 @@ def save_model(model: nn.Module, sample: Inputs, path: Path, wanted: str = "clas
         sample: a few inputs (B, ...), a tensor or a tree of them, for the signature.
         path: the folder to write; what it held is deleted.
         wanted: "class" or "graph".
+        texts: files that the folder has besides, by their names.
 
     Returns:
         As what it is loaded, or None where it cannot be kept in either way; the log says why it is not as wanted.
@@ -78,6 +81,8 @@ def save_model(model: nn.Module, sample: Inputs, path: Path, wanted: str = "clas
         try:
             with _ready(model):
                 told = ways[way](model, sample, partial)
+            for name, text in (texts or {}).items():
+                (partial / name).write_text(text, encoding="utf-8")
             shutil.rmtree(path, ignore_errors=True)
             partial.rename(path)
             return told

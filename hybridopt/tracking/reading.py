@@ -12,7 +12,7 @@ from hybridopt.errors import TrackingError, brief, options
 from hybridopt.toolbox.credentials import masked_uri
 from hybridopt.tracking import pages
 from hybridopt.tracking.store import PAGE, connect, search_runs
-from hybridopt.tracking.sweeps import SHARED_VIEW
+from hybridopt.tracking.sweeps import NOTE_LENGTH, SHARED_VIEW
 from hybridopt.tracking.tables import SOME, Row, Tables
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 READERS = 4  # histories that a server is asked for at a time
 REPORT, STUDY = "report", "study"  # folders among a sweep's artifacts: of its report, of the page of a study
-NOTE_LENGTH = 8000  # MLflow's limit for a tag, which a description is
 
 History = tuple[tuple[int, float], ...]
 

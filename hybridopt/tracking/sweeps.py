@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SHARED_VIEW = "mlflow.sharedViewState."  # the UI's own name for such tags
+NAME, LONGEST = "mlflow.runName", 200  # MLflow's own tag, by which a run is listed; its databases hold 250 characters
+NOTE_LENGTH = 8000  # MLflow's limit for a tag, which a description is
 GROUP = "hybridopt.group"  # the tag that jobs which differ in their seeds alone have in common
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from hybridopt.core.data import EVALUATION_BATCH, InOrder, LoaderStream, TensorDataModule, TensorStream, replayable
+from hybridopt.core.data import EVALUATION_BATCH, InOrder, TensorDataModule, replayable
 from hybridopt.core.spec import DataSpec
+from hybridopt.core.stream import LoaderStream, TensorStream
 from hybridopt.errors import ConfigError, DataError
 
 SPEC = DataSpec((1,), 1, "regression")

@@ -13,9 +13,9 @@ from small_problems import begin, make_strategy
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
-from hybridopt.core.data import LoaderStream, TensorStream
 from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
+from hybridopt.core.stream import LoaderStream, TensorStream
 from hybridopt.errors import Interrupted
 from hybridopt.execution import experiment
 from hybridopt.objectives.mse import MeanSquaredError

@@ -69,6 +69,7 @@ def test_an_exported_member_is_the_one_of_the_table(pruned: Any, tmp_path: Path,
     member = last(pruned).iloc[-1]
     main(["export", pruned.directory, "--member", str(member["member"]), "--out", str(tmp_path / "out")])
     assert "weights.safetensors" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/preprocessing.json").read_text())["targets"]["classes"] == [0, 1, 2]
     weights = f"weights={tmp_path / 'out/weights.safetensors'}"
     model, objective, data = build_of(compose(*SMALL, OBJECTIVES, weights))
     data.setup("test")

@@ -72,6 +72,7 @@ OF_RUN = [
     write("last.ckpt", "after", 8),
     *(Point("pytorch_lightning:Trainer.test", when) for when in AROUND),
     Point("hybridopt.execution.trial:Trial.on_test_epoch_end", "after"),
+    *(write("preprocessing.json", when) for when in WHOLE),
     *(write("weights.safetensors", when) for when in WHOLE),
     *(write("curve.png", when) for when in WHOLE),
     *(write("result.json", when) for when in WHOLE),

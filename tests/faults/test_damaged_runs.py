@@ -21,7 +21,8 @@ HALF_DONE = [
     "run.json",
 ]
 DELIVERED = "journal.delivered"  # of a run that is half done, it may be there or not yet
-FILES = {"half_done": HALF_DONE, "finished": sorted([*HALF_DONE, "curve.png", DELIVERED, "result.json"])}
+KEPT = ["checkpoints/preprocessing.json", "checkpoints/weights.safetensors", "curve.png", DELIVERED, "result.json"]
+FILES = {"half_done": HALF_DONE, "finished": sorted([*HALF_DONE, *KEPT])}
 UNREAD = {"finished": ("checkpoint",)}  # what nobody reads of a run in that state
 
 pytestmark = pytest.mark.slow

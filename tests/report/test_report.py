@@ -92,9 +92,23 @@ def test_too_few_seeds_are_told_how_many_it_takes(store: Store, tmp_path: Path) 
         store.add("good", seed, 0.95 + seed / 1000)
         store.add("bad", seed, 0.80)
     text = store.report(tmp_path / "out").text
-    assert "these runs do not decide between good and bad." in text
-    assert "With 3 seeds no difference can be told, however large: it takes 4." in text
+    assert "With 3 seeds no pair can be told apart, however large the difference: at least 4 are needed." in text
+    assert "do not decide" not in text
     assert "| 3 | not decided; about 4 seeds would tell |" in text
+
+
+def test_pairs_of_too_few_seeds_are_named_beside_others_alone(store: Store, tmp_path: Path) -> None:
+    for seed in range(8):
+        store.add("good", seed, 0.95 + seed / 1000)
+        store.add("bad", seed, 0.80 + seed / 990)
+    for strategy in ("rare", "odd"):
+        for seed in range(2):
+            store.add(strategy, seed, 0.7)
+    text = store.report(tmp_path / "out").text
+    assert "good is better than bad" in text
+    assert "With 2 seeds some pairs cannot be told apart among 6 comparisons, however large the difference: " in text
+    assert "at least 5 are needed: good and rare on digits; good and odd on digits; bad and rare on digits; " in text
+    assert text.count("cannot be told apart") == 1
 
 
 def test_noise_is_told_how_many_seeds_it_would_take(store: Store, tmp_path: Path) -> None:
@@ -127,7 +141,7 @@ def test_one_diverged_run_does_not_cost_a_verdict(store: Store, tmp_path: Path) 
         store.add("bad", seed, math.nan if seed == 0 else 0.8 + seed / 900)
     text = store.report(tmp_path / "out", attach=False).text
     assert "good is better than bad" in text
-    assert "; 1 of 10 runs of bad diverged and count as the worst)." in text
+    assert "; 1 of 10 runs of bad diverged and counts as the worst)." in text
 
 
 def test_many_ties_do_not_name_the_loser(store: Store, tmp_path: Path) -> None:
@@ -213,7 +227,7 @@ def test_a_run_that_did_not_finish_is_told_and_not_counted(store: Store, tmp_pat
     store.add("good", 0, 0.95)
     store.add("good", 1, 0.1, status=status)
     text = store.report(tmp_path / "out", attach=False).markdown.read_text()
-    assert f"1 of the runs are {status} and count for nothing here: good · digits · seed 1." in text
+    assert f"1 of the runs is {status} and counts for nothing here: good · digits · seed 1." in text
     assert "1 run of 1 strategy" in text
 
 
@@ -257,7 +271,7 @@ def test_trials_are_not_compared(store: Store, tmp_path: Path) -> None:
     store.add("a", 1000, 0.1, tags={"hybridopt.role": "trial"})
     report = store.report(tmp_path / "out", attach=False)
     assert report.aggregates["a.digits/val/accuracy/median"] == pytest.approx(0.9)
-    assert "tuned by 2 trials on a data set; they cost, in forwards: a 2,000." in report.markdown.read_text()
+    assert "tuned by 2 trials on a data set; this cost, in forwards: a 2,000." in report.markdown.read_text()
 
 
 def test_control_arms_are_compared_with_their_hybrid_alone(store: Store, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridopt.report import statistics
-from hybridopt.report.contributions import Contribution, contributions
+from hybridopt.report.contributions import Contribution, contributions, sentences
 from hybridopt.report.interval import LEVEL
 from hybridopt.report.page import contribution_tables
 from hybridopt.report.runs import ComparedRun, Comparison
@@ -105,6 +105,17 @@ def test_seeds_that_could_see_nothing_say_how_many_it_takes() -> None:
     assert found.sentence().endswith("3 seeds cannot tell a difference (p = 0.1; it takes 4, however large it is).")
 
 
+def test_that_seeds_cannot_tell_of_any_part_is_said_once() -> None:
+    own, arms = hybrid_and_arms([0.9, 0.8], {ARM: [0.5, 0.6], "without the rest": [0.4, 0.3]})
+    said = "2 seeds cannot tell what a part contributes among 2 comparisons, however large the difference: at least 5"
+    assert sentences(contributions(Comparison(own, "accuracy", True, arms=arms))) == [f"{said} are needed."]
+    more, their_arms = hybrid_and_arms(around(0.95, 10), {ARM: around(0.8, 10)}, dataset="iris")
+    told = sentences(contributions(Comparison([*own, *more], "accuracy", True, arms=[*arms, *their_arms])))
+    assert "both on iris: without the search, the result is worse" in told[0]
+    named = "both on digits, without the search; both on all 2 data sets, without the search; both on digits, without"
+    assert told[-1].endswith(f"are needed: {named} the rest.")
+
+
 def test_a_mean_that_its_ranks_contradict_is_no_verdict() -> None:
     found = told([0.9] * 14 + [0.905] * 6, [0.91] * 14 + [0.5] * 6)
     assert found.verdict.p <= LEVEL
@@ -115,7 +126,7 @@ def test_a_mean_that_its_ranks_contradict_is_no_verdict() -> None:
 def test_a_diverged_run_counts_as_the_worst_and_is_told() -> None:
     found = told(around(0.95, 10), [math.nan, *around(0.8, 9, 1)])
     assert found.outcome() == "worse"
-    assert found.sentence().endswith("; 1 of 10 runs of the arm diverged and count as the worst.")
+    assert found.sentence().endswith("; 1 of 10 runs of the arm diverged and counts as the worst.")
 
 
 def test_an_arm_that_has_no_finished_run_is_named() -> None:

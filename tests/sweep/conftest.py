@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Ended:
     @property
     def outcomes(self) -> dict[str, int]:
         """How many jobs came to what, by the last line of the table."""
-        line = next(line for line in reversed(self.out.splitlines()) if " jobs: " in line)
+        line = next(line for line in reversed(self.out.splitlines()) if re.match(r"\d+ jobs?: ", line))
         return {word: int(number) for number, word in (part.split(" ", 1) for part in line.split(": ")[1].split(", "))}
 
 

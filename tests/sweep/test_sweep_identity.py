@@ -29,7 +29,7 @@ def test_a_job_whose_data_have_changed_runs_again_beside_its_former_run(sweep, d
     table(tmp_path / "mine.csv", swapped=True)
     again = sweep(*command[:-2], "sweep.report=true", NO_MODEL, tracking=TRACKED)
     assert again.outcomes == {"ran": 1}
-    assert "dataset.path changed since jobs ran that read it: 1 of 1 run again, in new directories" in again.out
+    assert "dataset.path changed since jobs ran that read it: 1 of 1 job runs again, in new directories" in again.out
     assert set(directories("grows").values()) == {first, first.with_name(f"{first.name}-2")}
     (parent,) = parents(tmp_path / "mlflow.db")
     runs = children(tmp_path / "mlflow.db", parent.info.run_id)
@@ -53,7 +53,7 @@ def test_jobs_of_a_former_version_are_accepted_with_a_word(sweep, directories, t
     again = sweep(*data, "strategy=adam")
     assert again.outcomes == {"skipped": 1}
     assert (
-        "Of 1 finished jobs it was not kept what they read, so that nobody knows whether dataset.path changed"
+        "Of 1 finished job it was not kept what was read, so that nobody knows whether dataset.path changed"
         in again.out + again.err
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -96,6 +97,25 @@ def test_the_same_sweep_goes_on_in_the_same_parent_and_a_name_lets_it_grow(sweep
     assert len(children(tmp_path / "mlflow.db", parent.info.run_id)) == 2
 
 
+def test_runs_are_named_by_the_settings_in_which_they_differ(sweep, tmp_path) -> None:
+    """Those that were there before are named so as well, unless somebody has given them a name."""
+    command = ["strategy=sgd", "sweep.name=growing", "sweep.report=false", NO_MODEL]
+    sweep(*command, "strategy.lr=0.1", "model.hidden=[4]", "seeds=2", tracking=TRACKED)
+    store = tmp_path / "mlflow.db"
+    (parent,) = parents(store)
+    for run in children(store, parent.info.run_id):
+        if run.data.tags["hybridopt.seed"] == "1":
+            MlflowClient(f"sqlite:///{store}").update_run(run.info.run_id, name="mine")
+    sweep(*command, "strategy.lr=0.1,0.2", "model.hidden=[4],[4,4]", "seeds=2", tracking=TRACKED)
+    runs = children(store, parent.info.run_id)
+    assert {run.info.run_name for run in runs} == {run.data.tags["mlflow.runName"] for run in runs}
+    assert sorted(run.info.run_name for run in runs) == sorted([
+        "mine",
+        *(f"sgd · iris · seed {seed} · hidden={hidden} · lr={lr}" for seed in (0, 1) for hidden in ("[4]", "[4,4]")
+          for lr in ("0.1", "0.2") if (seed, hidden, lr) != (1, "[4]", "0.1")),
+    ])  # fmt: skip
+
+
 def test_a_sweep_is_known_where_its_directory_is_not(sweep, tmp_path) -> None:
     command = ["strategy=adam", "seeds=2", NO_MODEL]
     sweep(*command, tracking=TRACKED)
@@ -116,6 +136,65 @@ def test_a_failing_job_does_not_stop_the_others(sweep, directories, tmp_path) ->
         rows = list(csv.DictReader(file))
     assert sorted(row["outcome"] for row in rows) == ["failed", "ran", "ran", "ran"]
     assert "needs a gradient" in next(row["why"] for row in rows if row["outcome"] == "failed")
+
+
+def test_refused_jobs_are_failed_runs_and_the_sweep_says_why(sweep, tmp_path) -> None:
+    """Those that cannot be composed, and those whose parts do not fit; typed again, they are not tracked again."""
+    command = ["objective=zero_one", "strategy=adam,cem", "budget.spacing=even,odd", NO_MODEL]
+    store = tmp_path / "mlflow.db"
+    for sweep_again in (False, True):
+        ended = sweep(*command, "sweep.rerun=none", tracking=TRACKED)
+        assert ended.code == 1
+        assert (ended.outcomes["refused"], ended.outcomes["failed"]) == (2, 1)
+        (parent,) = parents(store)
+        runs = children(store, parent.info.run_id)
+        failed = {run.info.run_name: run.data.tags for run in runs if run.info.status == "FAILED"}
+        assert len(runs) == 4, sweep_again
+        assert len(failed) == 3, failed
+    assert parent.data.tags["hybridopt.jobs.failed"] == "3"
+    for tags in failed.values():
+        assert tags["mlflow.note.content"].startswith(
+            f"**Failed:** `{tags['hybridopt.failure']}`\n\n```bash\nhybridopt "
+        )
+        assert tags["hybridopt.sweep"] == parent.data.tags["hybridopt.sweep"]
+        assert tags["hybridopt.failure"].rstrip(".") in parent.data.tags["mlflow.note.content"]
+    assert {"strategy=adam budget.spacing=odd", "adam · iris · seed 0 · spacing=even"} < failed.keys()
+    report = next(tmp_path.glob("multirun/*/report/report.md")).read_text()
+    assert "3 of the runs are FAILED and count for nothing here: " in report
+    assert "left no run" not in report
+
+
+def test_a_sweep_of_which_nothing_ran_says_so_on_its_page(sweep, tmp_path) -> None:
+    ended = sweep("strategy=adam", "objective=zero_one", "seeds=2", tracking=TRACKED)
+    (parent,) = parents(tmp_path / "mlflow.db")
+    note = parent.data.tags["mlflow.note.content"]
+    assert ended.outcomes == {"failed": 2}
+    assert note.startswith("2 jobs: 2 failed\n\n- failed: adam · iris · seed 0; adam · iris · seed 1: `")
+    assert "needs a gradient" in note
+
+
+def test_a_job_that_diverges_has_finished_and_is_marked_wherever_it_is_seen(sweep, tmp_path) -> None:
+    job = ["strategy=sgd", "strategy.lr=0.01,0.5,100", "dataset=diabetes", "objective=mse", "model=linear"]
+    ended = sweep(*job, "budget.marks=10", NO_MODEL, budget="budget.forwards=9e3", tracking=TRACKED)
+    assert (ended.code, ended.outcomes) == (0, {"ran": 3})
+    assert re.search(r"lr=100 +ran, diverged +(nan|inf) ", ended.out)
+    assert re.search(r"lr=0\.5 +ran, loss grew +\d\.\de\+\d\d ", ended.out)
+    with next(tmp_path.glob("multirun/*/jobs.csv")).open() as file:
+        why = [row["why"] for row in csv.DictReader(file)]
+    assert why[0] == ""
+    assert why[1].startswith("The loss of the run has grown (final/val/loss is ")
+    assert why[2].startswith("The run has diverged (final/val/loss is ")
+    (parent,) = parents(tmp_path / "mlflow.db")
+    found = children(tmp_path / "mlflow.db", parent.info.run_id)
+    runs = {run.info.run_name.split("lr=")[1]: run.data.tags for run in found}
+    for lr, tag, text in (("0.5", "hybridopt.loss_grew", why[1]), ("100", "hybridopt.diverged", why[2])):
+        assert runs[lr][tag] in text in runs[lr]["mlflow.note.content"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert "1 of 1 run of sgd lr=100 diverged to numbers that are not finite" in note
+    assert (
+        "1 of the runs ended with a loss that had grown to more than 1,000 times its best, or to more than 1e+20"
+        in note
+    )
 
 
 def test_the_commands_that_runs_are_tagged_with_run_them_again(sweep, tmp_path) -> None:

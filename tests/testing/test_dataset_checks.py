@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from hybridopt import DataModule, DataSpec, TensorDataModule
-from hybridopt.core.data import TensorStream
+from hybridopt.core.stream import TensorStream
 from hybridopt.testing import checks, run_checks
 
 SPEC = DataSpec((3,), 2, "classification")

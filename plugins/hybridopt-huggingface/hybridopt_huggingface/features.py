@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,6 +87,15 @@ def scaled(fit: StandardScaler | MinMaxScaler, values: np.ndarray) -> np.ndarray
     last = _features_last(values)
     done = fit.transform(last.reshape(-1, last.shape[-1])).reshape(last.shape)
     return np.moveaxis(done, -1, 1) if values.ndim == 4 else done
+
+
+def mean_and_scale(fit: StandardScaler | MinMaxScaler | None) -> dict[str, Any]:
+    """What a scaler subtracts and divides by."""
+    if fit is None:
+        return {"mean": 0.0, "scale": 1.0}
+    if isinstance(fit, StandardScaler):
+        return {"mean": fit.mean_.tolist(), "scale": fit.scale_.tolist()}
+    return {"mean": (-fit.min_ / fit.scale_).tolist(), "scale": (1 / fit.scale_).tolist()}
 
 
 class Categories(Block):

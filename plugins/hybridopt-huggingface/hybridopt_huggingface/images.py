@@ -78,6 +78,11 @@ class Images(Inputs):
         self.factor = torch.tensor(1 / deviation, dtype=torch.float32)[:, None, None]
         self.shift = torch.tensor(-mean / deviation, dtype=torch.float32)[:, None, None]
 
+    def preprocessing(self) -> dict[str, Any]:
+        """Of pixels from 0 to 255, channels first."""
+        mean, scale = -self.shift.double() / self.factor.double(), 1 / self.factor.double()
+        return {"columns": [self.column], "dtype": "float32", "mean": mean.tolist(), "scale": scale.tolist()}
+
     def expand(self, compact: Tensor) -> Tensor:
         return compact.float().mul_(self.factor.to(compact.device)).add_(self.shift.to(compact.device))
 

@@ -39,6 +39,10 @@ class Inputs(ABC):
     def calibrate(self, encoded: Iterable[Tensor]) -> None:  # noqa: B027 (most have nothing to learn here)
         """Learn what takes the encoded training rows; they come in parts."""
 
+    def preprocessing(self) -> dict[str, Any]:
+        """What takes a raw sample to what a model reads, where numbers say it; known after :meth:`calibrate`."""
+        return {}
+
     def expand(self, compact: Tensor) -> Any:
         """Compact rows (B, ...) on any device as float32 (B, *shape), or as a tree of tensors."""
         return compact

@@ -56,6 +56,11 @@ class InMemory(DataModule):
         self.expand, self.batch_size, self._source = inputs.expand, batch_size, source
         self._values = inputs.values
         self.spec = _spec(inputs, targets)
+        self._said = _preprocessing(inputs, targets)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Columns, and means and scales or classes, of the targets and of images."""
+        return self._said
 
     @property
     def sets(self) -> dict[str, Batch]:
@@ -117,6 +122,10 @@ class FromDisk(DataModule):
         inputs.calibrate(inputs.encode(chunk) for chunk in sets["train"].chunks())
         self.rows, self.inputs, self.targets, self.batch_size, self._source = sets, inputs, targets, batch_size, source
         self.spec = _spec(inputs, targets)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Columns, and means and scales or classes, of the targets and of images."""
+        return _preprocessing(self.inputs, self.targets)
 
     def facts(self, name: str) -> dict[str, str | int]:
         """Where the rows come from, what identifies all of them there, and how many there are in this set."""
@@ -239,6 +248,11 @@ def _encoded(rows: Rows, inputs: Inputs, targets: Targets) -> Batch:
         for whole, part in zip(parts, new, strict=True):
             whole[chunk.numbers.start : chunk.numbers.stop] = part
     return parts
+
+
+def _preprocessing(inputs: Inputs, targets: Targets) -> dict[str, Any]:
+    said = {"inputs": inputs.preprocessing(), "targets": targets.preprocessing()}
+    return {part: facts for part, facts in said.items() if facts}
 
 
 def _spec(inputs: Inputs, targets: Targets) -> DataSpec:

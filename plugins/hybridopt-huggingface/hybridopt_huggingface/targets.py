@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from hybridopt import DataError
 from hybridopt.toolbox.messages import options
 from hybridopt.toolbox.tables import task_of_numbers
 from hybridopt_huggingface.columns import Chunk, Rows, named, possible_kinds
-from hybridopt_huggingface.features import scaled, scaler
+from hybridopt_huggingface.features import mean_and_scale, scaled, scaler
 
 MOST_NAMES = 20  # of classes that a message lists
 
@@ -37,6 +38,10 @@ class Targets(ABC):
     @abstractmethod
     def fit(self, train: Rows) -> None:
         """Learn classes or scales from the training rows."""
+
+    @abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """Of which columns they are, and what the network's outputs stand for; known after :meth:`fit`."""
 
     @abstractmethod
     def encode(self, chunk: Chunk) -> Tensor:
@@ -75,6 +80,9 @@ class Classes(Targets):
     def class_names(self) -> list[str]:
         """What the classes are called, in the order of their numbers; known after :meth:`fit`."""
         return [str(self._name(label)) for label in self.known]
+
+    def preprocessing(self) -> dict[str, Any]:
+        return {"columns": [self.column], "classes": self.class_names}
 
     def encode(self, chunk: Chunk) -> Tensor:
         labels = self._labels(chunk)
@@ -135,6 +143,9 @@ class Values(Targets):
         self.output_size = values.shape[1]
         if self.scaler is not None:
             self.scaler.fit(values)
+
+    def preprocessing(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), **mean_and_scale(self.scaler)}
 
     def encode(self, chunk: Chunk) -> Tensor:
         values = np.column_stack([chunk.numbers_of(name) for name in self.columns])

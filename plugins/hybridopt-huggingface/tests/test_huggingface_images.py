@@ -1,6 +1,7 @@
 """Images: MNIST's and CIFAR's layout, folders, scales, sizes, channels, and what is no image."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -31,6 +32,18 @@ def test_pixels_and_classes_are_those_of_the_files(mnist_folder):
     inputs, targets = whole(mnist(str(mnist_folder), scaling="none"), "test")
     assert torch.equal(inputs[:, 0], torch.from_numpy(pixels[500:600]).float())
     assert torch.equal(targets, torch.from_numpy(labels[500:600]))
+
+
+@pytest.mark.parametrize("scaling", ["range", "standardise", "none"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_what_is_said_makes_the_same_of_pixels(mnist_folder, scaling, in_memory):
+    pixels, _ = digits()
+    module = mnist(str(mnist_folder), scaling=scaling, in_memory=in_memory)
+    said = json.loads(json.dumps(module.preprocessing()))
+    inputs, _ = whole(module, "test")
+    scaled = (pixels[500:600, None] - np.array(said["inputs"]["mean"])) / np.array(said["inputs"]["scale"])
+    np.testing.assert_allclose(scaled, inputs, rtol=1e-4, atol=1e-4)
+    assert said["targets"] == {"columns": ["label"], "classes": [str(digit) for digit in range(10)]}
 
 
 def test_the_layout_of_cifar(cifar_folder):

@@ -91,6 +91,17 @@ def two_tests(tmp_path):
     return [str(tmp_path / name) for name in ("same", "odd")]
 
 
+@pytest.mark.parametrize("scaling", ["standardise", "range", "none"])
+def test_what_is_said_of_targets_brings_values_back(write, scaling):
+    columns = {"inputs": ["b"], "target": ["a"]}
+    module = huggingface(write(TABLE), **columns, scaling=scaling)
+    plain = huggingface(write(TABLE), **columns, scaling="none")
+    said = module.preprocessing()["targets"]
+    assert said["columns"] == ["a"]
+    back = gathered(module, 1).numpy() * said["scale"] + said["mean"]
+    np.testing.assert_allclose(back, gathered(plain, 1), atol=1e-4)
+
+
 @pytest.mark.parametrize("scaling", ["standardise", "range"])
 @pytest.mark.parametrize("target", ["label", "value"])
 def test_test_rows_have_no_say(two_tests, scaling, target):
