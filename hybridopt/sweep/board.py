@@ -104,7 +104,9 @@ def print_table(
     from rich.console import Console
 
     console = console or Console(width=max(Console().width, 100), highlight=False)
-    console.print(table(jobs, outcomes, metric))
+    drawn = table(jobs, outcomes, metric)
+    if drawn.row_count:
+        console.print(drawn)
     for line in (*why(jobs, outcomes), *marked(jobs, outcomes)):
         console.print(line, soft_wrap=True)
     counts = Counter(outcome.word for outcome in outcomes)
@@ -125,11 +127,12 @@ def table(jobs: Sequence[Job], outcomes: Sequence[JobOutcome], metric: str) -> T
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
     drawn.add_column("job")
     drawn.add_column("outcome", no_wrap=True)
-    for column in (metric, test, "forwards", "seconds"):
+    shown = list(dict.fromkeys((metric, test)))
+    for column in (*shown, "forwards", "seconds"):
         drawn.add_column(column, justify="right", no_wrap=True)
     for job, o in pairs:
         result = results[id(job)]
-        told = [number(result.get(name)) for name in (metric, test)]
+        told = [number(result.get(name)) for name in shown]
         told += [f"{result['cost/forwards']:,.0f}", f"{result['cost/seconds']:.1f}"] if result else ["", ""]
         drawn.add_row(job.label, str(o), *told, style=None if o.well else "bold")
     return drawn
