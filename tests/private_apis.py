@@ -275,7 +275,7 @@ OTHERS = {
     "_on_before_step": Use("execution/fastpath.py", source_has(f"{OPTIMIZER}.step", "self._on_before_step()")),
     "_on_after_step": Use("execution/fastpath.py", source_has(f"{OPTIMIZER}.step", "self._on_after_step()")),
     "pytorch_lightning.strategies.launchers._MultiProcessingLauncher": Use(
-        "execution/experiment.py", source_has("pytorch_lightning.strategies:DDPStrategy", "_MultiProcessingLauncher(")
+        "execution/trainers.py", source_has("pytorch_lightning.strategies:DDPStrategy", "_MultiProcessingLauncher(")
     ),
     "_tracking_client": Use("tracking/tables.py", clients_have_stores),
     **dict.fromkeys(

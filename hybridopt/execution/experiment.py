@@ -11,22 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.loggers.logger import DummyLogger
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
-from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
-
-from hybridopt.composition import building, checking, targets
+from hybridopt.composition import checking, targets
 from hybridopt.core.spec import DataSpec
 from hybridopt.engine import trees
 from hybridopt.engine.in_place import is_large
 from hybridopt.engine.memory import begin_peak
-from hybridopt.errors import ConfigError, Interrupted, TrackingError, oneline
+from hybridopt.errors import Interrupted, TrackingError
 from hybridopt.execution.checkpoint import (
     FILE,
     AtomicCheckpointIO,
-    MarkCheckpoint,
     Signals,
     digests,
 )
@@ -50,23 +43,20 @@ from hybridopt.execution.feeding import as_batch
 from hybridopt.execution.front_files import write_front
 from hybridopt.execution.identity import as_it_began, content_tags, flattened, read_job, tags, without_command
 from hybridopt.execution.note import page_tags
-from hybridopt.execution.parts import build_parts, build_trial, rebuilt, values_of
+from hybridopt.execution.parts import build_parts, build_trial, rebuilt
 from hybridopt.execution.pretrained import write_weights
-from hybridopt.execution.progress import BudgetBar
 from hybridopt.execution.rehearsal import check_monitors, rehearse
 from hybridopt.execution.result import Result, phases, plot_curve, summarise
 from hybridopt.execution.runtime import (
     appears,
-    check_devices,
-    check_precision,
     explaining_training,
     processes_of_its_own,
     quiet,
     threads,
 )
 from hybridopt.execution.store import trusting, with_masked_store
+from hybridopt.execution.trainers import build_trainer
 from hybridopt.execution.transaction import begin, closing_run
-from hybridopt.execution.trial import Trial
 from hybridopt.toolbox import status
 from hybridopt.toolbox.figures import drawable
 from hybridopt.tracking.delivery import deliver_leftovers, undelivered
@@ -172,7 +162,7 @@ class Job:
         self.data = datasheet(self.datamodule, config["dataset"], cast(DataSpec, self.trial.spec))
         self.digests = digests(config, self.trial, self.data)
         self.signals, self.checkpoints = Signals(), AtomicCheckpointIO(self.digests)
-        self.trainer = self._build_trainer()
+        self.trainer = build_trainer(config, directory, self.signals, self.checkpoints)
 
     def rehearse(self) -> None:
         """Refuse what the first step would refuse."""
@@ -250,39 +240,6 @@ class Job:
             self.trainer.fit(self.trial, datamodule=self.datamodule, ckpt_path=found, weights_only=True)
         if self.config.get("test", True):
             self.trainer.test(self.trial, datamodule=self.datamodule, verbose=False)
-
-    def _build_trainer(self) -> Trainer:
-        settings = dict(values_of(self.config, "trainer"))
-        chosen = [
-            building.build("callback", {"name": name, **(arguments or {})})
-            for name, arguments in (settings.pop("callbacks", None) or {}).items()
-        ]
-        bar = settings.get("enable_progress_bar", True)
-        own: list[Callback] = [BudgetBar()] if bar else []
-        fixed: dict[str, Any] = {
-            "callbacks": [*own, *chosen, MarkCheckpoint(self.directory, self.signals, self.checkpoints)],
-            "logger": DummyLogger(),  # until it is known who leads
-            "plugins": [self.checkpoints],
-            "default_root_dir": self.directory,
-            "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in chosen),
-            "use_distributed_sampler": False,  # the population is what is shared out, every rank sees every batch
-        }
-        defaults = Trial.trainer_settings | {"enable_model_summary": False}
-        clashing = sorted(fixed.keys() & settings.keys())
-        if clashing:
-            raise ConfigError(f"trainer.{clashing[0]} is set by hybridopt itself: leave it out.")
-        try:
-            trainer = Trainer(**cast(dict[str, Any], defaults | settings | fixed))
-        except (TypeError, ValueError, MisconfigurationException) as error:
-            raise ConfigError(f"Lightning's Trainer refuses the settings under trainer: {oneline(error)}.") from error
-        check_devices(trainer)
-        check_precision(trainer, self.config["oracle"].get("precision", "float32"))
-        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-            raise ConfigError(
-                "Strategies of Lightning that spawn processes are not supported, since the result stays in them: set "
-                "trainer.strategy=ddp."
-            )
-        return trainer
 
     def _keep(self, result: Result, tracker: Tracker) -> None:
         """What outlasts the run: checkpoint, weights, curve, the network as an MLflow model, and the numbers."""

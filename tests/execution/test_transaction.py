@@ -15,6 +15,7 @@ import pytest
 import torch
 from filelock import FileLock
 from jobs import SMALL
+from pytorch_lightning import Trainer
 
 from hybridopt.errors import ConfigError, HybridoptError, ResumeError, StorageError, TrackingError
 from hybridopt.execution import experiment
@@ -53,7 +54,7 @@ def stop(config: Mapping[str, Any], directory: Path) -> Path:
         raise Stopped
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):  # noqa: PT012
-        patched.setattr(experiment.Trainer, "test", stopping)
+        patched.setattr(Trainer, "test", stopping)
         experiment.run(config, directory)
     (directory / "traceback.txt").unlink()
     return directory
@@ -124,7 +125,7 @@ def test_the_page_of_a_failed_run_says_why_and_how_to_run_it_again(
 
     config, directory = composed(*TRACKED, f"tracking.uri={uri}"), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patched, pytest.raises(RuntimeError):  # noqa: PT012
-        patched.setattr(experiment.Trainer, "test", fails)
+        patched.setattr(Trainer, "test", fails)
         experiment.run(config, directory, more_tags={"hybridopt.command": "hybridopt seed=0"})
     ((failed,), command) = runs(uri), "```bash\nhybridopt seed=0\n```"
     assert failed.data.tags["hybridopt.failure"] == "and a 'last' one"
@@ -291,7 +292,7 @@ def test_a_directory_that_is_removed_meanwhile_is_no_success(
     composed: Composed, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = tmp_path / "run"
-    monkeypatch.setattr(experiment.Trainer, "test", lambda *_, **__: shutil.rmtree(directory))
+    monkeypatch.setattr(Trainer, "test", lambda *_, **__: shutil.rmtree(directory))
     with pytest.raises(HybridoptError, match="was removed, moved or replaced while its run went on"):
         experiment.run(composed(*TRACKED, f"tracking.uri={uri}"), directory)
     assert [run.info.status for run in runs(uri)] == ["FAILED"]
