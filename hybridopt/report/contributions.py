@@ -76,13 +76,14 @@ class Contribution:
         return "the same" if self.same else conclusion(self.verdict)
 
     def _decided(self, found: Paired, p: str) -> str:
-        gap, low, high = sorted_gap(found)
         first = self.verdict.better == HYBRID
         chance = found.improvement if first else 1 - found.improvement
+        gap, low, high = sorted_gap(found)
+        by = "" if found.by_ranks else f" by {number(gap)} (95 % CI {number(low)} to {number(high)})"
+        p += " by ranks" if found.by_ranks else ""
         return (
-            f"{self.place}: {self.arm}, the result is {self.outcome()} by {number(gap)} (95 % CI {number(low)} to "
-            f"{number(high)}) in {self.what}, {p}, {count(found.n)}; a run of {self.verdict.better} is better with a "
-            f"probability of {chance:.2f}{self.verdict.diverged}."
+            f"{self.place}: {self.arm}, the result is {self.outcome()}{by} in {self.what}, {p}, {count(found.n)}; a run "
+            f"of {self.verdict.better} is better with a probability of {chance:.2f}{self.verdict.diverged}."
         )
 
     def _same(self, found: Paired, p: str) -> str:
@@ -99,7 +100,9 @@ class Contribution:
         if found.n < fewest:
             among = f" among {self.verdict.tests} comparisons" if self.verdict.tests > 1 else ""
             return f"it takes {fewest}{among}, however large it is"
-        visible = statistics.detectable(found.n, found.spread, found.level)
+        if found.by_ranks:
+            return f"compared by ranks{self.verdict.diverged}"
+        visible = found.detectable
         if visible is None:
             return "only one far beyond the spread over seeds could have been seen"
         return f"a difference of {number(visible)} in {self.what} could have been seen{self.verdict.diverged}"
@@ -113,7 +116,10 @@ def contributions(comparison: Comparison) -> list[Contribution]:
     """
     cells = [cell for hybrid in comparison.strategies for cell in _cells(comparison, hybrid)]
     tests = sum(not cell.values[0].keys().isdisjoint(cell.values[1]) for cell in cells)
-    found = [statistics.paired(*cell.values, comparison.higher, max(1, tests)) for cell in cells]
+    found = [
+        statistics.paired(*cell.values, comparison.higher, max(1, tests), by_ranks=bool(cell.diverged))
+        for cell in cells
+    ]
     corrected = iter(statistics.holm([each.p for each in found if each is not None]))
     return [
         _contribution(cell, each, math.nan if each is None else next(corrected), tests, comparison.higher)

@@ -36,11 +36,11 @@ class Paired:
     Args:
         n: pairs.
         a, b: the means over them.
-        difference: the mean of a - b, with its interval.
+        difference: the mean of a - b, with its interval; NaN where ranks are compared, since runs have diverged.
         p: that the mean difference is 0, two-sided; not corrected for the number of pairs.
         delta: Cliff's delta, from -1 to 1; above 0, a's values are higher.
         improvement: the probability that a run of a is better than a run of b; ties count half.
-        spread: the standard deviation of the differences, their resolution included.
+        spread: the standard deviation of the differences, their resolution included; NaN as the difference.
         level: of the test, for the number of pairs that are compared.
     """
 
@@ -55,9 +55,20 @@ class Paired:
     level: float
 
     @property
+    def by_ranks(self) -> bool:
+        """Whether ranks are compared, since there is no mean."""
+        return math.isnan(self.difference.value)
+
+    @property
     def needed(self) -> int | None:
         """Pairs at which a difference like this one is found with a power of 80 %; None where there is none."""
-        return pairs_needed(self.difference.value, self.spread, self.level) if self.n > 1 else None
+        plain = self.n > 1 and not self.by_ranks
+        return pairs_needed(self.difference.value, self.spread, self.level) if plain else None
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that is found with a power of 80 %; None beyond all measure, or where there is no mean."""
+        return None if self.by_ranks else detectable(self.n, self.spread, self.level)
 
 
 def bootstrap(statistic: Callable[..., Any], *samples: Sequence[float] | np.ndarray) -> Interval:
@@ -159,30 +170,38 @@ def expected_running_time(costs: Sequence[float], reached: Sequence[bool]) -> In
     return Interval(value, float(low), float(high))
 
 
-def paired(a: Mapping[str, float], b: Mapping[str, float], higher: bool, tests: int = 1) -> Paired | None:
+def paired(
+    a: Mapping[str, float], b: Mapping[str, float], higher: bool, tests: int = 1, by_ranks: bool = False
+) -> Paired | None:
     """Compare two strategies over the seeds that both have; None where they have no seed in common.
 
     Args:
         a, b: values by seed.
         higher: whether more is better.
         tests: how many pairs are compared in all, for which p-values are corrected afterwards.
+        by_ranks: whether only the order of values means something, as where runs have diverged and stand last: then
+            the test is of their ranks among all values of both (Conover & Iman 1981,
+            https://doi.org/10.1080/00031305.1981.10479327).
     """
+    from scipy.stats import rankdata
+
     seeds = [seed for seed in a if seed in b]
     if not seeds:
         return None
     x, y = (np.array([values[seed] for seed in seeds], dtype=float) for values in (a, b))
     level = LEVEL / tests
-    p, interval = mean_difference(x, y, level)
+    first, second = rankdata(np.concatenate([x, y])).reshape(2, -1) if by_ranks else (x, y)
+    p, interval = mean_difference(first, second, level)
     wins = float(np.mean((x[:, None] > y) + (x[:, None] == y) / 2))
     return Paired(
         n=len(seeds),
         a=float(x.mean()),
         b=float(y.mean()),
-        difference=interval,
+        difference=Interval(math.nan) if by_ranks else interval,
         p=p,
         delta=2 * wins - 1,
         improvement=wins if higher else 1 - wins,
-        spread=spread(paired_differences(x, y), resolution(x, y)),
+        spread=math.nan if by_ranks else spread(paired_differences(x, y), resolution(x, y)),
         level=level,
     )
 

@@ -52,8 +52,14 @@ class Verdict:
         other, mine, theirs = (
             (self.b, self.found.a, self.found.b) if first else (self.a, self.found.b, self.found.a)
         )  # fmt: skip
-        gap, low, high = sorted_gap(self.found)
         chance = self.found.improvement if first else 1 - self.found.improvement
+        if self.found.by_ranks:
+            return (
+                f"On {self.dataset}, {self.better} is better than {other} in {what}: a run of {self.better} is better "
+                f"than one of {other} with a probability of {chance:.2f} (p = {self.p:.2g} by ranks, "
+                f"{count(self.found.n)}{self.diverged})."
+            )
+        gap, low, high = sorted_gap(self.found)
         return (
             f"On {self.dataset}, {self.better} is better than {other} in {what}: {number(mine)} against "
             f"{number(theirs)} in the mean, a difference of {number(gap)} (95 % CI {number(low)} to {number(high)}). "
@@ -66,7 +72,8 @@ def verdicts(values: dict[tuple[str, str], dict[str, float]], comparison: Compar
     """All pairs of strategies on each data set; p-values are corrected for all of them together.
 
     A strategy is better where the corrected p is at most 5 % and the mean difference and the probability of improvement
-    both speak for it: where they contradict each other, there is no verdict.
+    both speak for it: where they contradict each other, there is no verdict. Where runs have diverged there is no mean,
+    and ranks are compared.
 
     Args:
         values: what is compared, by (strategy, data set), then by seed.
@@ -75,13 +82,17 @@ def verdicts(values: dict[tuple[str, str], dict[str, float]], comparison: Compar
     pairs = [(a, b, d) for d in comparison.datasets for a, b in combinations(comparison.strategies, 2)]
     pairs = [(a, b, d) for a, b, d in pairs if values.get((a, d)) and values.get((b, d))]
     tests = sum(not values[a, d].keys().isdisjoint(values[b, d]) for a, b, d in pairs)
-    found = [statistics.paired(values[a, d], values[b, d], comparison.higher, max(1, tests)) for a, b, d in pairs]
+    lost = [diverged(comparison, d, (a, b)) for a, b, d in pairs]
+    found = [
+        statistics.paired(values[a, d], values[b, d], comparison.higher, max(1, tests), by_ranks=bool(some))
+        for (a, b, d), some in zip(pairs, lost, strict=True)
+    ]
     corrected = iter(statistics.holm([each.p for each in found if each is not None]))
     told = []
-    for (a, b, dataset), each in zip(pairs, found, strict=True):
+    for (a, b, dataset), each, some in zip(pairs, found, lost, strict=True):
         p = math.nan if each is None else next(corrected)
         better = None if each is None or p > LEVEL else {1: a, -1: b}.get(favour(each, comparison.higher))
-        told.append(Verdict(a, b, dataset, each, p, tests, better, diverged(comparison, dataset, (a, b))))
+        told.append(Verdict(a, b, dataset, each, p, tests, better, some))
     return told
 
 
@@ -103,8 +114,10 @@ def worst_of(number: int, runs: int, strategy: str) -> str:
 
 def favour(found: Paired, higher: bool) -> int:
     """1 where the mean difference and the probability of improvement both speak for a, -1 where for b, else 0."""
-    mean = found.difference.value if higher else -found.difference.value
     chance = found.improvement - 0.5
+    if found.by_ranks:  # whose mean difference has the sign of the probability
+        return (chance > 0) - (chance < 0)
+    mean = found.difference.value if higher else -found.difference.value
     return int(math.copysign(1, mean)) if mean * chance > 0 else 0
 
 

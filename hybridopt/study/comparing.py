@@ -57,13 +57,15 @@ class Compared:
     @property
     def detectable(self) -> float | None:
         """The difference that would have been found with a power of 80 %; None where it is beyond all measure."""
-        return statistics.detectable(self.found.n, self.found.spread, self.found.level)
+        return self.found.detectable
 
     def __str__(self) -> str:
         gap = self.found.difference
         of = f"{self.metric}: " if self.metric else ""
         said = f"{of}{self.a} {number(self.found.a)}, {self.b} {number(self.found.b)}, difference {number(gap.value)}"
         alone = f"{said} (95 % CI {number(gap.low)} to {number(gap.high)}), p = {self.p:.2g}"
+        if self.found.by_ranks:
+            alone = f"{of}{self.a} and {self.b}, of which runs have diverged, by ranks: p = {self.p:.2g}"
         return alone if self.tests == 1 else f"{alone} ({self._corrected()})"
 
     def _corrected(self) -> str:
@@ -126,9 +128,11 @@ def compare_values(
 def _paired(
     values: Mapping[str, Mapping[str, float]], pair: tuple[str, str], higher: bool, tests: int
 ) -> Paired | None:
-    """Two arms; a run that has diverged is just worse than the worst of both."""
-    a, b = worst_for_diverged({"a": values[pair[0]], "b": values[pair[1]]}, higher).values()
-    return statistics.paired(a, b, higher, tests)
+    """Two arms; where runs have diverged these are the last, and ranks are compared."""
+    given = {"a": values[pair[0]], "b": values[pair[1]]}
+    lost = not all(math.isfinite(value) for of in given.values() for value in of.values())
+    a, b = worst_for_diverged(given, higher).values()
+    return statistics.paired(a, b, higher, tests, by_ranks=lost)
 
 
 def equivalence(a: Mapping[str, float], b: Mapping[str, float], margin: float) -> float:

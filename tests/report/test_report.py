@@ -144,6 +144,17 @@ def test_one_diverged_run_does_not_cost_a_verdict(store: Store, tmp_path: Path) 
     assert "; 1 of 10 runs of bad diverged and counts as the worst)." in text
 
 
+def test_what_always_diverges_loses_and_by_no_number(store: Store, tmp_path: Path) -> None:
+    """The worst that did not diverge is no measure of how bad the others are: there is no mean to compare."""
+    for seed in range(6):
+        store.add("steady", seed, 0.93 + seed / 100)
+        store.add("wild", seed, math.nan)
+    report = store.report(tmp_path / "out", attach=False)
+    assert "On digits, steady is better than wild in test/accuracy: a run of steady is better" in report.text
+    assert "by ranks, 6 seeds; 6 of 6 runs of wild diverged and count as the worst)." in report.text
+    assert "| steady - wild | - | 1.00 | " in report.markdown.read_text()
+
+
 def test_many_ties_do_not_name_the_loser(store: Store, tmp_path: Path) -> None:
     for seed in range(20):
         store.add("a", seed, 1.0)
