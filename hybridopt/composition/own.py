@@ -44,7 +44,8 @@ def entry_point(kind: str, name: str) -> EntryPoint:
     if not targets.permitted():
         raise PluginError(
             f"There is no {kind} called {name!r} among the plugins; for an object in a module of your own, type "
-            f"{targets.SETTING}=true on the command line, by which you trust that module to run any code."
+            f"{targets.SETTING}=true on the command line ({targets.SETTING}=True from Python), by which you trust that "
+            "module to run any code."
         )
     here = os.getcwd()
     if here not in sys.path:

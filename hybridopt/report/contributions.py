@@ -82,8 +82,8 @@ class Contribution:
         by = "" if found.by_ranks else f" by {number(gap)} (95 % CI {number(low)} to {number(high)})"
         p += " by ranks" if found.by_ranks else ""
         return (
-            f"{self.place}: {self.arm}, the result is {self.outcome()}{by} in {self.what}, {p}, {count(found.n)}; a run "
-            f"of {self.verdict.better} is better with a probability of {chance:.2f}{self.verdict.diverged}."
+            f"{self.place}: {self.arm}, the result is {self.outcome()}{by} in {self.what}, {p}, {count(found.n)}; a "
+            f"run of {self.verdict.better} is better with a probability of {chance:.2f}{self.verdict.diverged}."
         )
 
     def _same(self, found: Paired, p: str) -> str:

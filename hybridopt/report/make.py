@@ -177,7 +177,7 @@ def _read(reader: Reader, runs: Sequence[str], metrics: Sequence[str]) -> list[d
     from tqdm import tqdm
 
     total = len(runs) * len(metrics)
-    with tqdm(total=total, desc="reading", unit=" curves", leave=False, disable=total < MANY) as bar:
+    with tqdm(total=total, desc="reading", unit=" curves", leave=False, disable=total < MANY or None) as bar:
         return [reader.histories(runs, metric, bar.update) for metric in metrics]
 
 

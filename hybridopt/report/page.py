@@ -28,8 +28,8 @@ LEGEND = (
 PAIRS = (
     "*difference*: of the means over common seeds, first less second, with a 95 % interval for this pair alone. "
     "*probability of improvement*: that a run of the first is better than a run of the second; ties count half. *p*: "
-    "that the means are equal, corrected for the number of pairs (Holm). Where runs have diverged there is no mean: p is "
-    "that of ranks, in which these are the last."
+    "that the means are equal, corrected for the number of pairs (Holm). Where runs have diverged there is no mean: "
+    "p is that of ranks, in which these are the last."
 )
 
 PARTS = (

@@ -42,7 +42,7 @@ def compute_all(
     found = {name: None if again else _kept(place) for name, place in places.items()}
     todo = {name: cells[name] for name, content in found.items() if content is None}
     done = len(cells) - len(todo)
-    with tqdm(total=len(cells), initial=done, desc="cells", unit="", disable=not todo, file=sys.stderr) as bar:
+    with tqdm(total=len(cells), initial=done, desc="cells", unit="", disable=not todo or None, file=sys.stderr) as bar:
         for name, content in _computed(study, todo, workers):
             places[name].parent.mkdir(parents=True, exist_ok=True)
             write_atomically(places[name], content)

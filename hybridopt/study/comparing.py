@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
 from hybridopt.core.study import Results, Table
+from hybridopt.errors import counted
 from hybridopt.report import statistics
 from hybridopt.report.interval import LEVEL, Interval
 from hybridopt.report.page import interval
@@ -66,13 +67,19 @@ class Compared:
         alone = f"{said} (95 % CI {number(gap.low)} to {number(gap.high)}), p = {self.p:.2g}"
         if self.found.by_ranks:
             alone = f"{of}{self.a} and {self.b}, of which runs have diverged, by ranks: p = {self.p:.2g}"
-        return alone if self.tests == 1 else f"{alone} ({self._corrected()})"
+        notes = "; ".join(self._notes())
+        return f"{alone} ({notes})" if notes else alone
 
-    def _corrected(self) -> str:
-        """For what p is corrected; and that the interval is not, where the two seem to contradict each other."""
-        of = f"Holm, {self.tests} comparisons"
+    def _notes(self) -> Iterator[str]:
+        """For what p is corrected; and why it says nothing where the interval seems to."""
+        if self.tests > 1:
+            yield f"Holm, {self.tests} comparisons"
+        fewest = statistics.fewest_pairs(self.found.level)
         excluded = self.found.difference.low > 0 or self.found.difference.high < 0
-        return f"{of}; the interval is of this one alone" if excluded and self.p > LEVEL else of
+        if self.found.n < fewest:
+            yield f"with {counted(self.found.n, 'seed')} nothing can be told, it takes {fewest}"
+        elif excluded and self.p > LEVEL:
+            yield "the interval is of this one alone"
 
 
 def compare(

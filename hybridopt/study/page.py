@@ -106,7 +106,7 @@ def markdown(name: str, study: Study, results: Results, judgement: Judgement | N
     for table in () if judgement is None else judgement.tables:
         parts += [f"**{escaped(table.title)}**"] if table.title else []
         parts.append(markdown_table(table.head, table.rows))
-    parts += ["## Why it is so", paragraphs(study.purpose()), "## Rule of the verdict", paragraphs(study.rule)]
+    parts += ["## How it is tested", paragraphs(study.purpose()), "## Rule of the verdict", paragraphs(study.rule)]
     parts += ["## What was run", *_conditions(name, study, results, profile)]
     return "\n\n".join(parts) + "\n"
 

@@ -191,7 +191,7 @@ def compose_jobs(planner: Planner, combinations: Sequence[list[str]]) -> list[Jo
     from tqdm import tqdm
 
     varied = varied_keys(combinations)
-    shown = tqdm(combinations, desc="composing", unit=" jobs", leave=False, disable=len(combinations) < LARGE)
+    shown = tqdm(combinations, desc="composing", unit=" jobs", leave=False, disable=len(combinations) < LARGE or None)
     jobs = list(unique(planner.job(overrides, varied) for overrides in shown))
     if len(jobs) < len(combinations):
         log.warning(

@@ -184,3 +184,5 @@ def test_a_sentence_names_the_metric_and_what_p_is_corrected_for() -> None:
         excluded = each.found.difference.low > 0 or each.found.difference.high < 0
         assert ("of this one alone" in str(each)) == (excluded and each.p > 0.05)
     assert any("of this one alone" in str(each) for each in many), "the case that looks like a contradiction"
+    (few,) = compare_values({name: {"0": of["0"], "1": of["1"]} for name, of in values.items()}, [("a", "b")])
+    assert "with 2 seeds nothing can be told, it takes 4" in str(few)
