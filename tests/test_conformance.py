@@ -18,7 +18,7 @@ from pytorch_lightning import Callback
 
 from hybridopt.composition.registry import Plugin
 from hybridopt.errors import Interrupted
-from hybridopt.execution import experiment
+from hybridopt.execution import experiment, trainers
 from hybridopt.testing import Check, installed, parametrize_with_checks
 
 MECHANISMS = representatives()
@@ -82,7 +82,7 @@ def test_resumed_equals_uninterrupted(
 ) -> None:
     experiment.run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "BudgetBar", lambda: SignalAt(share))
+        patch.setattr(trainers, "BudgetBar", lambda: SignalAt(share))
         with pytest.raises(Interrupted, match="hybridopt resume="):
             experiment.run(config | {"trainer": config["trainer"] | {"enable_progress_bar": True}}, tmp_path / "parts")
     assert not (tmp_path / "parts" / "result.json").exists()

@@ -15,7 +15,7 @@ from hybridopt.errors import HybridoptError, TrackingError, brief, counted
 from hybridopt.execution.directory import CONFIG_FILE, TRACEBACK_FILE
 from hybridopt.execution.identity import flattened, tags, without_command, write_config
 from hybridopt.execution.note import COMMAND, command_line, page_tags
-from hybridopt.sweep.board import FAILED, JobOutcome, why
+from hybridopt.sweep.board import FAILED, GOOD, JobOutcome, why
 from hybridopt.sweep.plan import Job
 from hybridopt.toolbox.credentials import masked
 from hybridopt.tracking.files import hold, write_atomically
@@ -85,8 +85,11 @@ def _tell(tracker: Tracker, job: Job) -> None:
 
 
 def note(jobs: Sequence[Job], outcomes: Sequence[JobOutcome]) -> str:
-    """What the page of a sweep without a report says: how many jobs came to what, and why, as Markdown."""
-    counts = Counter(outcome.word for outcome in outcomes)
+    """What the page of a sweep without a report says: how many jobs came to what, and why, as Markdown.
+
+    When a job ran does not count: the sweep typed again says the same.
+    """
+    counts = Counter("finished" if outcome.word in GOOD else outcome.word for outcome in outcomes)
     told = ", ".join(f"{number} {word}" for word, number in counts.items())
     return "\n\n".join([f"{counted(len(jobs), 'job')}: {told}", *map(_as_bullet, why(jobs, outcomes))])
 

@@ -17,7 +17,7 @@ from hybridopt.core.ledger import Budget, Ledger
 from hybridopt.core.oracle import Oracle
 from hybridopt.core.stream import LoaderStream, TensorStream
 from hybridopt.errors import Interrupted
-from hybridopt.execution import experiment
+from hybridopt.execution import experiment, trainers
 from hybridopt.objectives.mse import MeanSquaredError
 from hybridopt.strategies.evolution_strategies.openai_es import OpenAIES
 from hybridopt.strategies.hybrid.best_so_far import BestSoFar
@@ -185,7 +185,7 @@ def test_a_run_on_full_batches_resumes_exactly(name: str, composed, tmp_path, mo
         "budget.forwards=1e5", "budget.marks=4",
     )  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "BudgetBar", lambda: StopAt())
+        patch.setattr(trainers, "BudgetBar", lambda: StopAt())
         with pytest.raises(Interrupted):
             experiment.run(config, tmp_path / "parts")
     config["trainer"]["enable_progress_bar"] = False

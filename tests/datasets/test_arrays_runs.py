@@ -71,7 +71,9 @@ def birds(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("weights", ["null", "balanced"])
-def test_the_weights_that_a_run_leaves_tell_the_label_of_a_new_row(weights: str, birds: Path, tmp_path: Path) -> None:
+def test_the_weights_that_a_run_leaves_tell_the_label_of_a_new_row(
+    weights: str, birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By what lies beside them alone, in the directory and in MLflow; the run may have been moved."""
     job = [f"dataset.path={birds}", "dataset.target=kind", f"dataset.class_weights={weights}", "model=linear"]
     store = ["tracking=mlflow", f"tracking.uri=sqlite:///{tmp_path / 'store.db'}"]
@@ -85,7 +87,7 @@ def test_the_weights_that_a_run_leaves_tell_the_label_of_a_new_row(weights: str,
     tensors = load_file(tmp_path / "moved/checkpoints/weights.safetensors").values()
     network.load_state_dict({f"{'weight' if tensor.ndim == 2 else 'bias'}": tensor for tensor in tensors})
     assert told(network, json.loads(text)) == ["wren", "ant", "None"]
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'store.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store.db'}")
     mlflow.register_model(f"runs:/{done.run_id}/model", "birds")
     said = mlflow.artifacts.load_dict("models:/birds/1/preprocessing.json")
     assert said == json.loads(text) == mlflow.artifacts.load_dict(f"runs:/{done.run_id}/preprocessing.json")

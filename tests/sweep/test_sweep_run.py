@@ -164,6 +164,13 @@ def test_refused_jobs_are_failed_runs_and_the_sweep_says_why(sweep, tmp_path) ->
     assert "left no run" not in report
 
 
+def test_the_page_of_a_sweep_without_a_report_says_the_same_when_it_is_typed_again(sweep, tmp_path) -> None:
+    for outcome in ("ran", "skipped"):
+        assert sweep("strategy=adam", "seeds=2", "sweep.report=false", tracking=TRACKED).outcomes == {outcome: 2}
+        (parent,) = parents(tmp_path / "mlflow.db")
+        assert parent.data.tags["mlflow.note.content"] == "2 jobs: 2 finished"
+
+
 def test_a_sweep_of_which_nothing_ran_says_so_on_its_page(sweep, tmp_path) -> None:
     ended = sweep("strategy=adam", "objective=zero_one", "seeds=2", tracking=TRACKED)
     (parent,) = parents(tmp_path / "mlflow.db")

@@ -14,7 +14,7 @@ from pytorch_lightning import Callback
 
 from hybridopt import ConfigError, build, compose, names, run
 from hybridopt.errors import Interrupted
-from hybridopt.execution import experiment
+from hybridopt.execution import trainers
 from hybridopt.execution.checkpoint import FILE
 
 EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experiment").glob("*.yaml"))
@@ -51,7 +51,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(strategy, dataset, tmp_
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(*config, directory=whole)
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "BudgetBar", lambda: SignalAt(0.4))
+        patch.setattr(trainers, "BudgetBar", lambda: SignalAt(0.4))
         with pytest.raises(Interrupted):
             run(*config, "trainer.enable_progress_bar=true", directory=parts)
     run(f"resume={parts}")

@@ -15,7 +15,7 @@ from pytorch_lightning import Callback
 
 from hybridopt import build, compose, run
 from hybridopt.errors import Interrupted
-from hybridopt.execution import experiment
+from hybridopt.execution import trainers
 from hybridopt.execution.checkpoint import FILE
 
 EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experiment").glob("*.yaml"))
@@ -63,7 +63,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(share, tmp_path, monkey
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(*JOB, directory=whole)
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "BudgetBar", lambda: SignalAt(share))
+        patch.setattr(trainers, "BudgetBar", lambda: SignalAt(share))
         with pytest.raises(Interrupted):
             run(*JOB, "trainer.enable_progress_bar=true", directory=parts)
     run(f"resume={parts}")

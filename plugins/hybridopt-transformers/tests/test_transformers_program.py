@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification
 from hybridopt import ConfigError, build, compose, run
 from hybridopt.composition import registry
 from hybridopt.errors import Interrupted
-from hybridopt.execution import experiment
+from hybridopt.execution import trainers
 from hybridopt.execution.checkpoint import FILE
 
 EXPERIMENTS = sorted(
@@ -96,7 +96,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(made, tmp_path, monkeyp
     job = classifier(made, "model.lora=2", *ADAM, "tracking=none", "budget.forwards=3000")
     run(*job, directory=tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "BudgetBar", lambda: SignalAt(0.4))
+        patch.setattr(trainers, "BudgetBar", lambda: SignalAt(0.4))
         with pytest.raises(Interrupted):
             run(*job, "trainer.enable_progress_bar=true", directory=tmp_path / "parts")
     run(f"resume={tmp_path / 'parts'}")
