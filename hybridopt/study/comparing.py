@@ -63,10 +63,12 @@ class Compared:
     def __str__(self) -> str:
         gap = self.found.difference
         of = f"{self.metric}: " if self.metric else ""
-        said = f"{of}{self.a} {number(self.found.a)}, {self.b} {number(self.found.b)}, difference {number(gap.value)}"
-        alone = f"{said} (95 % CI {number(gap.low)} to {number(gap.high)}), p = {self.p:.2g}"
         if self.found.by_ranks:
-            alone = f"{of}{self.a} and {self.b}, of which runs have diverged, by ranks: p = {self.p:.2g}"
+            said = f"{self.a} and {self.b}, of which runs have diverged, by ranks"
+        else:
+            said = f"{self.a} {number(self.found.a)}, {self.b} {number(self.found.b)}, difference {number(gap.value)}"
+            said += f" (95 % CI {number(gap.low)} to {number(gap.high)})"
+        alone = f"{of}{said}, p = {self.p:.2g}"
         notes = "; ".join(self._notes())
         return f"{alone} ({notes})" if notes else alone
 
